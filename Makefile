@@ -1,0 +1,47 @@
+# A thin front: each target sets up .venv if need be, then runs the one command it stands for.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help check test lint bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+
+check: .venv/.installed ## the main job: model and real SDK, verdict table
+	$(BIN)/sessionproof check
+
+test: .venv/.installed ## the tests of the harness itself
+	$(BIN)/python -m pytest tests
+
+lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, shellcheck
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/run
+
+bench: .venv/.installed ## how fast the engines search
+	$(BIN)/python -m properties.bench
+
+clean: ## remove the environment, caches and builds; findings in .sessionproof stay
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --clear: an environment left by another Python, or by an interrupted installation, is not worth mending.
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "error: '$(PYTHON)' is missing or older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || \
+	  { echo "error: '$(PYTHON) -m venv .venv' does not work here; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@echo "Installing sessionproof and its tools into .venv: once, about a minute ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]' || \
+	  { echo "error: installing into .venv failed, for the reason above" >&2; exit 2; }
+	@touch $@
+
+# Only lint needs a shell linter, so only lint fails where none can be had.
+.venv/.installed-shell: .venv/.installed
+	@echo "Installing shellcheck into .venv: once ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[shell]' || \
+	  { echo "error: lint needs shellcheck, and its installation failed, for the reason above" >&2; exit 2; }
+	@touch $@
