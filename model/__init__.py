@@ -1,0 +1,36 @@
+"""The formal model: a session client, the world around it, and what that world may do.
+
+Pure throughout: frozen values in, frozen values out, nothing but the standard library. Read `session.py`
+first (the client), then `world.py` (everything else), then `assumptions.py` (what may go wrong).
+"""
+
+from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.policy import POLICIES, Policy
+from model.session import Client, sign_in, step
+from model.terms import Endpoint, Outcome, Runtime, Token
+from model.world import NotEnabled, World
+
+__all__ = [
+    "ASSUMPTIONS",
+    "POLICIES",
+    "Advance",
+    "Answer",
+    "Assumption",
+    "Assumptions",
+    "Client",
+    "Endpoint",
+    "Event",
+    "Freeze",
+    "FreezeKind",
+    "GetToken",
+    "NotEnabled",
+    "Outcome",
+    "Policy",
+    "Revoke",
+    "Runtime",
+    "Token",
+    "World",
+    "sign_in",
+    "step",
+]

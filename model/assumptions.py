@@ -1,0 +1,225 @@
+"""What the world may do: named assumptions that add up.
+
+The app's ordinary foreground actions are possible under every assumption. An assumption adds faults on top of
+an honest server and a punctual clock; a set of them allows whatever any one of them allows. They are the heart
+of an honest verdict: a fix is right under one theory of why the server says 401, and wrong under another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.events import Advance, Answer, Event, Freeze, GetToken, Revoke
+from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Told
+from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId
+from model.world import PATIENCE, POSSIBLE, Request, World
+
+MAX_CALLS = 3
+"""The app never has more than three calls of getToken pending: enough for sharing and overtaking."""
+
+
+def _nothing(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sometimes:
+    """Something a run under the assumption must reach; a run that never does is vacuous."""
+
+    name: str
+    seen: Callable[[Fact], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """One way in which the world may misbehave."""
+
+    name: str
+    meaning: str
+    outcomes: Callable[[World, Request], tuple[Outcome, ...]] = _nothing
+    freezes: bool = False
+    hangs: bool = False
+    revokes: bool = False
+    sometimes: tuple[Sometimes, ...] = ()
+
+
+def _gone(request: Request) -> tuple[Outcome, ...]:
+    """What a server says to a credential it no longer takes."""
+    return (Outcome.UNAUTHORIZED,) if request.endpoint is Endpoint.TOKENS else (Outcome.NO_SESSION,)
+
+
+def _stale_after_expiry(world: World, request: Request) -> tuple[Outcome, ...]:
+    background = world.origin(request.cause) is Origin.BACKGROUND
+    return _gone(request) if request.stale and background else ()
+
+
+def _stale_for_good(_world: World, request: Request) -> tuple[Outcome, ...]:
+    return _gone(request) if request.stale else ()
+
+
+def _stale_on_arrival(world: World, request: Request) -> tuple[Outcome, ...]:
+    background = world.origin(request.cause) is Origin.BACKGROUND
+    return _gone(request) if world.stale and background else ()
+
+
+def _rotated(_world: World, request: Request) -> tuple[Outcome, ...]:
+    return _gone(request)
+
+
+def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+
+
+LATE_TIMER = Sometimes("a timer fired late", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
+FROZEN = Sometimes("the event loop froze", lambda fact: isinstance(fact, Frozen))
+LIE_401 = Sometimes(
+    "a 401 while the session was valid",
+    lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.UNAUTHORIZED and not fact.honest,
+)
+FAULT = Sometimes("a request failed", lambda fact: isinstance(fact, Told) and not fact.honest)
+ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
+TRUE_SIGN_OUT = Sometimes(
+    "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
+)
+
+ASSUMPTIONS: dict[str, Assumption] = {
+    assumption.name: assumption
+    for assumption in (
+        Assumption(
+            "calm",
+            "Time passes, timers run on time, the network answers within 15 s and the server tells the truth.",
+        ),
+        Assumption(
+            "starvation",
+            "The operating system freezes the app's event loop for any length of time: an audio app overnight.",
+            freezes=True,
+            sometimes=(FROZEN, LATE_TIMER),
+        ),
+        Assumption(
+            "stale-after-expiry",
+            "A background request sent after the last session token expired meets a credential gone stale: "
+            "401, then a client without sessions. The next foreground call finds the credential fresh again. "
+            "This is the theory of #8303.",
+            _stale_after_expiry,
+        ),
+        Assumption(
+            "stale-for-good",
+            "As stale-after-expiry, but the credential stays stale in the foreground too.",
+            _stale_for_good,
+        ),
+        Assumption(
+            "stale-on-arrival",
+            "As stale-after-expiry, but judged when the request arrives: latency, or a freeze, may lie between "
+            "the client's last look at the clock and the server.",
+            _stale_on_arrival,
+        ),
+        Assumption(
+            "rotated-credential",
+            "Another client on the device renewed the credential: 401, then a client without sessions, at any "
+            "time, though the session is valid.",
+            _rotated,
+            sometimes=(LIE_401,),
+        ),
+        Assumption(
+            "outage",
+            "The server or a gateway answers 500, 429 or a page of HTML, the connection breaks, or a request "
+            "hangs; the session stays valid.",
+            _outage,
+            hangs=True,
+            sometimes=(FAULT,),
+        ),
+        Assumption(
+            "revocation",
+            "The server really ends the session: revoked, or 30 days old.",
+            revokes=True,
+            sometimes=(ENDED, TRUE_SIGN_OUT),
+        ),
+    )
+}
+"""Every assumption by name, in the order of the documentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """A set of assumptions: whatever one of them allows, the set allows."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ",".join(self.names)
+
+    @property
+    def members(self) -> tuple[Assumption, ...]:
+        """The assumptions themselves."""
+        return tuple(ASSUMPTIONS[name] for name in self.names)
+
+    @property
+    def may_freeze(self) -> bool:
+        """May the operating system freeze the event loop?"""
+        return any(member.freezes for member in self.members)
+
+    @property
+    def revokes(self) -> bool:
+        """May the server end the session?"""
+        return any(member.revokes for member in self.members)
+
+    @property
+    def sometimes(self) -> tuple[Sometimes, ...]:
+        """What a run must reach to be evidence."""
+        return tuple(sometimes for member in self.members for sometimes in member.sometimes)
+
+    def outcomes(self, world: World, request: Request) -> tuple[Outcome, ...]:
+        """How this request may end now: the honest outcome first, then the faults, in a stable order."""
+        faults = {outcome for member in self.members for outcome in member.outcomes(world, request)}
+        honest = world.honest(request.endpoint)
+        faults.discard(honest)
+        return (honest, *(outcome for outcome in POSSIBLE[request.endpoint] if outcome in faults))
+
+    def answers(self, world: World) -> tuple[tuple[RequestId, Outcome], ...]:
+        """Every answer that may arrive now."""
+        return tuple(
+            (request.request, outcome) for request in world.requests for outcome in self.outcomes(world, request)
+        )
+
+    def may_ask(self, world: World) -> bool:
+        """May the app call getToken now?"""
+        return world.signed_in and len(world.calls) < MAX_CALLS
+
+    def may_revoke(self, world: World) -> bool:
+        """May the server end the session now?"""
+        return world.valid and self.revokes
+
+    def longest_freeze(self, world: World) -> Millis:
+        """How long a freeze may be, in ms; 0 when there may be none."""
+        return self._life_left(world) if self.may_freeze else 0
+
+    def longest_advance(self, world: World) -> Millis:
+        """How much time may pass, in ms. Unless requests may hang, none waits longer than `PATIENCE`, not
+        even one that a timer sends on the way."""
+        longest = self._life_left(world)
+        if not any(member.hangs for member in self.members):
+            first_request = min((request.sent_at for request in world.requests), default=world.now + longest)
+            first_timer = min((timer.due for timer in world.timers), default=world.now + longest)
+            longest = min(longest, min(first_request, first_timer) + PATIENCE - world.now)
+        return max(longest, 0)
+
+    def _life_left(self, world: World) -> Millis:
+        """Without revocation a trace stays within the life of the session."""
+        if self.revokes:
+            return 2 * SESSION_LIFETIME
+        return SESSION_LIFETIME - 1 - world.now
+
+    def permit(self, world: World, event: Event) -> bool:
+        """Is this event something the world may do now, under these assumptions?"""
+        match event:
+            case Advance(ms):
+                return 0 < ms <= self.longest_advance(world)
+            case Freeze(ms, _):
+                return 0 < ms <= self.longest_freeze(world)
+            case GetToken():
+                return self.may_ask(world)
+            case Answer(request, outcome):
+                return (request, outcome) in self.answers(world)
+            case Revoke():
+                return self.may_revoke(world)

@@ -1,0 +1,57 @@
+"""What can happen in the world. Frozen values whose repr is code; a trace is a list of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from model.terms import Millis, Outcome, RequestId, Word
+
+
+class FreezeKind(Word):
+    """What an operating system can mean by "not now". Both happen to real apps; SDKs differ by it."""
+
+    STARVED = "starved"  # wall time passes, timers do not run; at thaw those that are due run, in deadline order
+    ASLEEP = "asleep"  # the monotonic clock stops too: at thaw a timer has as long to go as before
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Time passes and every timer runs when it is due."""
+
+    ms: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """The operating system freezes the event loop for `ms`, then thaws it."""
+
+    ms: Millis
+    kind: FreezeKind = FreezeKind.STARVED
+
+
+@dataclass(frozen=True, slots=True)
+class GetToken:
+    """The app calls `getToken`, in the foreground."""
+
+    template: str | None = None
+    skip_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The server (or something in between) answers a request, and the client gets the answer, at once."""
+
+    request: RequestId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """The server ends the session: an administrator, a changed password, a sign-out on another device."""
+
+
+Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke
+
+EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke)
+"""Every kind of event, in the order in which a reader meets them."""

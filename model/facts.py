@@ -1,0 +1,112 @@
+"""What was seen: the facts of a step, in order. Invariants and reports read these, for every target alike.
+
+A fact holds only what a user, a server or an operating system could have noticed, never a cache's internals.
+`at` is virtual time in ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from model.events import FreezeKind
+from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, Word
+
+
+class Origin(Word):
+    """On whose behalf: the app's call that is still pending, or nobody's."""
+
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The event loop stood still from `at` until `until`."""
+
+    at: Millis
+    until: Millis
+    kind: FreezeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The app asked for a token."""
+
+    at: Millis
+    call: CallId
+    template: str | None
+    skip_cache: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The server ended the session."""
+
+    at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A timer ran, `late_by` ms after it was due."""
+
+    at: Millis
+    timer: TimerId
+    set_at: Millis
+    late_by: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The client sent a request; `stale` when its last session token had expired by then."""
+
+    at: Millis
+    request: RequestId
+    endpoint: Endpoint
+    template: str | None
+    origin: Origin
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A request was answered. `honest` when the outcome is what a healthy server would have said."""
+
+    at: Millis
+    request: RequestId
+    endpoint: Endpoint
+    outcome: Outcome
+    token: Token | None
+    sent_at: Millis
+    origin: Origin
+    honest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The client dropped its session. `valid` is the ground truth: did the server still hold it?"""
+
+    at: Millis
+    origin: Origin
+    valid: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A foreground call ended, with a token or an error.
+
+    `healthy`: since the call began nothing went wrong in the world and the session was valid.
+    `told_ended`: an answer to this very call said, truthfully, that the session is over, and nothing lied.
+    """
+
+    at: Millis
+    call: CallId
+    asked_at: Millis
+    template: str | None
+    token: Token | None
+    error: str | None
+    healthy: bool
+    told_ended: bool
+
+
+Fact: TypeAlias = Frozen | Asked | Ended | Fired | Sent | Told | Dropped | Settled

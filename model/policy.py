@@ -1,0 +1,31 @@
+"""Where releases differ: a policy is a release's choices, one field for each.
+
+A proposed fix is one more policy, to be tried here before anyone writes TypeScript.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices of one release of the SDK."""
+
+    name: str
+
+    guard_expired_refresh: bool
+    """Headless: a refresh timer that fires after the last active token expired sends nothing (#8303)."""
+
+    merge_late_answers: bool
+    """A fetch whose cache entry was replaced meanwhile still freshens the entry that replaced it (#9030)."""
+
+
+CLERK_JS_6_7_1 = Policy("CLERK_JS_6_7_1", guard_expired_refresh=False, merge_late_answers=False)
+CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
+CLERK_JS_6_40_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_40_0", merge_late_answers=True)
+
+POLICIES: dict[str, Policy] = {
+    policy.name: policy for policy in (CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0)
+}
+"""The released policies by name, oldest first; the last is the newest release we pin."""

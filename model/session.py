@@ -1,0 +1,405 @@
+"""The client: what an SDK does with a session, as one pure transition function.
+
+Two rules about this file. It may contain only the client, never the world: no clock, no network, no server,
+no idea of what is true beyond the device. And each rule names the place in the SDK it stands for.
+
+Theory of operation
+-------------------
+A client that is signed in keeps tokens in a *cache*, one entry for each template (None is the session token
+itself). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at expiry. When the refresh
+timer fires, the client asks for a new token in the background; the old one stays readable until the answer
+is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its eviction timer, or by
+a read that finds 5 s or less on it.
+
+A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
+so that later calls wait for the same answer. A failure other than 4xx is tried again up to eight times.
+
+Any 401, whoever asked, makes the client ask GET /client whether it still has a session. The request that met
+the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the user is signed out.
+
+Each Session object of the SDK remembers its last active token, and the closures of its timers read *its*
+token. An answer with a client payload replaces the object; timers set before go on reading the old one.
+`Client.holders` are those objects: their last active tokens, oldest object first.
+
+Known gaps
+----------
+Organizations, piggybacked client payloads, touch, offline mode, stale tokens (lower `oiat`) and the cookie
+service of the browser are not modelled yet. Answers are minted when they arrive. The SDK draws jitter for
+the network layer's retries; here, as in our driver, the draw is always 0.
+
+Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from model.policy import Policy
+from model.terms import (
+    Answered,
+    CallId,
+    CallSettled,
+    Endpoint,
+    Millis,
+    Outcome,
+    Output,
+    RequestId,
+    RequestSent,
+    Runtime,
+    Seconds,
+    SignedOut,
+    Stimulus,
+    TimerCleared,
+    TimerDue,
+    TimerId,
+    TimerSet,
+    Token,
+    TokenAsked,
+)
+
+REFRESH_LEAD: Seconds = 15 + 2
+"""tokenCache.ts: the background refresh threshold, and the lead before it."""
+
+READ_CUTOFF: Seconds = 5
+"""tokenCache.ts get: a read that finds this much left, or less, drops the entry and counts as a miss."""
+
+CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
+"""Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
+
+NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400)
+"""fapiClient.ts request: a lost GET is sent again three times; a lost POST never."""
+
+
+class Purpose(Enum):
+    """Why a request is in flight, which decides what its answer does."""
+
+    FETCH = auto()  # a foreground call missed the cache; its promise is cached
+    REFRESH = auto()  # a timer fired; nothing is cached before it succeeds
+    RECOVERY = auto()  # a 401 made the client ask whether it still has a session
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One slot of the token cache: a token with its timers, or the promise of one."""
+
+    template: str | None
+    holder: int
+    token: Token | None = None
+    request: RequestId | None = None
+    eviction: TimerId | None = None
+    refresh: TimerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A request in flight. A recovery remembers the request whose 401 it looks into (`parent`)."""
+
+    request: RequestId
+    purpose: Purpose
+    template: str | None
+    holder: int
+    cause: CallId | None
+    parent: Flight | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A foreground call under way: it waits for a request, or for its retry timer."""
+
+    call: CallId
+    template: str | None
+    skip_cache: bool
+    holder: int
+    failures: int = 0
+    waits_for: RequestId | None = None
+    retry: TimerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Everything the client remembers between two stimuli."""
+
+    policy: Policy
+    runtime: Runtime
+    signed_in: bool
+    holders: tuple[Token | None, ...]
+    cache: tuple[Entry, ...] = ()
+    refreshing: frozenset[str | None] = frozenset()
+    flights: tuple[Flight, ...] = ()
+    calls: tuple[Call, ...] = ()
+    resends: tuple[tuple[TimerId, Flight], ...] = ()
+    next_request: RequestId = 1
+    next_timer: TimerId = 1
+
+    def entry(self, template: str | None) -> Entry | None:
+        """The cache's slot for `template`, if there is one."""
+        return next((entry for entry in self.cache if entry.template == template), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A transition under way: the client so far, the instant, and what it has put out."""
+
+    client: Client
+    at: Millis
+    outputs: tuple[Output, ...] = ()
+
+    def but(self, **changes: Any) -> Turn:
+        """The same turn with fields of the client changed."""
+        return replace(self, client=replace(self.client, **changes))
+
+    def put(self, *outputs: Output) -> Turn:
+        """The same turn with more output."""
+        return replace(self, outputs=self.outputs + outputs)
+
+
+def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
+    """A client that has just loaded, signed in, with `token` as its session's last active one."""
+    client = Client(policy, runtime, signed_in=True, holders=(token,))
+    turn = _cache_token(Turn(client, at=0), None, 0, token)  # Session.ts #hydrateCache
+    return turn.client, turn.outputs
+
+
+def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
+    """What `stimulus` does to the client at `at` ms of its own clock.
+
+    Raises `LookupError` for a timer or request that the client does not have: the world lost count.
+    """
+    turn = Turn(client, at)
+    match stimulus:
+        case TokenAsked(call, template, skip_cache):
+            holder = len(client.holders) - 1
+            turn = _attempt(turn, Call(call, template, skip_cache, holder))
+        case TimerDue(timer):
+            turn = _timer_due(turn, timer)
+        case Answered(request, outcome, token):
+            flight = next(flight for flight in client.flights if flight.request == request)
+            turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
+            turn = _answered(turn, flight, outcome, token)
+    return turn.client, turn.outputs
+
+
+# -- the token cache (tokenCache.ts) ------------------------------------------------------------------------
+
+
+def _drop(turn: Turn, entry: Entry | None) -> Turn:
+    """Forget an entry and its timers (tokenCache.ts, the deletion that get, set and eviction share)."""
+    if entry is None:
+        return turn
+    timers = [timer for timer in (entry.eviction, entry.refresh) if timer is not None]
+    turn = turn.put(*(TimerCleared(timer) for timer in timers))
+    return turn.but(cache=tuple(other for other in turn.client.cache if other.template != entry.template))
+
+
+def _store(turn: Turn, entry: Entry) -> Turn:
+    """Put an entry into its slot; whatever was there goes, with its timers."""
+    turn = _drop(turn, turn.client.entry(entry.template))
+    return turn.but(cache=(*turn.client.cache, entry))
+
+
+def _cache_token(turn: Turn, template: str | None, holder: int, token: Token) -> Turn:
+    """Cache a token and arm both timers. Side effects: clears the slot's earlier timers, sets up to two.
+
+    tokenCache.ts setInternal: no refresh timer when 17 s or less remain. Before #9030 the timers counted
+    from the token's whole lifetime; the same thing for a token that arrives when it is minted.
+    """
+    remaining = token.expires - turn.at // 1000
+    eviction = turn.client.next_timer
+    turn = _store(turn, Entry(template, holder, token, eviction=eviction))
+    turn = turn.but(next_timer=eviction + 1).put(TimerSet(eviction, turn.at + remaining * 1000, None))
+    if remaining <= REFRESH_LEAD:
+        return turn
+    refresh = turn.client.next_timer
+    entry = Entry(template, holder, token, eviction=eviction, refresh=refresh)
+    turn = turn.but(cache=(*turn.client.cache[:-1], entry), next_timer=refresh + 1)
+    return turn.put(TimerSet(refresh, turn.at + (remaining - REFRESH_LEAD) * 1000, None))
+
+
+def _announce(turn: Turn, holder: int, token: Token) -> Turn:
+    """A session token becomes the last active one of the object that asked for it.
+
+    Session.ts #dispatchTokenEvents: templates never do.
+    """
+    if not token.is_session_token:
+        return turn
+    holders = turn.client.holders
+    return turn.but(holders=(*holders[:holder], token, *holders[holder + 1 :]))
+
+
+# -- the foreground (Session.ts getToken, _getToken, #fetchToken) -------------------------------------------
+
+
+def _attempt(turn: Turn, call: Call) -> Turn:
+    """One attempt of a foreground call: read the cache, wait for a pending fetch, or send one."""
+    entry = None if call.skip_cache else turn.client.entry(call.template)
+    if entry and entry.token and entry.token.expires - turn.at // 1000 <= READ_CUTOFF:
+        turn = _drop(turn, entry)
+        entry = None
+    if entry and entry.token:
+        return turn.put(CallSettled(call.call, entry.token, None))
+    if entry:
+        return turn.but(calls=(*turn.client.calls, replace(call, waits_for=entry.request)))
+
+    request = turn.client.next_request
+    turn = _store(turn, Entry(call.template, call.holder, request=request))
+    turn = _send(turn, Flight(request, Purpose.FETCH, call.template, call.holder, cause=call.call))
+    return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
+
+
+def _resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
+    """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
+    entry = turn.client.entry(flight.template)
+    if entry and (entry.request == flight.request or (entry.token and turn.client.policy.merge_late_answers)):
+        # The slot's own fetch; or (#9030) one that was replaced meanwhile by a token, now a staler one.
+        turn = _cache_token(turn, flight.template, entry.holder, token)
+    turn = _announce(turn, flight.holder, token)
+    waiting = [call for call in turn.client.calls if call.waits_for == flight.request]
+    turn = turn.but(calls=tuple(call for call in turn.client.calls if call not in waiting))
+    return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
+
+
+def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
+    """A fetch or refresh failed: drop the promise; each call that waits tries again later, or ends.
+
+    tokenCache.ts drops the slot only if it still holds this promise. Session.ts getToken: 4xx other than 429
+    ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
+    """
+    if flight.purpose is Purpose.REFRESH:
+        return turn.but(refreshing=turn.client.refreshing - {flight.template})
+    entry = turn.client.entry(flight.template)
+    if entry and entry.request == flight.request:
+        turn = _drop(turn, entry)
+    waiting = [call for call in turn.client.calls if call.waits_for == flight.request]
+    turn = turn.but(calls=tuple(call for call in turn.client.calls if call not in waiting))
+    for call in waiting:
+        if failure is Outcome.UNAUTHORIZED or call.failures >= len(CALL_RETRY_DELAYS):
+            turn = turn.put(CallSettled(call.call, None, ERROR_NAMES[failure]))
+            continue
+        timer = turn.client.next_timer
+        later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
+        turn = turn.but(calls=(*turn.client.calls, later), next_timer=timer + 1)
+        turn = turn.put(TimerSet(timer, turn.at + CALL_RETRY_DELAYS[call.failures], call.call))
+    return turn
+
+
+ERROR_NAMES: dict[Outcome, str] = {
+    Outcome.UNAUTHORIZED: "api-401",
+    Outcome.RATE_LIMITED: "api-429",
+    Outcome.BROKEN: "api-500",
+    Outcome.GATEWAY_PAGE: "SyntaxError",  # fapiClient.ts: the body is parsed before the status is looked at
+    Outcome.LOST: "network_error",
+}
+"""What the app sees when a call ends without a token."""
+
+
+# -- the background (Session.ts #refreshTokenInBackground) --------------------------------------------------
+
+
+def _guarded(turn: Turn, holder: int) -> bool:
+    """The guard of #8303: headless, and the object's last active token has expired, strictly.
+
+    Note what it looks at: the last active *session* token, whatever token the timer belongs to, and only
+    before sending.
+    """
+    client, token = turn.client, turn.client.holders[holder]
+    if not client.policy.guard_expired_refresh or client.runtime is not Runtime.HEADLESS or token is None:
+        return False
+    return turn.at > token.expires * 1000
+
+
+def _refresh(turn: Turn, entry: Entry) -> Turn:
+    """A refresh timer fired: one background request for this token, unless one is already in flight."""
+    if entry.template in turn.client.refreshing or _guarded(turn, entry.holder):
+        return turn
+    turn = turn.but(refreshing=turn.client.refreshing | {entry.template})
+    request = turn.client.next_request
+    return _send(turn, Flight(request, Purpose.REFRESH, entry.template, entry.holder, cause=None))
+
+
+def _timer_due(turn: Turn, timer: TimerId) -> Turn:
+    """Run the callback that `timer` stands for."""
+    client = turn.client
+    for entry in client.cache:
+        if entry.refresh == timer:
+            spent = replace(entry, refresh=None)
+            turn = turn.but(cache=tuple(spent if e is entry else e for e in client.cache))
+            return _refresh(turn, spent)
+        if entry.eviction == timer:
+            return _drop(turn, replace(entry, eviction=None))
+    for call in client.calls:
+        if call.retry == timer:
+            turn = turn.but(calls=tuple(other for other in client.calls if other is not call))
+            return _attempt(turn, replace(call, retry=None))
+    flight = next(flight for resend, flight in client.resends if resend == timer)
+    turn = turn.but(resends=tuple(pair for pair in client.resends if pair[0] != timer))
+    return _send(turn, replace(flight, request=client.next_request))
+
+
+# -- the network (fapiClient.ts, Base.ts _baseFetch, clerk.ts handleUnauthenticated) ------------------------
+
+
+def _send(turn: Turn, flight: Flight) -> Turn:
+    """Send a request. Its number is the client's next one."""
+    endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
+    turn = turn.but(flights=(*turn.client.flights, flight), next_request=flight.request + 1)
+    return turn.put(RequestSent(flight.request, endpoint, flight.template, flight.cause))
+
+
+def _answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    """An answer arrived. Any 401 first asks GET /client, and only then fails the request that met it."""
+    client = turn.client
+    if outcome is Outcome.UNAUTHORIZED and client.signed_in:
+        # clerk.ts handleUnauthenticated. A 401 on GET /client enters it again, without end or pause; whatever
+        # comes of that, the request at the beginning of it is what fails in the end.
+        origin = flight.parent or flight
+        request = client.next_request
+        return _send(turn, Flight(request, Purpose.RECOVERY, None, flight.holder, flight.cause, origin))
+    if flight.purpose is Purpose.RECOVERY:
+        return _recovered(turn, flight, outcome, token)
+    if token is None:
+        return _reject(turn, flight, outcome)
+    if flight.purpose is Purpose.FETCH:
+        return _resolve(turn, flight, token)
+    turn = turn.but(refreshing=client.refreshing - {flight.template})
+    turn = _cache_token(turn, flight.template, flight.holder, token)
+    return _announce(turn, flight.holder, token)
+
+
+def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    """GET /client was answered: stay, or sign out; then fail the request whose 401 began it.
+
+    clerk.ts handleUnauthenticated: without the session, or 500, the user is signed out ("the intention was to
+    sign out"); any other error takes the place of the 401, so that a foreground call will try again.
+    """
+    assert flight.parent is not None, "a recovery has a parent"
+    match outcome:
+        case Outcome.SESSION if token is not None:
+            turn = _client_replaced(turn, token)
+            return _reject(turn, flight.parent, Outcome.UNAUTHORIZED)
+        case Outcome.NO_SESSION | Outcome.BROKEN:
+            return _reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
+        case Outcome.LOST if flight.tries <= len(NETWORK_RETRY_DELAYS):
+            timer = turn.client.next_timer
+            resend = (timer, replace(flight, tries=flight.tries + 1))
+            turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
+            delay = NETWORK_RETRY_DELAYS[flight.tries - 1]
+            return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
+        case _:
+            return _reject(turn, flight.parent, outcome)
+
+
+def _client_replaced(turn: Turn, token: Token) -> Turn:
+    """A client payload makes a new Session object, with its token cached (Client.ts fromJSON, Session.ts)."""
+    holder = len(turn.client.holders)
+    turn = turn.but(holders=(*turn.client.holders, token))
+    return _cache_token(turn, None, holder, token)
+
+
+def _sign_out(turn: Turn, cause: CallId | None) -> Turn:
+    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
+    if not turn.client.signed_in:
+        return turn
+    return turn.but(signed_in=False).put(SignedOut(cause))

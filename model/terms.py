@@ -1,0 +1,160 @@
+"""The words every other room uses: tokens, stimuli, outputs.
+
+Inert values only. A *stimulus* is what the world does to a client, an *output* is what the client does
+to the world. Nothing here knows a rule, a clock or a policy.
+
+Units: `Millis` are milliseconds of virtual time since the user signed in; `Seconds` are the whole seconds
+that JSON Web Tokens speak (RFC 7519 NumericDate), counted from the same instant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+Millis: TypeAlias = int
+Seconds: TypeAlias = int
+
+RequestId: TypeAlias = int
+TimerId: TypeAlias = int
+CallId: TypeAlias = int
+
+TOKEN_LIFETIME: Seconds = 60
+"""A session token lives 60 s; templates are left at the same default."""
+
+SESSION_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000
+"""The server keeps a session for 30 days."""
+
+
+class Word(StrEnum):
+    """A closed vocabulary: a member prints as its word, and its repr is code."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+
+class Runtime(Word):
+    """Where the client believes it runs. Only `HEADLESS` is subject to the guard of #8303."""
+
+    HEADLESS = "headless"  # React Native: load({experimental: {runtimeEnvironment: 'headless'}})
+    BROWSER_LIKE = "browser-like"  # a non-standard browser without that flag, such as an extension
+
+
+class Endpoint(Word):
+    """What a request asks the server for."""
+
+    TOKENS = "tokens"  # POST /client/sessions/:id/tokens[/:template]: a token, please
+    CLIENT = "client"  # GET /client: which sessions does this device have?
+
+
+class Outcome(Word):
+    """How a request ends. The order is the order in which a search prefers them: honest first."""
+
+    GRANTED = "granted"  # 200, a token
+    SESSION = "session"  # 200, a client with the session and a fresh token of it
+    BROKEN = "broken"  # 500
+    RATE_LIMITED = "rate-limited"  # 429
+    GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
+    LOST = "lost"  # no answer: the connection broke
+    UNAUTHORIZED = "unauthorized"  # 401
+    NO_SESSION = "no-session"  # 200, a client without sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
+
+    number: int
+    template: str | None
+    issued: Seconds
+    expires: Seconds
+
+    @property
+    def is_session_token(self) -> bool:
+        """A template's token never becomes the session's last active token."""
+        return self.template is None
+
+    def __str__(self) -> str:
+        return f"T{self.number}"
+
+
+# -- stimuli: the world to the client ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The event loop runs the callback of a timer."""
+
+    timer: TimerId
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAsked:
+    """The app calls `getToken({template, skipCache})`."""
+
+    call: CallId
+    template: str | None = None
+    skip_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a request reaches the client; `token` comes with `GRANTED` and `SESSION` only."""
+
+    request: RequestId
+    outcome: Outcome
+    token: Token | None = None
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered
+
+
+# -- outputs: the client to the world -----------------------------------------------------------------------
+# `cause` is the foreground call in whose course the output happened, or None. The world decides whether that
+# call is still pending, and so whether the output counts as foreground.
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSent:
+    """The client sends a request. Numbered 1, 2, ... in the order of sending."""
+
+    request: RequestId
+    endpoint: Endpoint
+    template: str | None
+    cause: CallId | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSet:
+    """The client asks to be called back at `due` on its own clock."""
+
+    timer: TimerId
+    due: Millis
+    cause: CallId | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerCleared:
+    """The client no longer wants to be called back. Clearing a timer that already ran means nothing."""
+
+    timer: TimerId
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """The client holds no session any more: what the user sees is the sign-in screen."""
+
+    cause: CallId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettled:
+    """A call of `getToken` ends, with a token or with the name of an error, never with neither."""
+
+    call: CallId
+    token: Token | None
+    error: str | None
+
+
+Output: TypeAlias = RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled

@@ -1,0 +1,322 @@
+"""The world: clock, operating system, network, server and what is true, as one immutable value.
+
+Theory of operation
+-------------------
+`begin` lets an event happen: it moves the world and says which stimuli reach the client. `absorb` takes what
+the client put out in return. Then `next_due` names the timer that runs next, if one does before the step's
+time is over, and so on until nothing is left (`properties/system.py` is that loop, for any target).
+
+An event and an answer happen at an instant. Time passes only in `Advance` and `Freeze`. A freeze of the kind
+`STARVED` leaves the timers' deadlines alone, so at thaw they are late and run in deadline order; one of the
+kind `ASLEEP` moves all deadlines by its length.
+
+Ground truth: the server session is valid unless revoked, for 30 days.
+
+Foreground or background is causal: a request, or a sign-out, is foreground only while the call in whose course
+it happened is still pending. Everything else, and whatever follows from it, is background.
+
+Known gaps: one device, one session, device clock = server clock; an answer is formed when it arrives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.facts import Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
+from model.terms import (
+    SESSION_LIFETIME,
+    TOKEN_LIFETIME,
+    Answered,
+    CallId,
+    CallSettled,
+    Endpoint,
+    Millis,
+    Outcome,
+    Output,
+    RequestId,
+    RequestSent,
+    Runtime,
+    SignedOut,
+    Stimulus,
+    TimerCleared,
+    TimerDue,
+    TimerId,
+    TimerSet,
+    Token,
+    TokenAsked,
+)
+
+PATIENCE: Millis = 15_000
+"""A healthy network answers within 15 s; a call that outlives this with nothing in flight is stuck."""
+
+
+class NotEnabled(Exception):
+    """The event cannot happen in this world. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A stimulus for the client. In the `wake` of a fault: it is an answer that was not honest, or a timer set
+    because of one, so that whatever it sets off is the fault's doing."""
+
+    stimulus: Stimulus
+    wake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer the client set and has not cleared."""
+
+    timer: TimerId
+    due: Millis
+    set_at: Millis
+    wake: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request in flight."""
+
+    request: RequestId
+    endpoint: Endpoint
+    template: str | None
+    cause: CallId | None
+    sent_at: Millis
+    stale: bool  # sent when the device's last session token had expired
+    wake: bool  # sent in the wake of a fault
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A foreground call under way, with the history that its verdict needs."""
+
+    call: CallId
+    template: str | None
+    asked_at: Millis
+    healthy: bool  # nothing has gone wrong since
+    told_ended: bool = False  # an honest 401 answered it after the session's end
+    lied_to: bool = False  # one of its answers was not honest
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that is not the client, and the client as seen from outside."""
+
+    runtime: Runtime
+    now: Millis = 0
+    signed_in: bool = True
+    revoked: bool = False
+    token: Token = field(default=Token(1, None, 0, TOKEN_LIFETIME))  # the last session token it was given
+    minted: int = 1
+    timers: tuple[Timer, ...] = ()
+    requests: tuple[Request, ...] = ()
+    calls: tuple[Call, ...] = ()
+    next_call: CallId = 1
+
+    @property
+    def valid(self) -> bool:
+        """Does the server still hold the session?"""
+        return not self.revoked and self.now < SESSION_LIFETIME
+
+    @property
+    def stale(self) -> bool:
+        """Has the device's last session token expired, strictly?
+
+        Strictly, as in the theory of #8303 and its guard: at the very second of `exp` a token is refused by
+        most verifiers, yet not "past expiry". The one instant between the two belongs to nobody's theory.
+        """
+        return self.now > self.token.expires * 1000
+
+    def request(self, number: RequestId) -> Request:
+        """The request in flight with this number; `NotEnabled` when there is none."""
+        for request in self.requests:
+            if request.request == number:
+                return request
+        raise NotEnabled(f"no request {number} is in flight")
+
+    def origin(self, cause: CallId | None) -> Origin:
+        """Foreground while the call `cause` is pending, else background."""
+        pending = cause is not None and any(call.call == cause for call in self.calls)
+        return Origin.FOREGROUND if pending else Origin.BACKGROUND
+
+    def honest(self, endpoint: Endpoint) -> Outcome:
+        """What a healthy server says: it knows whether the session is valid."""
+        if endpoint is Endpoint.TOKENS:
+            return Outcome.GRANTED if self.valid else Outcome.UNAUTHORIZED
+        return Outcome.SESSION if self.valid else Outcome.NO_SESSION
+
+    def but(self, **changes: Any) -> World:
+        """The same world with fields changed."""
+        return replace(self, **changes)
+
+    def unhealthy(self) -> World:
+        """The same world; no call under way can claim any more that nothing went wrong."""
+        if not self.calls:
+            return self
+        return self.but(calls=tuple(replace(call, healthy=False) for call in self.calls))
+
+
+# -- an event begins ----------------------------------------------------------------------------------------
+
+
+def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | None]:
+    """Let `event` happen: the world after it, what was seen, and the cue for the client, if any.
+
+    `Advance` moves the clock only as its timers run (`next_due`). Raises `NotEnabled`.
+    """
+    match event:
+        case Advance(ms) | Freeze(ms) if ms <= 0:
+            raise NotEnabled(f"time cannot pass by {ms} ms")
+        case Advance():
+            return world, (), None
+        case Freeze(ms, kind):
+            fact = Frozen(world.now, world.now + ms, kind)
+            if kind is FreezeKind.ASLEEP:
+                world = world.but(timers=tuple(replace(t, due=t.due + ms) for t in world.timers))
+            return world.but(now=world.now + ms).unhealthy(), (fact,), None
+        case GetToken(template, skip_cache):
+            if not world.signed_in:
+                raise NotEnabled("the user is signed out: there is no session to ask for a token")
+            number = world.next_call
+            call = Call(number, template, world.now, healthy=world.valid and not _in_trouble(world))
+            world = world.but(calls=(*world.calls, call), next_call=number + 1)
+            asked = Asked(world.now, number, template, skip_cache)
+            return world, (asked,), Cue(TokenAsked(number, template, skip_cache))
+        case Answer(number, outcome):
+            return _answer(world, world.request(number), outcome)
+        case Revoke():
+            if not world.valid:
+                raise NotEnabled("the session has already ended")
+            return world.but(revoked=True).unhealthy(), (Ended(world.now),), None
+
+
+def _in_trouble(world: World) -> bool:
+    """Is something still under way that follows from a fault?"""
+    return any(request.wake for request in world.requests) or any(timer.wake for timer in world.timers)
+
+
+def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tuple[Fact, ...], Cue | None]:
+    """Form the answer to `request` now, and hand it to the client."""
+    if outcome not in POSSIBLE[request.endpoint]:
+        raise NotEnabled(f"a request for {request.endpoint} cannot end with '{outcome}'")
+    honest = outcome is world.honest(request.endpoint)
+    token: Token | None = None
+    if outcome in (Outcome.GRANTED, Outcome.SESSION):
+        issued = world.now // 1000
+        token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME)
+        world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
+    told = Told(
+        world.now,
+        request.request,
+        request.endpoint,
+        outcome,
+        token,
+        request.sent_at,
+        world.origin(request.cause),
+        honest,
+    )
+    world = world.but(requests=tuple(other for other in world.requests if other is not request))
+    if not honest:
+        world = world.unhealthy()
+    ended = honest and outcome is Outcome.UNAUTHORIZED
+    calls = tuple(
+        replace(call, told_ended=call.told_ended or ended, lied_to=call.lied_to or not honest)
+        if call.call == request.cause
+        else call
+        for call in world.calls
+    )
+    cue = Cue(Answered(request.request, outcome, token), wake=not honest)
+    return world.but(calls=calls), (told,), cue
+
+
+POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
+    Endpoint.TOKENS: (
+        Outcome.GRANTED,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+    ),
+    Endpoint.CLIENT: (
+        Outcome.SESSION,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+        Outcome.NO_SESSION,
+    ),
+}
+"""How a request to each endpoint can end at all."""
+
+
+# -- timers run ---------------------------------------------------------------------------------------------
+
+
+def horizon(world: World, event: Event) -> Millis:
+    """The instant at which the step that `event` begins is over. Ask before `begin`."""
+    return world.now + event.ms if isinstance(event, Advance | Freeze) else world.now
+
+
+def next_due(world: World, until: Millis) -> tuple[World, Fact, Cue] | None:
+    """The next timer that runs by `until`, with the clock moved to it; None when none does.
+
+    Timers run in deadline order, those with the same deadline in the order in which they were set.
+    """
+    due = min(world.timers, key=lambda timer: (timer.due, timer.timer), default=None)
+    if due is None or due.due > until:
+        return None
+    now = max(world.now, due.due)
+    world = world.but(now=now, timers=tuple(timer for timer in world.timers if timer is not due))
+    return world, Fired(now, due.timer, due.set_at, now - due.due), Cue(TimerDue(due.timer), due.wake)
+
+
+def finish(world: World, until: Millis) -> World:
+    """The end of a step: the clock stands at `until`, and whoever waits too long is no longer healthy."""
+    world = world.but(now=until) if world.now < until else world
+    hanging = any(world.now - request.sent_at > PATIENCE for request in world.requests)
+    return world.unhealthy() if hanging or not world.valid else world
+
+
+# -- the client's outputs -----------------------------------------------------------------------------------
+
+
+def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World, tuple[Fact, ...]]:
+    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from."""
+    facts: list[Fact] = []
+    for output in outputs:
+        world, fact = _absorb_one(world, output, wake)
+        if fact:
+            facts.append(fact)
+    return world, tuple(facts)
+
+
+def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
+    match output:
+        case TimerSet(timer, due):
+            return world.but(timers=(*world.timers, Timer(timer, due, world.now, wake))), None
+        case TimerCleared(timer):
+            return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
+        case RequestSent(number, endpoint, template, cause):
+            request = Request(number, endpoint, template, cause, world.now, world.stale, wake)
+            origin = world.origin(cause)
+            sent = Sent(world.now, number, endpoint, template, origin, world.stale)
+            return world.but(requests=(*world.requests, request)), sent
+        case SignedOut(cause):
+            return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
+        case CallSettled(number, token, error):
+            call = next(call for call in world.calls if call.call == number)
+            settled = Settled(
+                world.now,
+                number,
+                call.asked_at,
+                call.template,
+                token,
+                error,
+                call.healthy,
+                call.told_ended and not call.lied_to,
+            )
+            return world.but(calls=tuple(c for c in world.calls if c is not call)), settled

@@ -1,0 +1,46 @@
+"""World x Target: the loop that lets one event happen and gathers what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.events import Event
+from model.facts import Fact
+from model.terms import Runtime
+from model.world import Cue, World, absorb, begin, finish, horizon, next_due
+from properties.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event: the world before and after, and what was seen in between, in order."""
+
+    before: World
+    event: Event
+    facts: tuple[Fact, ...]
+    after: World
+
+
+def start(target: Target, runtime: Runtime) -> World:
+    """A fresh client, just signed in, in a world where nothing has happened yet. Raises `TargetError`."""
+    world = World(runtime)
+    world, _ = absorb(world, target.start(runtime, world.token), wake=False)
+    return world
+
+
+def play(world: World, event: Event, target: Target) -> Step:
+    """Let `event` happen to the world and the target. Raises `NotEnabled` and `TargetError`."""
+    until = horizon(world, event)
+    after, facts, cue = begin(world, event)
+    if cue:
+        after, more = _feed(after, cue, target)
+        facts += more
+    while due := next_due(after, until):
+        after, fired, cue = due
+        after, more = _feed(after, cue, target)
+        facts += (fired, *more)
+    return Step(world, event, facts, finish(after, until))
+
+
+def _feed(world: World, cue: Cue, target: Target) -> tuple[World, tuple[Fact, ...]]:
+    return absorb(world, target.feed(cue.stimulus, world.now), cue.wake)

@@ -1,0 +1,116 @@
+"""A checker that notices nothing is worse than none: each invariant kills a deliberate mistake in the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from model import session
+from model.policy import CLERK_JS_6_40_0
+from model.session import Call, Flight, Turn
+from model.terms import CallSettled, Outcome, Runtime, Token
+from properties.targets.model_target import ModelTarget
+from properties.verdict import Violated
+from tests.support import HEADLINE, explore
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def guard_inverted(patch: pytest.MonkeyPatch) -> None:
+    """Fresh tokens are skipped, expired ones refreshed."""
+
+    def inverted(turn: Turn, holder: int) -> bool:
+        token = turn.client.holders[holder]
+        return token is not None and turn.at <= token.expires * 1000
+
+    patch.setattr(session, "_guarded", inverted)
+
+
+def guard_on_the_wrong_runtime(patch: pytest.MonkeyPatch) -> None:
+    """The guard works in browsers only."""
+    right = session._guarded
+
+    def wrong(turn: Turn, holder: int) -> bool:
+        runtime = Runtime.BROWSER_LIKE if turn.client.runtime is Runtime.HEADLESS else Runtime.HEADLESS
+        return right(replace(turn, client=replace(turn.client, runtime=runtime)), holder)
+
+    patch.setattr(session, "_guarded", wrong)
+
+
+def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
+    """The guard also stops getToken: after a long freeze the app never gets a token again."""
+    right = session._attempt
+
+    def wrong(turn: Turn, call: Call) -> Turn:
+        if session._guarded(turn, call.holder):
+            return turn.put(CallSettled(call.call, None, "skipped"))
+        return right(turn, call)
+
+    patch.setattr(session, "_attempt", wrong)
+
+
+def ignores_401(patch: pytest.MonkeyPatch) -> None:
+    """A 401 is an error like any other: nobody is ever signed out."""
+
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+        signed_out = replace(turn, client=replace(turn.client, signed_in=False))
+        answered = right(signed_out, flight, outcome, token)
+        return replace(answered, client=replace(answered.client, signed_in=True))
+
+    right = session._answered
+    patch.setattr(session, "_answered", wrong)
+
+
+def foreground_signs_out_on_any_401(patch: pytest.MonkeyPatch) -> None:
+    """A 401 in the foreground signs out at once, without a look at GET /client."""
+    right = session._answered
+
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+        if outcome is Outcome.UNAUTHORIZED and flight.cause is not None:
+            turn = session._sign_out(turn, flight.cause)
+        return right(turn, flight, outcome, token)
+
+    patch.setattr(session, "_answered", wrong)
+
+
+def reads_expired_tokens(patch: pytest.MonkeyPatch) -> None:
+    """A read looks at the entry, never at the clock."""
+    patch.setattr(session, "READ_CUTOFF", -(10**9))
+
+
+KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
+    (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
+    (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
+    (foreground_signs_out_on_any_401, ("starvation", "stale-for-good"), "valid-session-survives"),
+    (guard_in_the_foreground, ("starvation",), "foreground-recovers"),
+    (ignores_401, ("revocation",), "revoked-session-signs-out"),
+    (reads_expired_tokens, ("starvation",), "token-handed-out-is-valid"),
+]
+
+
+@pytest.mark.parametrize(
+    ("mutant", "assumptions", "killer"), KILLS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_every_invariant_kills_its_mutant(
+    mutant: Patch,
+    assumptions: tuple[str, ...],
+    killer: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: object,
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    mutant(monkeypatch)
+    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions).verdicts
+    killers = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
+    assert killer in killers
+    assert killers <= {killer, "valid-session-survives"}, (
+        "what the headline forbids, its stronger sister forbids too"
+    )
+
+
+@pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
+def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> None:
+    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions).verdicts
+    assert not [name for name, verdict in verdicts.items() if isinstance(verdict, Violated)]
