@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from model.events import Advance, Answer, Event, Freeze, GetToken, Revoke
 from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Told
@@ -140,6 +141,11 @@ ASSUMPTIONS: dict[str, Assumption] = {
 """Every assumption by name, in the order of the documentation."""
 
 
+@cache
+def _members(names: tuple[str, ...]) -> tuple[Assumption, ...]:
+    return tuple(ASSUMPTIONS[name] for name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class Assumptions:
     """A set of assumptions: whatever one of them allows, the set allows."""
@@ -152,7 +158,7 @@ class Assumptions:
     @property
     def members(self) -> tuple[Assumption, ...]:
         """The assumptions themselves."""
-        return tuple(ASSUMPTIONS[name] for name in self.names)
+        return _members(self.names)
 
     @property
     def may_freeze(self) -> bool:

@@ -20,10 +20,21 @@ class Policy:
     merge_late_answers: bool
     """A fetch whose cache entry was replaced meanwhile still freshens the entry that replaced it (#9030)."""
 
+    gateway_page_error: str
+    """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.29.3 the body
+    is parsed before the status is looked at; 6.40.0 speaks of the status."""
 
-CLERK_JS_6_7_1 = Policy("CLERK_JS_6_7_1", guard_expired_refresh=False, merge_late_answers=False)
+
+CLERK_JS_6_7_1 = Policy(
+    "CLERK_JS_6_7_1",
+    guard_expired_refresh=False,
+    merge_late_answers=False,
+    gateway_page_error="SyntaxError",
+)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
-CLERK_JS_6_40_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_40_0", merge_late_answers=True)
+CLERK_JS_6_40_0 = replace(
+    CLERK_JS_6_7_4, name="CLERK_JS_6_40_0", merge_late_answers=True, gateway_page_error="api-503"
+)
 
 POLICIES: dict[str, Policy] = {
     policy.name: policy for policy in (CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0)

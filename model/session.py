@@ -256,9 +256,18 @@ def _resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
         # The slot's own fetch; or (#9030) one that was replaced meanwhile by a token, now a staler one.
         turn = _cache_token(turn, flight.template, entry.holder, token)
     turn = _announce(turn, flight.holder, token)
+    turn, waiting = _release(turn, flight)
+    return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
+
+
+def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
+    """The calls that wait for a request, in the order in which they hear of its end: those that joined first.
+
+    Session.ts _getToken awaits the cached promise itself, #fetchToken one that was derived from it.
+    """
     waiting = [call for call in turn.client.calls if call.waits_for == flight.request]
     turn = turn.but(calls=tuple(call for call in turn.client.calls if call not in waiting))
-    return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
+    return turn, sorted(waiting, key=lambda call: call.call == flight.cause)
 
 
 def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
@@ -272,11 +281,11 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     entry = turn.client.entry(flight.template)
     if entry and entry.request == flight.request:
         turn = _drop(turn, entry)
-    waiting = [call for call in turn.client.calls if call.waits_for == flight.request]
-    turn = turn.but(calls=tuple(call for call in turn.client.calls if call not in waiting))
+    turn, waiting = _release(turn, flight)
     for call in waiting:
         if failure is Outcome.UNAUTHORIZED or call.failures >= len(CALL_RETRY_DELAYS):
-            turn = turn.put(CallSettled(call.call, None, ERROR_NAMES[failure]))
+            error = ERROR_NAMES.get(failure, turn.client.policy.gateway_page_error)
+            turn = turn.put(CallSettled(call.call, None, error))
             continue
         timer = turn.client.next_timer
         later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
@@ -289,10 +298,9 @@ ERROR_NAMES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: "api-401",
     Outcome.RATE_LIMITED: "api-429",
     Outcome.BROKEN: "api-500",
-    Outcome.GATEWAY_PAGE: "SyntaxError",  # fapiClient.ts: the body is parsed before the status is looked at
     Outcome.LOST: "network_error",
 }
-"""What the app sees when a call ends without a token."""
+"""What the app sees when a call ends without a token. What a gateway's page ends in, a policy says."""
 
 
 # -- the background (Session.ts #refreshTokenInBackground) --------------------------------------------------

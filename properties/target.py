@@ -51,4 +51,7 @@ class Target(Protocol):
         """
 
     def close(self) -> None:
-        """Release every process and file. Safe to call twice; leaves nothing running."""
+        """Release every process and file. Safe to call twice; leaves nothing running.
+
+        Raises `TargetError` as `finish` does, when a check was put off until now.
+        """

@@ -1,0 +1,119 @@
+"""`make bench`: how fast the engine searches, beside how fast it could.
+
+Everything is measured side by side in one run, and only the ratios mean anything on another machine. The limit
+for a real SDK is the same traces without us: the very commands that the search sent, in a file, read by the same
+Node driver as fast as it can boot and step the bundle, with nobody waiting for anybody.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import msgspec
+from hypothesis import settings
+from rich.console import Console
+from rich.table import Table
+
+from model.assumptions import Assumptions
+from model.policy import CLERK_JS_6_40_0
+from model.terms import Runtime
+from properties.invariants import INVARIANTS
+from properties.search import Cell, search
+from properties.target import Target, TargetError
+from properties.targets import node
+from properties.targets.clerk_js import clerk_js_target
+from properties.targets.model_target import ModelTarget
+from properties.verdict import Held
+
+TRACES = 1000
+DRAWN_STEPS = 38  # some draws let nothing happen, and each trace ends with a few healthy events: about 30 in all
+RELEASE = "6.40.0"
+ASSUMPTIONS = Assumptions(("starvation", "stale-after-expiry"))
+
+
+def measure(target: Target) -> tuple[int, int, float]:
+    """Traces, steps and seconds of one search in which nothing is violated."""
+    profile = settings(
+        max_examples=TRACES, stateful_step_count=DRAWN_STEPS, derandomize=True, database=None, deadline=None
+    )
+    cell = Cell(target.name, Runtime.HEADLESS, ASSUMPTIONS)
+    found = search(target, cell, [INVARIANTS["background-never-destroys-valid-session"]], profile)
+    (verdict,) = found.verdicts.values()
+    if not isinstance(verdict, Held):
+        raise TargetError(f"{target.name} was to hold, and the verdict is: {verdict}")
+    return verdict.traces, verdict.steps, found.seconds
+
+
+@contextmanager
+def recorded(log: BinaryIO) -> Iterator[None]:
+    """Write every command that any driver is told to `log`, one a line."""
+    tell = node.Driver.tell
+
+    def tell_and_write(driver: node.Driver, command: node.Command) -> None:
+        log.write(msgspec.json.encode(command) + b"\n")
+        tell(driver, command)
+
+    node.Driver.tell = tell_and_write  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        node.Driver.tell = tell  # type: ignore[method-assign]
+
+
+def bare_loop(commands: bytes) -> float:
+    """Seconds that a driver takes for `commands`, which lie ready in a file."""
+    with tempfile.TemporaryFile() as log:
+        log.write(commands)
+        log.seek(0)
+        began = time.perf_counter()
+        subprocess.run(
+            [node.node_executable(), *node.FLAGS, str(node.LOOP)],
+            stdin=log,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console()
+    table = Table(title=f"{TRACES} traces, assuming {ASSUMPTIONS}", title_justify="left", box=None)
+    for heading in ("what", "traces/s", "steps/s", "steps a trace", "share of the limit"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+
+    def add(what: str, traces: int, steps: int, seconds: float, share: str = "") -> None:
+        rates = (f"{traces / seconds:,.0f}", f"{steps / seconds:,.0f}", f"{steps / traces:.0f}")
+        table.add_row(what, *rates, share)
+
+    console.print("measuring the model ...", style="dim")
+    add("the model, through the machine", *measure(ModelTarget(CLERK_JS_6_40_0)))
+
+    target = clerk_js_target(RELEASE, console.print)
+    with tempfile.TemporaryFile() as log:
+        with recorded(log):
+            target.prepare()
+            start_up = log.tell()
+            console.print(f"measuring {target.name} ...", style="dim")
+            traces, steps, seconds = measure(target)
+            target.close()
+        log.seek(0)
+        commands = log.read()
+    console.print("measuring the bare loop ...", style="dim")
+    limit = bare_loop(commands) - bare_loop(commands[:start_up])
+    add(f"{target.name}, through the machine", traces, steps, seconds, f"{limit / seconds:.2f}")
+    add(f"{target.name}, the same traces in a bare Node loop", traces, steps, limit, "1")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except TargetError as error:
+        sys.exit(f"bench: {error}")

@@ -1,0 +1,101 @@
+"""What must hold. Each invariant is one function of a step: None, or the reason why the step breaks it.
+
+An invariant sees facts and the world, never a target's internals: else it could not judge a real SDK. Its
+docstring is the sentence that reports print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from model.facts import Dropped, Origin, Settled
+from model.terms import Runtime
+from model.world import PATIENCE
+from properties.system import Step
+
+Check = Callable[[Step], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """Something that must hold in every step of every trace."""
+
+    id: str
+    sentence: str
+    check: Check
+    runtimes: frozenset[Runtime]
+
+
+INVARIANTS: dict[str, Invariant] = {}
+"""Every invariant by id; the first is the one this project exists for."""
+
+
+def invariant(name: str, *runtimes: Runtime) -> Callable[[Check], Check]:
+    """Register a check under `name`, for some runtimes only if any are given."""
+
+    def register(check: Check) -> Check:
+        sentence = " ".join((check.__doc__ or "").split())
+        INVARIANTS[name] = Invariant(name, sentence, check, frozenset(runtimes or Runtime))
+        return check
+
+    return register
+
+
+@invariant("background-never-destroys-valid-session", Runtime.HEADLESS)
+def background_never_destroys_valid_session(step: Step) -> str | None:
+    """A headless runtime never drops a session that is valid on the server because of something a background
+    timer began."""
+    for fact in step.facts:
+        if isinstance(fact, Dropped) and fact.valid and fact.origin is Origin.BACKGROUND:
+            return "the user is signed out by the background, while the server still holds the session valid"
+    return None
+
+
+@invariant("valid-session-survives")
+def valid_session_survives(step: Step) -> str | None:
+    """Nothing the client does, in the foreground or the background, drops a session that is valid on the
+    server."""
+    for fact in step.facts:
+        if isinstance(fact, Dropped) and fact.valid:
+            return "the user is signed out, while the server still holds the session valid"
+    return None
+
+
+@invariant("revoked-session-signs-out")
+def revoked_session_signs_out(step: Step) -> str | None:
+    """Once the server has ended the session, the next foreground call that reaches the server signs the user
+    out."""
+    for fact in step.facts:
+        if isinstance(fact, Settled) and fact.told_ended and step.after.signed_in:
+            return f"call {fact.call} was told truthfully that the session has ended; the user stays signed in"
+    return None
+
+
+@invariant("foreground-recovers")
+def foreground_recovers(step: Step) -> str | None:
+    """After a skipped, failed or frozen refresh, the next foreground getToken in a healthy world yields a
+    token."""
+    for fact in step.facts:
+        if isinstance(fact, Settled) and fact.healthy and fact.token is None:
+            return f"call {fact.call} ends with '{fact.error}', although nothing went wrong since it was made"
+    for call in step.after.calls:
+        waited = step.after.now - call.asked_at
+        if call.healthy and waited > PATIENCE and not step.after.requests:
+            return f"call {call.call} still waits after {waited} ms, although nothing it could wait for is left"
+    return None
+
+
+@invariant("token-handed-out-is-valid")
+def token_handed_out_is_valid(step: Step) -> str | None:
+    """A token that getToken returns is the one asked for, and verifies at a server at that instant of server
+    time."""
+    for fact in step.facts:
+        if not isinstance(fact, Settled) or fact.token is None:
+            continue
+        if fact.token.template != fact.template:
+            return f"call {fact.call} asked for template {fact.template} and got {fact.token.template}"
+        if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
+            late = fact.at - fact.token.expires * 1000
+            return f"call {fact.call} got {fact.token}, which expired {late} ms before"
+    return None

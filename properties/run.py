@@ -1,0 +1,104 @@
+"""One run of one target through a world: the only place where a trace grows and is judged.
+
+The random machine, the replay and the tests all drive a `Run`; it knows nothing of any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from model.assumptions import Assumptions, Sometimes
+from model.events import Answer, Event, GetToken
+from model.facts import Dropped, Fact, Fired, Origin, Told
+from model.terms import Outcome, Runtime
+from model.world import World
+from properties.invariants import Invariant
+from properties.system import Step, play, start
+from properties.target import Target
+from properties.trace import Trace
+
+EPILOGUE_EVENTS = 20
+"""More than enough honest answers to settle every call that may be pending."""
+
+
+class Violation(Exception):
+    """A trace breaks an invariant: `trace` is what happened, `facts` what was seen of it."""
+
+    def __init__(self, trace: Trace, facts: tuple[Fact, ...]) -> None:
+        super().__init__(f"{trace.invariant}: {trace.why}")
+        self.trace = trace
+        self.facts = facts
+
+
+_FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+
+
+def _is_401(fact: Fact, origin: Origin) -> bool:
+    return isinstance(fact, Told) and fact.outcome is Outcome.UNAUTHORIZED and fact.origin is origin
+
+
+LANDMARKS: tuple[Sometimes, ...] = (
+    Sometimes("late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0),
+    Sometimes("frozen or slow in flight", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > 1000),
+    Sometimes("background 401", lambda fact: _is_401(fact, Origin.BACKGROUND)),
+    Sometimes("foreground 401", lambda fact: _is_401(fact, Origin.FOREGROUND)),
+    Sometimes("other failure", lambda fact: isinstance(fact, Told) and fact.outcome in _FAILURES),
+    Sometimes("sign-out", lambda fact: isinstance(fact, Dropped)),
+)
+"""What the reports count, so that a reader sees whether anything interesting happened."""
+
+
+class Run:
+    """A trace under way on a target. Raises `Violation`, `NotEnabled` and `TargetError`, from `play`."""
+
+    def __init__(
+        self, target: Target, runtime: Runtime, assumptions: Assumptions, invariants: Iterable[Invariant]
+    ) -> None:
+        self.target = target
+        self.assumptions = assumptions
+        self.invariants = tuple(invariants)
+        self.events: list[Event] = []
+        self.facts: list[Fact] = []
+        self.world: World = start(target, runtime)
+
+    @property
+    def trace(self) -> Trace:
+        """What happened so far."""
+        return Trace(self.target.name, self.world.runtime, self.assumptions, tuple(self.events))
+
+    def play(self, event: Event) -> Step:
+        """Let one event happen, and judge the step."""
+        step = play(self.world, event, self.target)
+        self.world = step.after
+        self.events.append(event)
+        self.facts.extend(step.facts)
+        for invariant in self.invariants:
+            if why := invariant.check(step):
+                trace = Trace(
+                    self.target.name,
+                    self.world.runtime,
+                    self.assumptions,
+                    tuple(self.events),
+                    invariant.id,
+                    why,
+                )
+                raise Violation(trace, tuple(self.facts))
+        return step
+
+    def recover(self) -> None:
+        """The healthy end of a trace: the server answers everything, truthfully and at once, and the app asks
+        for a token. This gives the liveness-like invariants something to judge in every trace."""
+        asked = False
+        for _ in range(EPILOGUE_EVENTS):
+            if self.world.requests:
+                request = self.world.requests[0]
+                self.play(Answer(request.request, self.world.honest(request.endpoint)))
+            elif not asked and self.world.signed_in:
+                self.play(GetToken())
+                asked = True
+            else:
+                return
+
+    def reached(self, sometimes: Iterable[Sometimes]) -> set[str]:
+        """Which of these this trace has reached."""
+        return {landmark.name for landmark in sometimes if any(map(landmark.seen, self.facts))}

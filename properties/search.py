@@ -1,0 +1,187 @@
+"""The random engine: many traces of one cell (target x assumptions), a verdict for each invariant.
+
+Hypothesis generates, steers and shrinks; here we only say what a trace is and listen. All invariants are
+judged on the same traces. When one is violated the search goes on for the others, so that each "held" rests
+on whole traces of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import Phase, Verbosity, settings
+from hypothesis.errors import Flaky
+from hypothesis.stateful import run_state_machine_as_test
+
+from model.assumptions import Assumptions
+from model.terms import Runtime
+from properties.invariants import Invariant
+from properties.machine import SessionMachine
+from properties.reduce import reduce, violates
+from properties.run import LANDMARKS, Run, Violation
+from properties.target import Target, TargetError
+from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Where to search: one target, one runtime, one set of assumptions."""
+
+    target: str
+    runtime: Runtime
+    assumptions: Assumptions
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a search of a cell concluded. `reached` counts traces by what they came across."""
+
+    cell: Cell
+    verdicts: dict[str, Verdict]
+    traces: int
+    reached: dict[str, int]
+    seconds: float
+
+
+class Stopped(BaseException):
+    """The search cannot go on, because the target broke. Not an `Exception`: nothing to shrink here."""
+
+    def __init__(self, error: TargetError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one search has seen so far."""
+
+    traces: int = 0
+    steps: int = 0
+    reached: Counter[str] = field(default_factory=Counter)
+    found: Violation | None = None
+    running: Run | None = None
+
+
+def search(
+    target: Target,
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    profile: settings,
+    tell: Callable[[int, int], None] = lambda traces, of: None,
+) -> Findings:
+    """Search `cell` for a violation of each of `invariants`, with the number of traces `profile` asks for.
+
+    `tell(traces, of)` is called now and then, for progress. Raises `TargetError` when the target breaks; the
+    trace so far is on disk then, as it is after an interrupt.
+    """
+    began = time.perf_counter()
+    verdicts: dict[str, Verdict] = {
+        one.id: NotApplicable() for one in invariants if cell.runtime not in one.runtimes
+    }
+    open_ones = [one for one in invariants if one.id not in verdicts]
+    tally = _Tally()
+    total = 0
+    while open_ones:
+        tally = _round(target, cell, open_ones, profile, tell)
+        total += tally.traces
+        if tally.found is None:
+            break
+        for one in open_ones:  # what breaks one invariant may break another: no need to search for it again
+            if also := violates(tally.found.trace, target, one):
+                also.trace.save()
+                verdicts[one.id] = Violated(also.trace, also.facts, tally.traces, tally.steps)
+        open_ones = [one for one in open_ones if one.id not in verdicts]
+    never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
+    for one in open_ones:
+        held = Held(tally.traces, tally.steps)
+        verdicts[one.id] = Vacuous(tally.traces, tally.steps, never) if never else held
+    verdicts = {one.id: verdicts[one.id] for one in invariants}
+    return Findings(cell, verdicts, total, dict(tally.reached), time.perf_counter() - began)
+
+
+def _round(
+    target: Target,
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    profile: settings,
+    tell: Callable[[int, int], None],
+) -> _Tally:
+    """One run of Hypothesis: until a violation is found and shrunk, or the traces are used up."""
+    tally = _Tally()
+
+    def new_run() -> Run:
+        judged = invariants
+        if tally.found is not None:  # shrink what was found, don't slip to another invariant
+            judged = [one for one in invariants if one.id == tally.found.trace.invariant]
+        tally.running = Run(target, cell.runtime, cell.assumptions, judged)
+        return tally.running
+
+    def done(run: Run) -> None:
+        tally.traces += 1
+        tally.steps += len(run.events)
+        tally.reached.update(run.reached((*LANDMARKS, *cell.assumptions.sometimes)))
+        tell(tally.traces, profile.max_examples)
+
+    machine = _machine(cell, invariants, new_run, done, tally)
+    try:
+        run_state_machine_as_test(machine, settings=_engine_settings(profile))
+    except Violation as violation:
+        by_id = {one.id: one for one in invariants}
+        tally.found = reduce(violation, target, by_id[str(violation.trace.invariant)])
+        tally.found.trace.save()
+    except Flaky as error:
+        raise TargetError(f"the same trace went two ways ({type(error).__name__}): not deterministic") from error
+    except (Stopped, KeyboardInterrupt) as stop:
+        if tally.found is None and tally.running is not None:
+            tally.running.trace.save()
+        if isinstance(stop, Stopped):
+            raise stop.error from None
+        raise
+    return tally
+
+
+def _machine(
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    new_run: Callable[[], Run],
+    done: Callable[[Run], None],
+    tally: _Tally,
+) -> type[SessionMachine]:
+    """The machine of this cell. Its name is its key in Hypothesis's example database and its seed."""
+
+    class CellMachine(SessionMachine):
+        def __init__(self) -> None:
+            try:
+                super().__init__()
+            except TargetError as error:
+                raise Stopped(error) from error
+
+        def _guarded(self, act: Callable[[], object]) -> None:
+            try:
+                super()._guarded(act)
+            except TargetError as error:
+                raise Stopped(error) from error
+            except Violation as violation:
+                if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):
+                    violation.trace.save()
+                tally.found = violation
+                raise
+
+    CellMachine.new_run = staticmethod(new_run)
+    CellMachine.done = staticmethod(done)
+    names = "+".join(one.id for one in invariants)
+    CellMachine.__name__ = CellMachine.__qualname__ = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{names}"
+    return CellMachine
+
+
+def _engine_settings(profile: settings) -> settings:
+    """The user's profile, with what this engine needs: no deadline (a freeze of the wall clock is not slow),
+    one finding at a time, no explain phase (it costs more than it says about a trace)."""
+    phases = tuple(phase for phase in profile.phases if phase is not Phase.explain)
+    quiet = Verbosity.quiet if profile.verbosity is Verbosity.normal else profile.verbosity
+    return settings(
+        profile, deadline=None, report_multiple_bugs=False, print_blob=False, phases=phases, verbosity=quiet
+    )

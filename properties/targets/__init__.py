@@ -1,0 +1,1 @@
+"""The systems under test: the model, and one adapter for each SDK."""

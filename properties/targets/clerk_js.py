@@ -1,0 +1,203 @@
+"""Real builds of @clerk/clerk-js as targets.
+
+It belongs here: the translation between symbols (`model.terms`) and what crosses the boundary to the SDK.
+The server's payloads are in fapi.py, the process and its lines in node.py, the downloads in builds.py.
+
+What the SDK draws at random (the jitter of its network layer's retries) is always 0 here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from model.terms import (
+    Answered,
+    CallSettled,
+    Millis,
+    Outcome,
+    Output,
+    RequestSent,
+    Runtime,
+    Seconds,
+    SignedOut,
+    Stimulus,
+    TimerCleared,
+    TimerDue,
+    TimerSet,
+    Token,
+    TokenAsked,
+)
+from properties.target import TargetError
+from properties.targets import fapi, node
+from properties.targets.builds import fetch_build
+
+GLUE = "./clerk_js.mjs"
+
+VERIFY_AT_ONCE = 200
+"""Tokens handed out that PyJWT judges together: to freeze the clock costs more than to verify fifty."""
+
+_verified: set[tuple[Token, Seconds]] = set()
+"""The tokens that PyJWT has judged as their symbols do, each with the second at which it did."""
+
+
+class ClerkJsTarget:
+    """One build of @clerk/clerk-js in a Node process. Each trace runs on an instance evaluated afresh."""
+
+    def __init__(self, name: str, find_bundle: Callable[[], Path]) -> None:
+        """`find_bundle` says where the build is; it may download it, and may raise `TargetError`."""
+        self.name = name
+        self.threw: list[str] = []
+        """What the SDK threw in this trace where nobody catches it, such as a background promise rejected."""
+        self._find_bundle = find_bundle
+        self._bundle: Path | None = None
+        self._driver: node.Driver | None = None
+        self._loaded: tuple[Runtime, Token] | None = None
+        self._unverified: dict[tuple[Token, Seconds], Millis] = {}
+
+    def prepare(self) -> None:
+        """Find the build, start Node, load the build and sign in. Raises `TargetError`."""
+        if self._driver is None:
+            self._load(Runtime.HEADLESS, FIRST_TOKEN)
+
+    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        """A fresh instance, loaded and signed in with `token` at instant 0. Raises `TargetError`."""
+        self.threw.clear()
+        if self._driver is None or self._loaded != (runtime, token):
+            self._load(runtime, token)
+        return self._outputs(node.Begin(), 0)
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """Hand one stimulus to the SDK, until it can do no more. Raises `TargetError`."""
+        match stimulus:
+            case TimerDue(timer):
+                return self._outputs(node.Fire(at, timer), at)
+            case TokenAsked(call, template, skip_cache):
+                return self._outputs(node.Ask(at, call, template, skip_cache), at)
+            case Answered(request, Outcome.LOST):
+                return self._outputs(node.Lost(at, request), at)
+            case Answered(request, outcome, token):
+                status, body = fapi.render(outcome, token)
+                return self._outputs(node.Answer(at, request, status, body), at)
+
+    def finish(self) -> None:
+        """End the trace; the driver boots the next instance meanwhile.
+
+        Every so many traces, let PyJWT judge the tokens that were handed out. Raises `TargetError` when it
+        disagrees with the symbols: then this harness is wrong, not the SDK.
+        """
+        if self._driver is not None:
+            try:
+                self._driver.tell(node.End())
+            except TargetError:
+                self._stop()
+                raise
+        if len(self._unverified) >= VERIFY_AT_ONCE:
+            self._verify()
+
+    def close(self) -> None:
+        """End the Node process, and let PyJWT judge the rest. May be called twice; `start` begins anew.
+
+        Raises `TargetError` as `finish` does.
+        """
+        self._stop()
+        self._verify()
+
+    def _verify(self) -> None:
+        handed = [(token, at) for (token, _), at in self._unverified.items()]
+        self._unverified.clear()
+        for (token, at), refused in zip(handed, fapi.verify(handed), strict=True):
+            if (refused is None) != (token.issued * 1000 <= at < token.expires * 1000):
+                said = refused or "valid"
+                raise TargetError(f"PyJWT says {said} of {token!r} at {at} ms: the harness is wrong")
+            _verified.add((token, at // 1000))
+
+    def _stop(self) -> None:
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
+            self._loaded = None
+
+    def _load(self, runtime: Runtime, token: Token) -> None:
+        if self._bundle is None:
+            self._bundle = self._find_bundle()
+        if self._driver is None:
+            self._driver = node.Driver()
+        answers = {request: node.BootAnswer(*answer) for request, answer in fapi.boot_answers(token).items()}
+        load = node.Load(GLUE, str(self._bundle.resolve()), fapi.EPOCH * 1000, runtime, answers)
+        try:
+            self._ask(load)
+        except TargetError:
+            self._stop()
+            raise
+        self._loaded = (runtime, token)
+
+    def _ask(self, command: node.Command) -> list[node.Put]:
+        if self._driver is None:
+            raise TargetError("the Node driver is not running: start comes first")
+        try:
+            reply = self._driver.ask(command)
+        except TargetError:
+            self._stop()
+            raise
+        if reply.error is not None:
+            raise TargetError(reply.error)
+        return reply.out
+
+    def _outputs(self, command: node.Command, at: Millis) -> tuple[Output, ...]:
+        outputs: list[Output] = []
+        for put in self._ask(command):
+            match put:
+                case node.Timer(timer, due, cause):
+                    outputs.append(TimerSet(timer, due, cause))
+                case node.Clear(timer):
+                    outputs.append(TimerCleared(timer))
+                case node.Request():
+                    outputs.append(_request_sent(put))
+                case node.SignOut(cause):
+                    outputs.append(SignedOut(cause))
+                case node.Settled(call, None, error):
+                    outputs.append(CallSettled(call, None, error))
+                case node.Settled(call, str(raw)):
+                    token = fapi.recognise(raw)
+                    if token is None:
+                        raise TargetError(f"call {call} got a token that the server never minted")
+                    if (token, at // 1000) not in _verified:
+                        self._unverified[token, at // 1000] = at
+                    outputs.append(CallSettled(call, token, None))
+                case node.Threw(message):
+                    self.threw.append(message)
+                case node.Storm(count):
+                    raise TargetError(f"one stimulus set off {count} requests at one instant ({at} ms)")
+        return tuple(outputs)
+
+
+FIRST_TOKEN = Token(1, None, 0, 60)
+"""What `prepare` signs in with: the token that a world begins with."""
+
+
+def _request_sent(put: node.Request) -> RequestSent:
+    known = fapi.endpoint_of(put.method, put.path)
+    if known is None:
+        raise TargetError(f"the SDK sends {put.method} {put.path}, which the fake server does not know")
+    endpoint, template = known
+    return RequestSent(put.request, endpoint, template, put.cause)
+
+
+def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:
+    """The build of a release, downloaded when it is first needed; `say` is told of that."""
+    return ClerkJsTarget(f"clerk-js@{version}", partial(fetch_build, version, say))
+
+
+def bundle_target(path: Path) -> ClerkJsTarget:
+    """A build in a file, such as a branch's own `dist/clerk.native.js`."""
+    return ClerkJsTarget(f"path:{path}", partial(_existing, path))
+
+
+def _existing(path: Path) -> Path:
+    if path.is_dir():
+        raise TargetError(f"{path} is a directory: name the bundle in it, such as dist/clerk.native.js")
+    if not path.is_file():
+        raise TargetError(f"there is no file {path}")
+    return path

@@ -1,0 +1,54 @@
+// What is Clerk's in the Node process: how @clerk/clerk-js is started and what its errors are called.
+//
+// A glue module exports `environment`, `create` and `errorName`; instance.mjs does the rest.
+
+import { DriverError } from './instance.mjs';
+
+// `clerk.test` as the frontend API's host, in the form in which a publishable key carries it.
+const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
+
+// The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
+// nothing. React Native's says no more than its product. An extension's worker has no document either.
+export function environment(runtime) {
+  if (runtime === 'headless') return { navigator: { product: 'ReactNative' } };
+  return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
+}
+
+// An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped.
+export function create(exports, runtime, announce) {
+  if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
+  const clerk = new exports.Clerk(PUBLISHABLE_KEY);
+  let signedIn = false;
+
+  return {
+    async load() {
+      const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
+      await clerk.load({ standardBrowser: false, telemetry: false, experimental });
+      signedIn = Boolean(clerk.session);
+      clerk.addListener(({ session }) => {
+        // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.
+        if (session === null && signedIn) {
+          signedIn = false;
+          announce();
+        }
+      });
+    },
+    signedIn: () => signedIn,
+    getToken(template, skipCache) {
+      if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
+      return clerk.session.getToken({ template: template ?? undefined, skipCache });
+    },
+    // Throws when the session went away, or came back, without the listener having been told.
+    check() {
+      const told = Boolean(clerk.session) === signedIn;
+      if (!told) throw new DriverError('the session changed without an announcement');
+    },
+  };
+}
+
+// A short name that stays the same from build to build, where minified class names do not.
+export function errorName(error) {
+  if (typeof error?.status === 'number') return `api-${error.status}`;
+  if (error?.code === 'clerk_offline') return 'offline';
+  return error?.code ?? error?.name ?? 'unknown';
+}

@@ -1,0 +1,237 @@
+// One instance of an SDK: a bundle evaluated afresh, with a clock, timers, a network and globals of its own.
+//
+// It knows no SDK. What one is called, exports and needs around it is the glue's part (see clerk_js.mjs).
+// It reads no commands: that is loop.mjs. An instance never acts by itself; it says what it wants:
+//
+//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause]
+//   ["signed_out", cause]       ["settled", call, token|null, error|null]
+//   ["threw", message]          ["storm", count]
+//
+// An instant is in ms since the instance began. A cause is the call of the app in whose course something
+// happened, or null: kept when a timer is set, restored when it fires; promises carry it by themselves.
+
+import { AsyncLocalStorage } from 'node:async_hooks';
+import vm from 'node:vm';
+
+const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a storm
+
+const causes = new AsyncLocalStorage();
+const cause = () => causes.getStore() ?? null;
+
+export const oneLine = error => String(error?.message ?? error).split('\n')[0];
+
+// What is wrong with the bundle or with the command, in one line.
+export class DriverError extends Error {}
+
+// A microtask queue is empty before an immediate runs, and an SDK has no other way to go on: its timers, its
+// network and its channels are ours.
+const realSetImmediate = setImmediate;
+export const drain = () => new Promise(resolve => realSetImmediate(resolve));
+
+// -- clock and timers -------------------------------------------------------------------------------------
+
+function clockOf(instance, epoch) {
+  const now = () => epoch + instance.at;
+  class VirtualDate extends Date {
+    constructor(...parts) {
+      super(...(parts.length ? parts : [now()]));
+    }
+    static now = now;
+  }
+
+  const arm = (callback, delay, args, repeats) => {
+    const id = ++instance.lastTimer;
+    const wait = Math.max(repeats ? 1 : 0, Math.trunc(delay) || 0);
+    const timer = { callback, args, cause: cause(), every: repeats ? wait : null };
+    instance.timers.set(id, timer);
+    instance.emit('timer', id, instance.at + wait, timer.cause);
+    return id; // a number, as in React Native and in browsers
+  };
+  const clear = id => void (instance.timers.delete(id) && instance.emit('clear', id));
+
+  return {
+    Date: VirtualDate,
+    setTimeout: (callback, delay, ...args) => arm(callback, delay, args, false),
+    setInterval: (callback, delay, ...args) => arm(callback, delay, args, true),
+    clearTimeout: clear,
+    clearInterval: clear,
+  };
+}
+
+function fire(instance, id) {
+  const timer = instance.timers.get(id);
+  if (!timer) throw new DriverError(`timer ${id} is not live`);
+  if (timer.every === null) instance.timers.delete(id);
+  causes.run(timer.cause, () => {
+    try {
+      timer.callback(...timer.args);
+    } catch (error) {
+      instance.emit('threw', oneLine(error));
+    }
+  });
+  const again = timer.every !== null && instance.timers.has(id);
+  if (again) instance.emit('timer', id, instance.at + timer.every, timer.cause);
+}
+
+// -- network ----------------------------------------------------------------------------------------------
+
+// Not a real Response: its body would be a stream, which takes more than microtasks to read.
+function response(status, body) {
+  return {
+    ok: status >= 200 && status < 300,
+    status,
+    statusText: '',
+    headers: new Headers(),
+    json: async () => JSON.parse(body),
+    text: async () => body,
+    clone: () => response(status, body),
+  };
+}
+
+// `boot` answers the requests of load(), which nobody else sees: {"GET /path": {status, body}}.
+function networkOf(instance, boot) {
+  return (target, init = {}) => {
+    const method = init.method ?? 'GET';
+    const { pathname } = target instanceof URL ? target : new URL(target);
+    if (instance.booting) {
+      const answer = boot[`${method} ${pathname}`];
+      if (answer) return Promise.resolve(response(answer.status, answer.body));
+      instance.unanswered = `${method} ${pathname}`;
+      return new Promise(() => {});
+    }
+    if (++instance.sent > REQUESTS_PER_STIMULUS) {
+      if (instance.sent === REQUESTS_PER_STIMULUS + 1) instance.emit('storm', instance.sent);
+      return new Promise(() => {}); // nobody will ever answer: this ends the storm
+    }
+    const id = ++instance.lastRequest;
+    const form = typeof init.body === 'string' ? Object.fromEntries(new URLSearchParams(init.body)) : {};
+    instance.emit('request', id, method, pathname, form, cause());
+    return new Promise((resolve, reject) => {
+      instance.requests.set(id, { resolve, reject });
+      const abort = () => instance.requests.delete(id) && reject(init.signal.reason);
+      init.signal?.addEventListener('abort', abort);
+    });
+  };
+}
+
+function answer(instance, { request: id, status, body, lost }) {
+  const request = instance.requests.get(id);
+  if (!request) throw new DriverError(`request ${id} is not in flight`);
+  instance.requests.delete(id);
+  if (lost) request.reject(new TypeError('Network request failed')); // React Native's words
+  else request.resolve(response(status, body));
+}
+
+// -- isolation --------------------------------------------------------------------------------------------
+
+// Names that Node has and the place an SDK believes it runs in has not, or has otherwise. The bundle is
+// compiled as a function with these parameters, so that neither its free names nor its properties of the
+// global object reach the real ones. Everything else (URL, Headers, Promise, ...) it inherits.
+const SHADOWED = [
+  ...['globalThis', 'window', 'self', 'global', 'navigator', 'location', 'document', 'fetch', 'console'],
+  ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'],
+  ...['Date', 'Math', 'performance', 'crypto', 'process', 'Buffer', 'localStorage', 'sessionStorage'],
+  ...['BroadcastChannel', 'MessageChannel', 'Worker', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
+];
+const PARAMETERS = ['module', 'exports', 'require', ...SHADOWED];
+
+const quiet = new Proxy({}, { get: () => () => {} });
+const loud = new Proxy({}, { get: () => console.error }); // stdout is the protocol's
+
+// A bundle as a function of its surroundings. Compiled once, called for each instance.
+export function compile(source, filename) {
+  try {
+    return new vm.Script(`(function(${PARAMETERS}){${source}\n})`, { filename }).runInThisContext();
+  } catch (error) {
+    throw new DriverError(`the bundle throws while loading: ${error.name}: ${oneLine(error)}`);
+  }
+}
+
+function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
+  const own = {
+    ...Object.fromEntries(SHADOWED.map(name => [name, undefined])),
+    ...clockOf(instance, epoch),
+    ...glue.environment(runtime),
+    fetch: networkOf(instance, answers),
+    Math: Object.create(Math, { random: { value: () => 0 } }), // the least jitter, and always the same
+    performance: { now: () => instance.at },
+    console: process.env.SESSIONPROOF_DRIVER_DEBUG ? loud : quiet,
+  };
+  // Defined, not assigned: some of the real ones are getters that refuse.
+  const sandbox = Object.create(globalThis, Object.getOwnPropertyDescriptors(own));
+  for (const name of ['globalThis', 'window', 'self', 'global']) sandbox[name] = sandbox; // as React Native
+  return sandbox;
+}
+
+// SDKs keep state in module singletons and static sets, so each instance evaluates the bundle anew.
+function evaluate(instance, recipe) {
+  const module = { exports: {} };
+  const sandbox = sandboxOf(instance, recipe);
+  const require = name => {
+    throw new Error(`it requires '${name}', and a target has no node_modules`);
+  };
+  try {
+    recipe.program(module, module.exports, require, ...SHADOWED.map(name => sandbox[name]));
+  } catch (error) {
+    throw new DriverError(`the bundle throws while loading: ${error?.name ?? 'Error'}: ${oneLine(error)}`);
+  }
+  return module.exports;
+}
+
+// -- the instance -----------------------------------------------------------------------------------------
+
+export class Instance {
+  at = 0; // ms
+  out = [];
+  open = true;
+  booting = true;
+  unanswered = null; // the request of load() that has no answer
+  sent = 0; // requests since the last stimulus
+  timers = new Map();
+  lastTimer = 0;
+  requests = new Map();
+  lastRequest = 0;
+
+  // An instance that has ended may still have promises under way; what they do is nobody's output.
+  emit = (...output) => this.open && this.out.push(output);
+
+  // Evaluates the bundle and loads the SDK. Throws a DriverError.
+  async boot(recipe) {
+    this.glue = recipe.glue;
+    const exports = evaluate(this, recipe);
+    this.sdk = recipe.glue.create(exports, recipe.runtime, () => this.emit('signed_out', cause()));
+    let failure = 'load() does not settle';
+    this.sdk.load().then(
+      () => (failure = this.sdk.signedIn() ? null : 'load() does not sign in'),
+      error => (failure = `load() fails: ${oneLine(error)}`),
+    );
+    await drain();
+    if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
+    if (failure) throw new DriverError(failure);
+    this.booting = false;
+  }
+
+  // Lets a stimulus happen at its instant, until the SDK can do no more.
+  async feed(stimulus) {
+    this.at = stimulus.at;
+    this.sent = 0;
+    if (stimulus.do === 'fire') fire(this, stimulus.timer);
+    else if (stimulus.do === 'answer') answer(this, stimulus);
+    else this.ask(stimulus);
+    await drain();
+    this.sdk.check();
+  }
+
+  ask({ call, template, skip_cache: skipCache }) {
+    causes.run(call, () => this.sdk.getToken(template, skipCache)).then(
+      token => this.emit('settled', call, token || null, token ? null : 'null'),
+      error => this.emit('settled', call, null, this.glue.errorName(error)),
+    );
+  }
+
+  take() {
+    const { out } = this;
+    this.out = [];
+    return out;
+  }
+}

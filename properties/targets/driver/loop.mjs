@@ -1,0 +1,154 @@
+// The Node process of a target: reads commands, drives one instance of an SDK after another, replies.
+//
+// It knows no SDK, and nothing of what goes on inside an instance (instance.mjs).
+//
+// The protocol: one JSON object a line. Each command on stdin gets one line on stdout, {"out": [...]} with
+// everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
+//
+//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}}}
+//   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
+//   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
+//   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool}    the app wants a token
+//   {"do":"answer","at":ms,"request":id,"status":200,"body":text}            an answer arrives, or ...
+//   {"do":"answer","at":ms,"request":id,"lost":true}                         ... never will
+//   {"do":"end"}                                              boots the next instance; nobody waits for it
+
+import fs from 'node:fs';
+import v8 from 'node:v8';
+
+import { DriverError, Instance, compile, oneLine } from './instance.mjs';
+
+// Optimized code seldom lives long enough here to pay: the instance it was made for is gone. Wait longer.
+v8.setFlagsFromString('--interrupt-budget=2000000');
+
+const LINE_BREAK = 10;
+const INSTANCES_PER_COLLECTION = 40;
+
+let recipe = null; // what instances are made of: {program, glue, epoch, runtime, boot}
+let current = null; // the instance under way
+let next = null; // an instance that has booted ahead of its `begin`, or the error it met
+let ended = 0;
+
+function read(path) {
+  try {
+    return fs.readFileSync(path, 'utf8');
+  } catch (error) {
+    const why = error.code === 'ENOENT' ? 'is missing' : `cannot be read (${error.code})`;
+    throw new DriverError(`the bundle ${why}`);
+  }
+}
+
+// Boots an instance; it is the current one meanwhile, so that what it rejects unhandled is told to it.
+async function boot() {
+  const instance = new Instance();
+  const before = current;
+  current = instance;
+  try {
+    await instance.boot(recipe);
+    return instance;
+  } catch (error) {
+    return error;
+  } finally {
+    current = before;
+  }
+}
+
+const commands = {
+  async load({ glue, bundle, ...settings }) {
+    recipe = null;
+    recipe = { ...settings, program: compile(read(bundle), bundle), glue: await import(glue) };
+    next = await boot();
+    if (next instanceof Error) throw next;
+    return [];
+  },
+  async begin() {
+    if (!recipe) throw new DriverError('nothing is loaded');
+    if (current) current.open = false;
+    current = null;
+    const booted = next ?? (await boot());
+    next = null;
+    if (booted instanceof Error) throw booted;
+    current = booted;
+    return current.take();
+  },
+  async feed(stimulus) {
+    if (!current) throw new DriverError('no trace has begun');
+    await current.feed(stimulus);
+    return current.take();
+  },
+  // Booting costs more than all else in a trace; here it overlaps with whatever the other side does.
+  async end() {
+    if (current) current.open = false;
+    current = null;
+    next ??= recipe && (await boot());
+    // Dead instances survive the collections of the young generation, which copy them in vain; a full one
+    // costs less than two of those. It needs --expose-gc.
+    if (++ended % INSTANCES_PER_COLLECTION === 0) globalThis.gc?.();
+    return null;
+  },
+};
+commands.fire = commands.ask = commands.answer = commands.feed;
+
+async function obey(line) {
+  try {
+    const command = JSON.parse(line);
+    return await commands[command.do](command).then(out => out && { out });
+  } catch (error) {
+    return { error: error instanceof DriverError ? error.message : `${error?.name}: ${oneLine(error)}` };
+  }
+}
+
+// -- lines ------------------------------------------------------------------------------------------------
+
+const chunk = Buffer.alloc(1 << 16);
+let rest = Buffer.alloc(0);
+
+const nap = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+
+// A blocking read costs a fraction of what a stream of events does. Null at the end of input.
+function readLine() {
+  for (;;) {
+    const end = rest.indexOf(LINE_BREAK);
+    if (end >= 0) {
+      const line = rest.toString('utf8', 0, end);
+      rest = rest.subarray(end + 1);
+      return line;
+    }
+    let size;
+    try {
+      size = fs.readSync(0, chunk);
+    } catch (error) {
+      if (error.code === 'EOF') return null;
+      if (error.code !== 'EAGAIN') throw error;
+      nap();
+      continue;
+    }
+    if (size === 0) return null;
+    rest = Buffer.concat([rest, chunk.subarray(0, size)]);
+  }
+}
+
+function writeLine(value) {
+  let bytes = Buffer.from(`${JSON.stringify(value)}\n`);
+  while (bytes.length) {
+    try {
+      bytes = bytes.subarray(fs.writeSync(1, bytes));
+    } catch (error) {
+      if (error.code === 'EPIPE') process.exit(0);
+      if (error.code !== 'EAGAIN') throw error;
+      nap();
+    }
+  }
+}
+
+// What an SDK throws where nobody catches it is an output, and never the end of this process.
+const record = error => current?.emit('threw', oneLine(error));
+process.on('uncaughtException', record);
+process.on('unhandledRejection', record);
+process.on('SIGINT', () => {}); // Ctrl-C is for whoever started us; the end of our input is what ends us
+
+for (let line; (line = readLine()) !== null; ) {
+  const reply = await obey(line);
+  if (reply) writeLine(reply);
+}
+process.exit(0);

@@ -1,0 +1,219 @@
+"""A fake of Clerk's Frontend API: real JSON Web Tokens for symbolic ones, and answers in the shape of its own.
+
+It belongs here: what the server's answers look like. Which answer is given is the world's business.
+Shapes are those that clerk/javascript reads, packages/clerk-js/src/core/resources: Client.ts, Session.ts,
+User.ts, Environment.ts, Token.ts; errors as Base.ts reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from freezegun import freeze_time
+
+from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, Token
+
+EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+"""When instant 0 is, in seconds since 1970."""
+
+ISSUER = "https://clerk.test"
+SESSION_ID = "sess_1"
+USER_ID = "user_1"
+
+CLOCK_LEEWAY = 10
+"""Seconds by which `nbf` lies before `iat`, as Clerk has it."""
+
+# -- tokens -------------------------------------------------------------------------------------------------
+
+
+@cache
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+_minted: dict[str, Token] = {}
+
+
+@cache
+def mint(token: Token) -> str:
+    """The JSON Web Token that stands for `token`, signed; the same one whenever it is asked for.
+
+    Its times are `EPOCH` plus the token's. `oiat`, the header that says when the claims were assembled, is
+    the time of issue. A template's token has no `sid`: Clerk's templates carry none unless they ask for it.
+    """
+    issued = EPOCH + token.issued
+    claims: dict[str, Any] = {
+        "iss": ISSUER,
+        "sub": USER_ID,
+        "iat": issued,
+        "nbf": issued - CLOCK_LEEWAY,
+        "exp": EPOCH + token.expires,
+        "jti": str(token.number),
+    }
+    if token.is_session_token:
+        claims["sid"] = SESSION_ID
+    headers = {"kid": "ins_1", "oiat": issued, "cat": "cl_B7d4PD111AAA"}
+    raw = jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
+    _minted[raw] = token
+    return raw
+
+
+def recognise(raw: str) -> Token | None:
+    """The token that `raw` was minted for; None if this server never minted it."""
+    return _minted.get(raw)
+
+
+def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
+    """What PyJWT, at a server, says of each token at its instant: None if valid, else the name of its error.
+
+    One freeze of the clock serves all of them, since starting one walks through every loaded module.
+    """
+    public = _key().public_key()
+    verdicts: list[str | None] = []
+    if not handed:
+        return []
+    with freeze_time() as clock:
+        for token, at in handed:
+            clock.move_to(datetime.fromtimestamp(EPOCH, UTC) + timedelta(milliseconds=at))
+            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * token.is_session_token
+            try:
+                claims = jwt.decode(
+                    mint(token), public, algorithms=["RS256"], issuer=ISSUER, options={"require": required}
+                )
+            except jwt.InvalidTokenError as error:
+                verdicts.append(type(error).__name__)
+            else:
+                verdicts.append(None if claims["jti"] == str(token.number) else "WrongToken")
+    return verdicts
+
+
+# -- answers ------------------------------------------------------------------------------------------------
+
+
+def _errors(code: str, message: str) -> str:
+    error = {"code": code, "message": message, "long_message": message, "meta": {}}
+    return json.dumps({"errors": [error], "clerk_trace_id": "trace_1"})
+
+
+_PAGE = "<html><head><title>503 Service Unavailable</title></head><body>Service Unavailable</body></html>"
+
+_FAILURES: dict[Outcome, tuple[int, str]] = {
+    Outcome.UNAUTHORIZED: (401, _errors("authentication_invalid", "Invalid authentication")),
+    Outcome.RATE_LIMITED: (429, _errors("too_many_requests", "Too many requests. Please try again later.")),
+    Outcome.BROKEN: (500, _errors("internal_clerk_error", "There was an internal error on our servers.")),
+    Outcome.GATEWAY_PAGE: (503, _PAGE),
+    Outcome.LOST: (0, ""),
+}
+
+_JWT = "%jwt%"
+_NOW = EPOCH * 1000
+
+_USER: dict[str, Any] = {
+    "object": "user",
+    "id": USER_ID,
+    "first_name": "Ada",
+    "last_name": None,
+    "email_addresses": [],
+    "phone_numbers": [],
+    "web3_wallets": [],
+    "external_accounts": [],
+    "organization_memberships": [],
+    "last_sign_in_at": _NOW,
+    "created_at": _NOW,
+    "updated_at": _NOW,
+}
+
+_SESSION: dict[str, Any] = {
+    "object": "session",
+    "id": SESSION_ID,
+    "status": "active",
+    "expire_at": _NOW + SESSION_LIFETIME,
+    "abandon_at": _NOW + SESSION_LIFETIME,
+    "last_active_at": _NOW,
+    "last_active_organization_id": None,
+    "actor": None,
+    "factor_verification_age": [0, -1],
+    "user": _USER,
+    "public_user_data": {"identifier": "ada@example.com", "first_name": "Ada", "user_id": USER_ID},
+    "last_active_token": {"object": "token", "jwt": _JWT},
+    "created_at": _NOW,
+    "updated_at": _NOW,
+}
+
+
+def _client(sessions: list[dict[str, Any]]) -> str:
+    client = {
+        "object": "client",
+        "id": "client_1",
+        "sessions": sessions,
+        "sign_in": None,
+        "sign_up": None,
+        "last_active_session_id": SESSION_ID if sessions else None,
+        "cookie_expires_at": None,
+        "created_at": _NOW,
+        "updated_at": _NOW,
+    }
+    return json.dumps({"response": client, "client": None})
+
+
+_BEFORE_JWT, _AFTER_JWT = _client([_SESSION]).split(_JWT)
+_NO_SESSION = _client([])
+
+_ENVIRONMENT = json.dumps(
+    {
+        "object": "environment",
+        "id": "env_1",
+        "auth_config": {"object": "auth_config", "id": "aconf_1", "single_session_mode": True},
+        "display_config": {"object": "display_config", "instance_environment_type": "production"},
+        "user_settings": {"attributes": {}, "social": {}, "actions": {}, "sign_in": {}, "sign_up": {}},
+        "organization_settings": {"enabled": False},
+        "maintenance_mode": False,
+    }
+)
+
+
+def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
+    """The HTTP status and body of an answer; status 0 where there is none (`LOST`).
+
+    `token` is the one that `GRANTED` and `SESSION` carry; raises `ValueError` if those come without.
+    """
+    if failure := _FAILURES.get(outcome):
+        return failure
+    if outcome is Outcome.NO_SESSION:
+        return 200, _NO_SESSION
+    if token is None:
+        raise ValueError(f"an answer '{outcome}' needs a token")
+    if outcome is Outcome.GRANTED:
+        return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
+    return 200, f"{_BEFORE_JWT}{mint(token)}{_AFTER_JWT}"
+
+
+def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
+    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`."""
+    return {
+        "GET /v1/environment": (200, _ENVIRONMENT),
+        f"GET {CLIENT_PATH}": render(Outcome.SESSION, token),
+    }
+
+
+# -- requests -----------------------------------------------------------------------------------------------
+
+CLIENT_PATH = "/v1/client"
+TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
+
+
+def endpoint_of(method: str, path: str) -> tuple[Endpoint, str | None] | None:
+    """What a request asks for, and the template it names; None if this server has no such endpoint."""
+    if method == "GET" and path == CLIENT_PATH:
+        return Endpoint.CLIENT, None
+    if method == "POST" and path == TOKENS_PATH:
+        return Endpoint.TOKENS, None
+    if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
+        return Endpoint.TOKENS, path.removeprefix(f"{TOKENS_PATH}/")
+    return None

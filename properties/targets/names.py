@@ -1,0 +1,38 @@
+"""How the command line names a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from model.policy import POLICIES
+from properties.target import Target
+from properties.targets.clerk_js import bundle_target, clerk_js_target
+from properties.targets.model_target import ModelTarget
+
+Say: TypeAlias = Callable[[str], None]
+
+FORMS = "model, model@POLICY, clerk-js@VERSION or path:FILE"
+
+
+class UnknownName(ValueError):
+    """A name on the command line is not one of ours. The message names it and the valid choices."""
+
+
+def make_target(spec: str, say: Say) -> Target:
+    """The target that `spec` names, not yet prepared. `say` is told of downloads.
+
+    Raises `UnknownName`; `prepare()` raises `TargetError` later.
+    """
+    kind, at, rest = spec.partition("@")
+    if kind == "model":
+        name = rest if at else next(reversed(POLICIES))
+        if name not in POLICIES:
+            raise UnknownName(f"unknown policy '{name}' (known: {', '.join(POLICIES)})")
+        return ModelTarget(POLICIES[name])
+    if kind == "clerk-js" and rest:
+        return clerk_js_target(rest, say)
+    if spec.startswith("path:") and spec != "path:":
+        return bundle_target(Path(spec.removeprefix("path:")))
+    raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")

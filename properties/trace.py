@@ -1,0 +1,133 @@
+"""A trace: the events of one run, on one target, under assumptions; it prints, saves and replays itself.
+
+Saved as a JSON document with a version. What is found is on disk, whole, before anything else is done with it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from model.assumptions import ASSUMPTIONS, Assumptions
+from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.terms import Millis, Runtime
+
+FORMAT = "sessionproof-trace"
+VERSION = 1
+FOLDER = Path(".sessionproof")
+"""Where traces go, below the folder the run was started in."""
+
+
+class BadTrace(Exception):
+    """A file is not a trace that we can read. The message is one line: what is wrong, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What happened, in order, and what it was found to break (nothing yet: `invariant` is None)."""
+
+    target: str
+    runtime: Runtime
+    assumptions: Assumptions
+    events: tuple[Event, ...]
+    invariant: str | None = None
+    why: str | None = None
+
+    def __str__(self) -> str:
+        return " -> ".join(brief(event) for event in self.events) or "(nothing happened)"
+
+    @property
+    def path(self) -> Path:
+        """Where this trace is saved: one place for a target, assumptions and invariant."""
+        words = (self.target, str(self.runtime), str(self.assumptions), self.invariant or "interrupted")
+        return FOLDER / (re.sub(r"[^A-Za-z0-9.,@-]+", "_", "--".join(words)) + ".json")
+
+    def save(self) -> Path:
+        """Write the trace, whole or not at all, and return where it is."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "target": self.target,
+            "runtime": self.runtime,
+            "assume": list(self.assumptions.names),
+            "invariant": self.invariant,
+            "why": self.why,
+            "events": [{"event": type(event).__name__, **asdict(event)} for event in self.events],
+        }
+        path = self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".json.new")
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        draft.replace(path)
+        return path
+
+
+def load(path: Path) -> Trace:
+    """Read a saved trace. Raises `BadTrace`."""
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except OSError as error:
+        raise BadTrace(f"{path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadTrace(f"{path}: not a whole JSON document ({error})") from error
+    if document.get("format") != FORMAT or document.get("version") != VERSION:
+        raise BadTrace(f"{path}: not a {FORMAT} of version {VERSION}")
+    try:
+        unknown = [name for name in document["assume"] if name not in ASSUMPTIONS]
+        if unknown:
+            raise BadTrace(f"{path}: unknown assumption '{unknown[0]}' (known: {', '.join(ASSUMPTIONS)})")
+        return Trace(
+            target=document["target"],
+            runtime=Runtime(document["runtime"]),
+            assumptions=Assumptions(tuple(document["assume"])),
+            events=tuple(_event(entry) for entry in document["events"]),
+            invariant=document["invariant"],
+            why=document["why"],
+        )
+    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
+        raise BadTrace(f"{path}: damaged ({error!r})") from error
+
+
+def _event(entry: dict[str, Any]) -> Event:
+    fields = dict(entry)
+    name = fields.pop("event")
+    kind = next((kind for kind in EVENTS if kind.__name__ == name), None)
+    if kind is None:
+        raise ValueError(f"unknown event {name}")
+    event: Event = msgspec.convert(fields, kind)
+    return event
+
+
+def brief(event: Event) -> str:
+    """The event as one word and its arguments: the one-line form of a trace."""
+    match event:
+        case Advance(ms):
+            return f"advance({duration(ms)})"
+        case Freeze(ms, kind):
+            return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
+        case GetToken(template, skip_cache):
+            arguments = [f"template={template}"] if template else []
+            return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
+        case Answer(request, outcome):
+            return f"answer({request}, {outcome})"
+        case Revoke():
+            return "revoke()"
+
+
+def duration(ms: Millis) -> str:
+    """`ms` milliseconds as a person says them, exactly."""
+    sign, ms = ("-" if ms < 0 else ""), abs(ms)
+    if ms < 60_000:
+        whole, rest = divmod(ms, 1000)
+        return f"{sign}{whole}{f'.{rest:03}'.rstrip('0') if rest else ''} s"
+    units = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
+    parts = []
+    for unit, size in units:
+        count, ms = divmod(ms, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return sign + " ".join(parts)

@@ -1,0 +1,59 @@
+"""What a search can conclude. Never "passed" for "stopped": each verdict says what it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from model.facts import Fact
+from properties.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No trace tried broke the invariant."""
+
+    traces: int
+    steps: int
+
+    def __str__(self) -> str:
+        return "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Violated:
+    """A trace breaks the invariant; `shrunk` by Hypothesis, so short but not proved shortest."""
+
+    trace: Trace
+    facts: tuple[Fact, ...]
+    traces: int
+    steps: int
+
+    def __str__(self) -> str:
+        return "VIOLATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuous:
+    """Nothing broke, but the run never reached what its assumptions are about: no evidence of anything."""
+
+    traces: int
+    steps: int
+    never: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "vacuous"
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """The invariant says nothing about this runtime."""
+
+    traces: int = 0
+    steps: int = 0
+
+    def __str__(self) -> str:
+        return "says nothing here"
+
+
+Verdict: TypeAlias = Held | Violated | Vacuous | NotApplicable

@@ -1,0 +1,208 @@
+"""Downloads: what is kept, what is refused, and what is said when npm cannot help. No network here."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from properties.target import TargetError
+from properties.targets import builds
+
+VERSION = "6.7.4"
+BUNDLE = b"exports.Clerk = class {}"
+PACKAGE_JSON = b'{"name": "@clerk/clerk-js", "version": "6.7.4"}'
+FILES = {
+    "package/package.json": PACKAGE_JSON,
+    "package/dist/clerk.native.js": BUNDLE,
+    "package/dist/clerk.browser.js": b"too big to keep",
+    "package/../../../escaped.js": b"evil",
+}
+
+NPM = """#!{python}
+import json, pathlib, sys
+with open({log!r}, "a") as log:
+    log.write(" ".join(sys.argv[1:]) + "\\n")
+print("npm warn Unknown user config", file=sys.stderr)
+pathlib.Path("clerk.tgz").write_bytes(pathlib.Path({tarball!r}).read_bytes())
+print({said!r})
+print({errors!r}, file=sys.stderr)
+sys.exit({status})
+"""
+
+
+class FakeNpm:
+    """An `npm` on the PATH that says what a test wants it to say, and counts how often it was run."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self.log = folder / "log"
+        self.tarball = folder / "tarball.tgz"
+        self.tarball.write_bytes(b"")
+        self.log.write_text("")
+        monkeypatch.setenv("PATH", str(self.bin))
+
+    @property
+    def runs(self) -> int:
+        """How often it was run."""
+        return len(self.log.read_text().splitlines())
+
+    def offers(self, files: dict[str, bytes], damage: bytes = b"") -> None:
+        """Have a package, with a hash that is right unless the tarball is damaged afterwards."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        digest = base64.b64encode(hashlib.sha512(packed.getvalue()).digest()).decode()
+        self.tarball.write_bytes(packed.getvalue() + damage)
+        self.says(json.dumps([{"filename": "clerk.tgz", "integrity": f"sha512-{digest}"}]))
+
+    def refuses(self, code: str, summary: str = "", on_stdout: bool = True) -> None:
+        """Fail with one of npm's codes, told in JSON or, as some versions do, on stderr alone."""
+        said = json.dumps({"error": {"code": code, "summary": summary}}) if on_stdout else ""
+        self.says(said, f"npm error code {code}\nnpm error {summary}", status=1)
+
+    def says(self, said: str, errors: str = "", status: int = 0) -> None:
+        """Print this, and end so."""
+        script = NPM.format(
+            python=sys.executable,
+            log=str(self.log),
+            tarball=str(self.tarball),
+            said=said,
+            errors=errors,
+            status=status,
+        )
+        (self.bin / "npm").write_text(script)
+        (self.bin / "npm").chmod(0o755)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path / "cache" / "clerk-js"
+    monkeypatch.setattr(builds, "cache_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNpm:
+    """An npm of ours, and no other."""
+    return FakeNpm(tmp_path, monkeypatch)
+
+
+def silent(line: str) -> None:
+    """Nobody listens."""
+
+
+def test_a_download_is_announced_and_happens_once(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    said: list[str] = []
+    bundle = builds.fetch_build(VERSION, said.append)
+    assert bundle.read_bytes() == BUNDLE
+    assert builds.fetch_build(VERSION, said.append) == bundle
+    assert npm.runs == 1
+    assert said == ["downloading @clerk/clerk-js@6.7.4 (3.5 MB, once)"]
+
+
+def test_only_the_bundle_and_package_json_are_kept(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    builds.fetch_build(VERSION, silent)
+    kept = {str(path.relative_to(cache.parent.parent)) for path in cache.parent.rglob("*") if path.is_file()}
+    assert kept == {"cache/clerk-js/6.7.4/clerk.native.js", "cache/clerk-js/6.7.4/package.json"}
+
+
+def test_releases_before_6_have_a_bundle_of_another_name(cache: Path, npm: FakeNpm) -> None:
+    npm.offers({"package/package.json": b'{"version": "5.0.0"}', "package/dist/clerk.headless.js": BUNDLE})
+    assert builds.fetch_build("5.0.0", silent).name == "clerk.headless.js"
+
+
+def test_a_damaged_download_is_not_kept(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES, damage=b"!")
+    with pytest.raises(TargetError, match="is damaged"):
+        builds.fetch_build(VERSION, silent)
+    assert builds.cached_versions() == []
+    assert not list(cache.iterdir())
+
+
+def test_a_package_of_another_version_is_not_kept(cache: Path, npm: FakeNpm) -> None:
+    npm.offers({**FILES, "package/package.json": b'{"version": "6.7.3"}'})
+    with pytest.raises(TargetError, match=r"asked for 6\.7\.4 and got 6\.7\.3"):
+        builds.fetch_build(VERSION, silent)
+
+
+def test_a_package_without_a_native_bundle_is_told(cache: Path, npm: FakeNpm) -> None:
+    npm.offers({"package/package.json": PACKAGE_JSON})
+    with pytest.raises(TargetError, match=r"has none of clerk\.native\.js, clerk\.headless\.js"):
+        builds.fetch_build(VERSION, silent)
+
+
+def test_two_at_once_both_get_the_build(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda version: builds.fetch_build(version, silent), [VERSION, VERSION])
+    assert first == second
+    assert first.read_bytes() == BUNDLE
+
+
+@pytest.mark.parametrize("name", ["latest", "6", "6.7", "^6.7.4", "6.7.x", "../6.7.4", "6.7.4 --x", ""])
+def test_a_version_that_is_not_exact_is_refused_without_asking_npm(cache: Path, npm: FakeNpm, name: str) -> None:
+    npm.offers(FILES)
+    with pytest.raises(TargetError, match="is not an exact version of @clerk/clerk-js: pin one"):
+        builds.fetch_build(name, silent)
+    assert npm.runs == 0
+
+
+@pytest.mark.parametrize("code", ["ETARGET", "E404"])
+@pytest.mark.parametrize("on_stdout", [True, False])
+def test_an_unknown_version_is_told_with_the_way_to_list_them(
+    cache: Path, npm: FakeNpm, code: str, on_stdout: bool
+) -> None:
+    npm.refuses(code, on_stdout=on_stdout)
+    with pytest.raises(TargetError) as told:
+        builds.fetch_build("9.9.9", silent)
+    assert str(told.value) == (
+        "there is no @clerk/clerk-js@9.9.9: `npm view @clerk/clerk-js versions` lists the versions there are"
+    )
+
+
+@pytest.mark.parametrize("code", ["ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED"])
+def test_without_a_network_the_versions_at_hand_are_named(cache: Path, npm: FakeNpm, code: str) -> None:
+    for version in ("6.10.0", "6.7.1"):
+        (cache / version).mkdir(parents=True)
+        (cache / version / "clerk.native.js").write_bytes(BUNDLE)
+    npm.refuses(code)
+    with pytest.raises(TargetError) as told:
+        builds.fetch_build(VERSION, silent)
+    assert str(told.value) == (
+        f"@clerk/clerk-js@6.7.4 cannot be downloaded, there is no network ({code}): "
+        "cached versions are 6.7.1, 6.10.0; the model targets work offline"
+    )
+
+
+def test_without_npm_the_remedy_is_named(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TargetError, match=r"npm is needed to download .* no version is cached"):
+        builds.fetch_build(VERSION, silent)
+
+
+def test_any_other_failure_of_npm_is_one_line(cache: Path, npm: FakeNpm) -> None:
+    npm.refuses("E500", "500 Internal Server Error\nmore of it")
+    with pytest.raises(TargetError) as told:
+        builds.fetch_build(VERSION, silent)
+    assert str(told.value).endswith("(E500): 500 Internal Server Error")
+
+
+def test_nonsense_from_npm_is_one_line(cache: Path, npm: FakeNpm) -> None:
+    npm.says("hello")
+    with pytest.raises(TargetError, match="npm said nothing usable"):
+        builds.fetch_build(VERSION, silent)

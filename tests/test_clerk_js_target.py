@@ -1,0 +1,229 @@
+"""Real builds of @clerk/clerk-js behind the adapter: what crosses the boundary, and that nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from model.terms import (
+    Answered,
+    CallSettled,
+    Endpoint,
+    Outcome,
+    Output,
+    RequestSent,
+    Runtime,
+    SignedOut,
+    TimerDue,
+    TimerSet,
+    Token,
+    TokenAsked,
+)
+from properties.target import TargetError
+from properties.targets import fapi
+from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from tests.support import HOUR
+
+SEED, FIXED, NEWEST = "6.7.1", "6.7.4", "6.40.0"
+RELEASES = (SEED, FIXED, NEWEST)
+
+FIRST = Token(1, None, 0, 60)
+EVICTION, REFRESH = 1, 2
+
+MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
+
+
+def ready(target: ClerkJsTarget) -> ClerkJsTarget:
+    """The target, prepared; where Node, npm or the network is missing, a skip that says what went unchecked."""
+    try:
+        target.prepare()
+    except TargetError as error:
+        if any(words in str(error) for words in MISSING):
+            pytest.skip(f"NOT CHECKED: the adapter for real builds of @clerk/clerk-js. {error}")
+        raise
+    return target
+
+
+@pytest.fixture(scope="module")
+def builds() -> Iterator[dict[str, ClerkJsTarget]]:
+    """One running target for each release, made when first asked for."""
+    made = {release: clerk_js_target(release, lambda line: None) for release in RELEASES}
+    yield made
+    for target in made.values():
+        target.close()
+
+
+def fresh(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
+    """The target, signed in at instant 0."""
+    ready(target).start(runtime, FIRST)
+    return target
+
+
+def token(number: int, at: int, template: str | None = None) -> Token:
+    """A token minted at `at` ms."""
+    return Token(number, template, at // 1000, at // 1000 + 60)
+
+
+# -- what a fresh instance does -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("runtime", Runtime)
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_fresh_instance_evicts_at_60_s_and_refreshes_at_43_s(
+    builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime
+) -> None:
+    outputs = ready(builds[release]).start(runtime, FIRST)
+    assert outputs == (TimerSet(EVICTION, 60_000, None), TimerSet(REFRESH, 43_000, None))
+
+
+def script(target: ClerkJsTarget) -> list[tuple[Output, ...]]:
+    """A trace that touches most of what an SDK could keep from one instance to the next."""
+    outputs = [target.start(Runtime.HEADLESS, FIRST)]
+    outputs.append(target.feed(TimerDue(REFRESH), 43_000))
+    outputs.append(target.feed(TokenAsked(1), 43_100))
+    outputs.append(target.feed(TokenAsked(2, "other"), 43_200))
+    outputs.append(target.feed(Answered(1, Outcome.GRANTED, token(2, 43_300)), 43_300))
+    outputs.append(target.feed(Answered(2, Outcome.BROKEN), 43_400))
+    outputs.append(target.feed(TimerDue(5), 46_400))
+    target.finish()
+    return outputs
+
+
+def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
+    target = ready(builds[NEWEST])
+    before = script(target)
+    for length in range(50):
+        target.start(Runtime.HEADLESS, FIRST)
+        target.feed(TimerDue(REFRESH), 43_000)  # left in flight: its in-progress mark must not survive
+        for call in range(length % 7):
+            target.feed(TokenAsked(call + 1, None, skip_cache=True), 43_000 + call)
+        if length % 3 == 0:
+            target.feed(Answered(1, Outcome.UNAUTHORIZED), 44_000)
+        if length % 2 == 0:
+            target.finish()
+    assert script(target) == before
+
+
+def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJsTarget]) -> None:
+    target = fresh(builds[FIXED])
+    target.feed(TokenAsked(1, None, skip_cache=True), 10)
+    target.finish()
+    target.start(Runtime.HEADLESS, FIRST)
+    with pytest.raises(TargetError, match="request 1 is not in flight"):
+        target.feed(Answered(1, Outcome.UNAUTHORIZED), 20)
+
+
+# -- the seed's defect --------------------------------------------------------------------------------------
+
+
+def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, ClerkJsTarget]) -> None:
+    target = fresh(builds[SEED])
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, None, None),)
+    assert target.feed(Answered(1, Outcome.UNAUTHORIZED), 8 * HOUR) == (
+        RequestSent(2, Endpoint.CLIENT, None, None),
+    )
+    assert target.feed(Answered(2, Outcome.NO_SESSION), 8 * HOUR) == (SignedOut(cause=None),)
+
+
+@pytest.mark.parametrize("release", [FIXED, NEWEST])
+def test_a_late_refresh_sends_nothing_since_the_fix(builds: dict[str, ClerkJsTarget], release: str) -> None:
+    assert fresh(builds[release]).feed(TimerDue(REFRESH), 8 * HOUR) == ()
+
+
+@pytest.mark.parametrize("release", [FIXED, NEWEST])
+def test_a_late_refresh_is_still_sent_where_there_is_no_guard(
+    builds: dict[str, ClerkJsTarget], release: str
+) -> None:
+    target = fresh(builds[release], Runtime.BROWSER_LIKE)
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, None, None),)
+
+
+# -- causes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
+    builds: dict[str, ClerkJsTarget], release: str
+) -> None:
+    target = fresh(builds[release])
+    assert RequestSent(1, Endpoint.TOKENS, None, 7) in target.feed(TokenAsked(7, None, skip_cache=True), 10)
+    (retry,) = target.feed(Answered(1, Outcome.LOST), 20)
+    assert retry == TimerSet(3, 3_020, 7)
+    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.TOKENS, None, 7),)
+    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 3_030) == (RequestSent(3, Endpoint.CLIENT, None, 7),)
+    assert target.feed(Answered(3, Outcome.NO_SESSION), 3_040) == (
+        SignedOut(cause=7),
+        CallSettled(7, None, "api-401"),
+    )
+
+
+def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
+    target = fresh(builds[NEWEST])
+    target.feed(TokenAsked(1, "other"), 42_000)
+    assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.TOKENS, None, None),)
+    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 43_000) == (
+        RequestSent(3, Endpoint.CLIENT, None, None),
+    )
+
+
+# -- tokens and the network ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("template", [None, "other"])
+def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
+    builds: dict[str, ClerkJsTarget], template: str | None
+) -> None:
+    target = fresh(builds[NEWEST])
+    sent = target.feed(TokenAsked(1, template, skip_cache=True), 5_000)[-1]
+    assert sent == RequestSent(1, Endpoint.TOKENS, template, 1)
+    second = token(2, 5_100, template)
+    outputs = target.feed(Answered(1, Outcome.GRANTED, second), 5_100)
+    assert CallSettled(1, second, None) in outputs
+    target.finish()
+
+
+def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]) -> None:
+    target = fresh(builds[NEWEST])
+    target.feed(TokenAsked(1, "other"), 1_000)
+    target.feed(Answered(1, Outcome.UNAUTHORIZED), 1_000)
+    second = token(2, 1_000)
+    target.feed(Answered(2, Outcome.SESSION, second), 1_000)
+    assert target.feed(TokenAsked(2), 1_000) == (CallSettled(2, second, None),)
+
+
+def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[str, ClerkJsTarget]) -> None:
+    target = fresh(builds[NEWEST])
+    target.feed(TimerDue(REFRESH), 43_000)
+    target.feed(Answered(1, Outcome.UNAUTHORIZED), 43_000)
+    at = 43_000
+    for number, delay in enumerate((100, 700, 1_400)):
+        assert target.feed(Answered(2 + number, Outcome.LOST), at) == (TimerSet(3 + number, at + delay, None),)
+        at += delay
+        assert target.feed(TimerDue(3 + number), at) == (RequestSent(3 + number, Endpoint.CLIENT, None, None),)
+    assert target.feed(Answered(5, Outcome.LOST), at) == ()
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST])
+def test_a_failure_of_the_server_makes_the_call_try_again_after_3_s(
+    builds: dict[str, ClerkJsTarget], outcome: Outcome
+) -> None:
+    target = fresh(builds[NEWEST])
+    target.feed(TokenAsked(1, None, skip_cache=True), 0)
+    assert target.feed(Answered(1, outcome), 10) == (TimerSet(3, 3_010, 1),)
+
+
+# -- a verdict of PyJWT's that the symbols do not share -------------------------------------------------------
+
+
+def test_a_verdict_that_pyjwt_does_not_share_is_our_fault(
+    builds: dict[str, ClerkJsTarget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(builds[NEWEST])
+    target = clerk_js_target(NEWEST, lambda line: None)
+    target.start(Runtime.HEADLESS, FIRST)
+    target.feed(TokenAsked(1), 12_345)
+    monkeypatch.setattr(fapi, "verify", lambda handed: ["ExpiredSignatureError" for _ in handed])
+    with pytest.raises(TargetError, match=r"PyJWT says ExpiredSignatureError of Token\(number=1.* 12345 ms"):
+        target.close()
+    target.close()

@@ -1,0 +1,121 @@
+"""The fake server: its tokens are real, and an independent verifier says the same of them as the symbols."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import jwt
+import pytest
+
+from model.terms import Endpoint, Outcome, Token
+from properties.targets import fapi
+
+SESSION = Token(3, None, 40, 100)
+TEMPLATE = Token(4, "other", 40, 100)
+
+
+def test_a_token_is_recognised_and_minted_once() -> None:
+    raw = fapi.mint(SESSION)
+    assert fapi.mint(SESSION) == raw
+    assert fapi.recognise(raw) == SESSION
+    assert fapi.recognise(raw + "x") is None
+
+
+def test_no_two_tokens_share_a_jwt() -> None:
+    assert fapi.mint(Token(5, None, 40, 100)) != fapi.mint(SESSION)
+
+
+def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> None:
+    raw = fapi.mint(SESSION)
+    claims = jwt.decode(raw, options={"verify_signature": False})
+    assert claims == {
+        "iss": "https://clerk.test",
+        "sub": "user_1",
+        "sid": "sess_1",
+        "iat": fapi.EPOCH + 40,
+        "nbf": fapi.EPOCH + 30,
+        "exp": fapi.EPOCH + 100,
+        "jti": "3",
+    }
+    assert jwt.get_unverified_header(raw)["oiat"] == fapi.EPOCH + 40
+    assert "sid" not in jwt.decode(fapi.mint(TEMPLATE), options={"verify_signature": False})
+
+
+@pytest.mark.parametrize("token", [SESSION, TEMPLATE])
+def test_pyjwt_accepts_a_token_from_its_issue_until_its_expiry(token: Token) -> None:
+    verdicts = fapi.verify([(token, at) for at in (39_999, 40_000, 99_999, 100_000, 3_600_000)])
+    assert verdicts == ["ImmatureSignatureError", None, None, "ExpiredSignatureError", "ExpiredSignatureError"]
+
+
+def test_verification_leaves_the_clock_alone() -> None:
+    before = time.time()
+    fapi.verify([(SESSION, 50_000)])
+    assert 0 <= time.time() - before < 60
+
+
+def test_a_forged_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, claims, _ = fapi.mint(SESSION).split(".")
+    _, _, signature = fapi.mint(TEMPLATE).split(".")
+    monkeypatch.setattr(fapi, "mint", lambda token: f"{head}.{claims}.{signature}")
+    assert fapi.verify([(SESSION, 50_000)]) == ["InvalidSignatureError"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome.GRANTED, 200),
+        (Outcome.SESSION, 200),
+        (Outcome.NO_SESSION, 200),
+        (Outcome.UNAUTHORIZED, 401),
+        (Outcome.RATE_LIMITED, 429),
+        (Outcome.BROKEN, 500),
+        (Outcome.GATEWAY_PAGE, 503),
+        (Outcome.LOST, 0),
+    ],
+)
+def test_each_outcome_has_its_status(outcome: Outcome, status: int) -> None:
+    assert fapi.render(outcome, SESSION)[0] == status
+
+
+def test_every_outcome_can_be_rendered() -> None:
+    for outcome in Outcome:
+        fapi.render(outcome, SESSION)
+
+
+def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
+    raw = fapi.mint(SESSION)
+    assert json.loads(fapi.render(Outcome.GRANTED, SESSION)[1]) == {"object": "token", "jwt": raw}
+    client = json.loads(fapi.render(Outcome.SESSION, SESSION)[1])["response"]
+    assert client["last_active_session_id"] == client["sessions"][0]["id"] == "sess_1"
+    assert client["sessions"][0]["last_active_token"] == {"object": "token", "jwt": raw}
+
+
+def test_failures_are_told_as_the_sdk_reads_them() -> None:
+    for outcome in (Outcome.UNAUTHORIZED, Outcome.RATE_LIMITED, Outcome.BROKEN):
+        (error,) = json.loads(fapi.render(outcome, None)[1])["errors"]
+        assert error.keys() >= {"code", "message", "long_message"}
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(fapi.render(Outcome.GATEWAY_PAGE, None)[1])
+
+
+def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
+    with pytest.raises(ValueError, match="an answer 'granted' needs a token"):
+        fapi.render(Outcome.GRANTED, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "known"),
+    [
+        ("GET", "/v1/client", (Endpoint.CLIENT, None)),
+        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, None)),
+        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, "other")),
+        ("POST", "/v1/client", None),
+        ("POST", "/v1/client/sessions/sess_2/tokens", None),
+        ("POST", "/v1/client/sessions/sess_1/touch", None),
+    ],
+)
+def test_requests_are_told_apart_by_method_and_path(
+    method: str, path: str, known: tuple[Endpoint, str | None] | None
+) -> None:
+    assert fapi.endpoint_of(method, path) == known

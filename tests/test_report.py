@@ -1,0 +1,116 @@
+"""What a person sees, pinned to the letter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from model.events import Answer, Freeze, Revoke
+from model.terms import Outcome, Runtime
+from properties.invariants import INVARIANTS
+from properties.report import clock, counterexample, known_findings, notable, plain, verdict_table
+from properties.run import Run, Violation
+from properties.search import Cell, Findings
+from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from tests.support import DAY, HEADLINE, HOUR, assuming, model, run
+
+# ruff: noqa: E501 - a screen is wider than our lines
+COUNTEREXAMPLE = """\
+background-never-destroys-valid-session is violated on model@CLERK_JS_6_7_1, assuming starvation,stale-after-expiry
+A headless runtime never drops a session that is valid on the server because of something a background timer began.
+
+   time  who     what happened
+0:00:00  OS      freezes the event loop for 8 h: timers do not run
+8:00:00  timer   set at 0:00:00, fires 7 h 59 min 17 s late
+8:00:00  SDK     asks for a token, in the background (request 1); its last session token has expired
+8:00:00  server  answers request 1: 401, though the session is valid
+8:00:00  SDK     asks which sessions there are, in the background (request 2); its last session token has expired
+8:00:00  server  answers request 2: no session, though the session is valid
+8:00:00  SDK     signs the user out, in the background, while the session is valid
+
+why     the user is signed out by the background, while the server still holds the session valid
+events  freeze(8 h) -> answer(1, unauthorized) -> answer(2, no-session)
+replay  sessionproof replay """
+
+
+def seeds_defect() -> Violated:
+    """The defect of #8303, on the model of the release that has it."""
+    target = model("6.7.1")
+    ran = Run(target, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"), [INVARIANTS[HEADLINE]])
+    ran.play(Freeze(8 * HOUR))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    with pytest.raises(Violation) as caught:
+        ran.play(Answer(2, Outcome.NO_SESSION))
+    return Violated(caught.value.trace, caught.value.facts, 1, 3)
+
+
+def test_a_counterexample_fits_a_screen_and_says_everything() -> None:
+    violated = seeds_defect()
+    text = plain(counterexample(violated), width=140)
+    assert text == f"{COUNTEREXAMPLE}{violated.trace.path}\n"
+
+
+def test_colours_come_only_when_asked_for() -> None:
+    assert "\x1b[" not in plain(counterexample(seeds_defect()))
+    assert "\x1b[" in plain(counterexample(seeds_defect()), color=True)
+
+
+def test_a_narrow_terminal_keeps_the_lines_to_copy_whole() -> None:
+    violated = seeds_defect()
+    lines = plain(counterexample(violated), width=60).splitlines()
+    assert f"replay  sessionproof replay {violated.trace.path}" in lines
+
+
+def test_timers_that_lead_to_nothing_are_left_out() -> None:
+    ran = run(model("6.7.4"), Freeze(8 * HOUR), Revoke())
+    assert len(ran.facts) == 4
+    assert len(notable(ran.facts)) == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [(0, "0:00:00"), (43_000, "0:00:43"), (61_001, "0:01:01.001"), (2 * DAY + HOUR, "2 d 1:00:00")],
+)
+def test_instants_read_as_a_clock(at: int, text: str) -> None:
+    assert clock(at) == text
+
+
+def row(verdict: Verdict, *, expected: bool = False) -> str:
+    """The table's line for one verdict, without the alignment."""
+    cell = Cell("model", Runtime.HEADLESS, assuming("starvation"))
+    findings = Findings(cell, {HEADLINE: verdict}, 10, {"late timer": 7}, 1.25)
+    table = plain(verdict_table([findings], [(cell, HEADLINE)] if expected else []), width=160)
+    return " ".join(table.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "line"),
+    [
+        (Held(10, 99), False, f"model held {HEADLINE} 10 traces, 99 steps, a late timer in 7 1.2"),
+        (
+            Held(10, 99),
+            True,
+            f"model held, though known to break {HEADLINE} 10 traces, 99 steps, a late timer in 7 1.2",
+        ),
+        (seeds_defect(), False, f"model VIOLATED {HEADLINE} 3 events, shrunk 1.2"),
+        (seeds_defect(), True, f"model VIOLATED, known {HEADLINE} 3 events, shrunk 1.2"),
+        (
+            Vacuous(10, 99, ("a timer fired late",)),
+            False,
+            f"model VACUOUS {HEADLINE} 10 traces never reached: a timer fired late 1.2",
+        ),
+        (NotApplicable(), False, f"model says nothing here {HEADLINE} a matter of headless runtimes 1.2"),
+    ],
+)
+def test_the_table_words_each_verdict_for_what_it_is(verdict: Verdict, expected: bool, line: str) -> None:
+    assert row(verdict, expected=expected) == line
+
+
+def test_a_known_story_is_told_once_with_all_the_places_it_was_seen_in() -> None:
+    trace = seeds_defect().trace
+    twin = replace(trace, target="clerk-js@6.7.1", invariant="valid-session-survives")
+    told = plain(known_findings([(trace, "no guard yet"), (twin, "no guard yet")]))
+    assert told.count("freeze(8 h)") == 1
+    assert "on        model@CLERK_JS_6_7_1, clerk-js@6.7.1" in told
+    assert f"breaks    {HEADLINE}, valid-session-survives" in told

@@ -1,0 +1,120 @@
+"""The random engine: what it finds, what it calls evidence, and what it leaves on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from model.events import FreezeKind
+from model.facts import Frozen
+from model.terms import Millis, Output, Runtime, Stimulus
+from properties.invariants import INVARIANTS, Invariant
+from properties.search import Cell, search
+from properties.system import Step
+from properties.target import TargetError
+from properties.targets.model_target import ModelTarget
+from properties.trace import FOLDER, load
+from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from tests.support import HEADLINE, assuming, explore, model
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_seeds_defect_is_found_and_shrunk_to_at_most_4_events() -> None:
+    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) <= 4
+
+
+def test_a_violation_is_on_disk_as_it_was_reported() -> None:
+    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert load(verdict.trace.path) == verdict.trace
+
+
+def test_the_same_search_comes_to_the_same_end() -> None:
+    first, second = (explore(model("6.7.1"), "starvation", "stale-on-arrival", traces=100) for _ in range(2))
+    assert first.verdicts == second.verdicts
+
+
+def test_both_kinds_of_freeze_are_tried() -> None:
+    """And so the seed's defect is looked for under both."""
+    kinds: set[FreezeKind] = set()
+
+    def note(step: Step) -> None:
+        kinds.update(fact.kind for fact in step.facts if isinstance(fact, Frozen))
+
+    explore_with(Invariant("notes-freezes", "", note, frozenset(Runtime)))
+    assert kinds == set(FreezeKind)
+
+
+def explore_with(invariant: Invariant) -> Verdict:
+    target = model("6.7.4")
+    profile = settings(max_examples=50, derandomize=True, database=None, stateful_step_count=20)
+    cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation"))
+    return search(target, cell, [invariant], profile).verdicts[invariant.id]
+
+
+def test_a_wrong_invariant_is_violated() -> None:
+    """An invariant that is false of a correct client does not pass."""
+    never_asks = Invariant(
+        "never-asks", "", lambda step: "it asked" if step.after.requests else None, frozenset(Runtime)
+    )
+    assert isinstance(explore_with(never_asks), Violated)
+
+
+def test_a_run_that_never_saw_what_it_assumed_is_vacuous() -> None:
+    class Timerless(ModelTarget):
+        """A client that sets no timers: nothing can ever fire late."""
+
+        def start(self, runtime: Runtime, token: object) -> tuple[Output, ...]:
+            super().start(runtime, token)  # type: ignore[arg-type]
+            return ()
+
+        def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+            return tuple(out for out in super().feed(stimulus, at) if "Timer" not in type(out).__name__)
+
+    verdict = explore(Timerless(model("6.7.4").policy), "starvation", traces=30).verdicts[HEADLINE]
+    assert verdict == Vacuous(verdict.traces, verdict.steps, ("a timer fired late",))
+
+
+def test_the_headline_says_nothing_about_other_runtimes() -> None:
+    findings = explore(model("6.7.4"), "starvation", traces=20, runtime=Runtime.BROWSER_LIKE)
+    assert isinstance(findings.verdicts[HEADLINE], NotApplicable)
+    assert isinstance(findings.verdicts["valid-session-survives"], Held)
+
+
+def test_without_the_headless_flag_the_guard_does_not_save_the_session() -> None:
+    findings = explore(model("6.7.4"), "starvation", "stale-after-expiry", runtime=Runtime.BROWSER_LIKE)
+    assert isinstance(findings.verdicts["valid-session-survives"], Violated)
+
+
+@pytest.mark.parametrize("error", [TargetError("the driver ended"), KeyboardInterrupt()])
+def test_a_broken_target_or_ctrl_c_leaves_the_trace_so_far_on_disk(error: BaseException) -> None:
+    class Breaking(ModelTarget):
+        """A client whose driver goes away in the middle of a trace."""
+
+        starts = 0
+
+        def start(self, runtime: Runtime, token: object) -> tuple[Output, ...]:
+            self.starts += 1
+            return super().start(runtime, token)  # type: ignore[arg-type]
+
+        def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+            if self.starts >= 10 and at > 0:
+                raise error
+            return super().feed(stimulus, at)
+
+    with pytest.raises(type(error)):
+        explore(Breaking(model("6.7.4").policy), "starvation")
+    (saved,) = FOLDER.iterdir()
+    assert load(saved).invariant is None
+
+
+def test_no_invariant_is_judged_twice_or_left_out() -> None:
+    assert list(explore(model("6.7.1"), "calm", traces=10).verdicts) == list(INVARIANTS)

@@ -1,0 +1,112 @@
+"""Traces on disk, and as one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.terms import Outcome, Runtime
+from properties.trace import BadTrace, Trace, brief, duration, load
+from tests.support import DAY, HOUR, assuming
+
+TRACE = Trace(
+    "clerk-js@6.7.1",
+    Runtime.HEADLESS,
+    assuming("starvation", "stale-after-expiry"),
+    (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION)),
+    "background-never-destroys-valid-session",
+    "the user is signed out",
+)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def events() -> st.SearchStrategy[Event]:
+    return st.one_of(*(st.builds(kind) for kind in EVENTS))
+
+
+@given(st.lists(events()))
+def test_every_event_comes_back_from_disk_as_it_was(some: list[Event]) -> None:
+    trace = Trace("model", Runtime.BROWSER_LIKE, assuming("calm"), tuple(some))
+    assert load(trace.save()) == trace
+
+
+def test_a_trace_prints_as_one_line() -> None:
+    assert str(TRACE) == "freeze(8 h) -> answer(1, unauthorized) -> answer(2, no-session)"
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (Advance(43_000), "advance(43 s)"),
+        (Freeze(61_001, FreezeKind.ASLEEP), "sleep(1 min 1 s 1 ms)"),
+        (GetToken("api", skip_cache=True), "getToken(template=api, skipCache)"),
+        (Revoke(), "revoke()"),
+    ],
+)
+def test_each_event_has_a_short_form(event: Event, text: str) -> None:
+    assert brief(event) == text
+
+
+@pytest.mark.parametrize("event", [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke()])
+def test_the_repr_of_an_event_is_code(event: Event) -> None:
+    assert eval(repr(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (1, "0.001 s"),
+        (1_500, "1.5 s"),
+        (60_000, "1 min"),
+        (60_001, "1 min 1 ms"),
+        (8 * HOUR, "8 h"),
+        (31 * DAY, "31 d"),
+    ],
+)
+def test_durations_read_as_a_person_says_them(ms: int, text: str) -> None:
+    assert duration(ms) == text
+
+
+def damage(path: Path, **changes: object) -> Path:
+    document = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"version": 99}, "version"),
+        ({"format": "diary"}, "sessionproof-trace"),
+        ({"assume": ["tuesday"]}, "unknown assumption 'tuesday'"),
+        ({"events": [{"event": "Explode"}]}, "Explode"),
+        ({"events": [{"event": "Advance", "ms": "soon"}]}, "Expected `int`"),
+        ({"events": None}, "damaged"),
+        ({"runtime": "toaster"}, "toaster"),
+    ],
+)
+def test_a_damaged_trace_gets_one_line_that_says_what_is_wrong(
+    changes: dict[str, object], complaint: str
+) -> None:
+    path = damage(TRACE.save(), **changes)
+    with pytest.raises(BadTrace, match=complaint) as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_or_missing_trace_gets_one_line() -> None:
+    path = TRACE.save()
+    path.write_bytes(path.read_bytes()[:80])
+    with pytest.raises(BadTrace, match="not a whole JSON document"):
+        load(path)
+    with pytest.raises(BadTrace, match="No such file"):
+        load(Path("nowhere.json"))
