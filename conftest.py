@@ -14,7 +14,7 @@ from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from properties import expectations
 from properties.invariants import INVARIANTS, Invariant
-from properties.report import counterexample, known_findings, plain, verdict_table
+from properties.report import WIDTH, counterexample, known_findings, plain, verdict_table
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.names import FORMS, UnknownName, make_target
@@ -43,9 +43,6 @@ DEFAULT_ASSUMPTIONS = (
     "outage,rotated-credential",
     "revocation",
 )
-
-WIDTH = 150
-"""Columns of a report that goes to a file or a log; a terminal has its own."""
 
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()
 KNOWN = pytest.StashKey[tuple[expectations.Finding, ...]]()
@@ -85,7 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Turn the options into cells; a name that is not ours ends the run with one line and exit code 2."""
+    """Turn the options into cells and make the targets ready. A name that is not ours, or a target that cannot be
+    had, ends the run with one line and exit code 2, before anything is searched."""
     config.stash[FINDINGS] = {}
     config.stash[TARGETS] = {}
     try:
@@ -93,8 +91,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[CELLS] = _cells(config)
         for name in config.getoption("invariant") or ():
             _one_of("invariant", name, INVARIANTS)
+        for target in config.stash[TARGETS].values():
+            target.prepare()
     except (UnknownName, expectations.BadExpectations) as error:
         pytest.exit(str(error), returncode=2)
+    except TargetError as error:
+        pytest.exit(f"{target.name}: {error}", returncode=2)
 
 
 def _one_of(kind: str, name: str, known: dict[str, object] | dict[str, Invariant] | tuple[str, ...]) -> str:
@@ -123,15 +125,9 @@ def _cells(config: pytest.Config) -> list[Cell]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each cell and invariant. Targets are made ready first, so that what is missing is said
-    before anything is searched."""
+    """One test for each cell and invariant."""
     if not {"cell", "invariant"} <= set(metafunc.fixturenames):
         return
-    for target in metafunc.config.stash[TARGETS].values():
-        try:
-            target.prepare()
-        except TargetError as error:
-            pytest.exit(f"{target.name}: {error}", returncode=2)
     parameters = []
     for cell in metafunc.config.stash[CELLS]:
         for name in metafunc.config.getoption("invariant") or INVARIANTS:

@@ -48,7 +48,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A timer ran, `late_by` ms after it was due."""
+    """A timer ran, `late_by` ms after the instant for which it was set, on the wall clock."""
 
     at: Millis
     timer: TimerId

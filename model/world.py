@@ -71,6 +71,7 @@ class Timer:
 
     timer: TimerId
     due: Millis
+    planned: Millis  # `due` when it was set: a device asleep puts timers off
     set_at: Millis
     wake: bool
 
@@ -271,7 +272,7 @@ def next_due(world: World, until: Millis) -> tuple[World, Fact, Cue] | None:
         return None
     now = max(world.now, due.due)
     world = world.but(now=now, timers=tuple(timer for timer in world.timers if timer is not due))
-    return world, Fired(now, due.timer, due.set_at, now - due.due), Cue(TimerDue(due.timer), due.wake)
+    return world, Fired(now, due.timer, due.set_at, now - due.planned), Cue(TimerDue(due.timer), due.wake)
 
 
 def finish(world: World, until: Millis) -> World:
@@ -297,7 +298,7 @@ def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World
 def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
     match output:
         case TimerSet(timer, due):
-            return world.but(timers=(*world.timers, Timer(timer, due, world.now, wake))), None
+            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake))), None
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
         case RequestSent(number, endpoint, template, cause):

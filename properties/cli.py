@@ -6,6 +6,7 @@ Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line says wha
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from model.world import NotEnabled
 from properties.invariants import INVARIANTS
-from properties.report import counterexample, plain
+from properties.report import WIDTH, counterexample, plain
 from properties.run import Run, Violation
 from properties.target import TargetError
 from properties.targets.names import FORMS, UnknownName, make_target
@@ -85,7 +86,9 @@ def replay(file: Path, spec: str | None) -> None:
         click.echo(f"not violated on {target.name}: {len(trace.events)} events replayed")
     except Violation as violation:
         violated = Violated(violation.trace, violation.facts, 1, len(violation.trace.events))
-        click.echo(plain(counterexample(violated), color=sys.stdout.isatty()), nl=False)
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else WIDTH
+        click.echo(plain(counterexample(violated), width, terminal), nl=False)
         sys.exit(1)
     except (BadTrace, UnknownName, TargetError) as error:
         fail(str(error))

@@ -201,7 +201,11 @@ def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:
     return Group(*lines)
 
 
-def plain(renderable: RenderableType, width: int = 110, color: bool = False) -> str:
+WIDTH = 150
+"""Columns of a report that goes to a file or a log; a terminal has its own."""
+
+
+def plain(renderable: RenderableType, width: int = WIDTH, color: bool = False) -> str:
     """The renderable as text; with colours only when asked for."""
     console = Console(width=width, force_terminal=color, no_color=not color, highlight=False, soft_wrap=False)
     with console.capture() as capture:

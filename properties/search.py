@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from model.assumptions import Assumptions
 from model.terms import Runtime
 from properties.invariants import Invariant
-from properties.machine import SessionMachine
+from properties.machine import SessionMachine, needless_rules
 from properties.reduce import reduce, violates
 from properties.run import LANDMARKS, Run, Violation
 from properties.target import Target, TargetError
@@ -170,6 +170,8 @@ def _machine(
                 tally.found = violation
                 raise
 
+    for name in needless_rules(cell.assumptions):
+        setattr(CellMachine, name, None)
     CellMachine.new_run = staticmethod(new_run)
     CellMachine.done = staticmethod(done)
     names = "+".join(one.id for one in invariants)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from model.assumptions import Assumptions
 from model.events import Event
 from model.facts import Fact
 from model.policy import POLICIES
-from model.terms import Runtime
+from model.terms import Runtime, Token
 from properties.invariants import INVARIANTS
 from properties.run import Run
 from properties.search import Cell, Findings, search
-from properties.target import Target
+from properties.target import Target, TargetError
+from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
 
 SECOND = 1000
@@ -22,7 +25,36 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
+ROOT = Path(__file__).parent.parent
+"""The checkout."""
+
+RELEASES = ("6.7.1", "6.7.4", "6.40.0")
+"""Before the guard of #8303, with it, and the newest that is pinned."""
+
+FIRST = Token(1, None, 0, 60)
+"""The token that a world begins with."""
+
 HEADLINE = "background-never-destroys-valid-session"
+
+
+MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
+
+
+def ready(target: ClerkJsTarget) -> ClerkJsTarget:
+    """The target, prepared; where Node, npm or the network is missing, a skip that says what went unchecked."""
+    try:
+        target.prepare()
+    except TargetError as error:
+        if any(words in str(error) for words in MISSING):
+            pytest.skip(f"NOT CHECKED: what real builds of @clerk/clerk-js do. {error}")
+        raise
+    return target
+
+
+def fresh(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
+    """The target, signed in at instant 0."""
+    ready(target).start(runtime, FIRST)
+    return target
 
 
 def model(release: str) -> ModelTarget:

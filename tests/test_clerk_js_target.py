@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from model.terms import (
@@ -23,41 +21,10 @@ from model.terms import (
 from properties.target import TargetError
 from properties.targets import fapi
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from tests.support import HOUR
+from tests.support import FIRST, HOUR, RELEASES, fresh, ready
 
-SEED, FIXED, NEWEST = "6.7.1", "6.7.4", "6.40.0"
-RELEASES = (SEED, FIXED, NEWEST)
-
-FIRST = Token(1, None, 0, 60)
+SEED, FIXED, NEWEST = RELEASES
 EVICTION, REFRESH = 1, 2
-
-MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
-
-
-def ready(target: ClerkJsTarget) -> ClerkJsTarget:
-    """The target, prepared; where Node, npm or the network is missing, a skip that says what went unchecked."""
-    try:
-        target.prepare()
-    except TargetError as error:
-        if any(words in str(error) for words in MISSING):
-            pytest.skip(f"NOT CHECKED: the adapter for real builds of @clerk/clerk-js. {error}")
-        raise
-    return target
-
-
-@pytest.fixture(scope="module")
-def builds() -> Iterator[dict[str, ClerkJsTarget]]:
-    """One running target for each release, made when first asked for."""
-    made = {release: clerk_js_target(release, lambda line: None) for release in RELEASES}
-    yield made
-    for target in made.values():
-        target.close()
-
-
-def fresh(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
-    """The target, signed in at instant 0."""
-    ready(target).start(runtime, FIRST)
-    return target
 
 
 def token(number: int, at: int, template: str | None = None) -> Token:

@@ -15,7 +15,7 @@ from model.terms import CallSettled, Runtime, TimerCleared, TimerDue, TimerSet, 
 from properties.target import TargetError
 from properties.targets import node
 from properties.targets.clerk_js import ClerkJsTarget, bundle_target
-from tests.test_clerk_js_target import FIRST, fresh, ready
+from tests.support import FIRST, ROOT, fresh, ready
 
 STUB = """
 exports.Clerk = class {
@@ -192,7 +192,8 @@ def test_node_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) ->
         "print(target._driver.pid, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "stub.js")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
         driver = os.pidfd_open(int(parent.stdout.readline()))
         try:

@@ -100,7 +100,6 @@ def test_every_invariant_kills_its_mutant(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: object,
 ) -> None:
-    monkeypatch.chdir(str(tmp_path))
     mutant(monkeypatch)
     verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions).verdicts
     killers = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}

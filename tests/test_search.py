@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
 
@@ -18,11 +16,6 @@ from properties.targets.model_target import ModelTarget
 from properties.trace import FOLDER, load
 from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
 from tests.support import HEADLINE, assuming, explore, model
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_the_seeds_defect_is_found_and_shrunk_to_at_most_4_events() -> None:

@@ -24,11 +24,6 @@ TRACE = Trace(
 )
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def events() -> st.SearchStrategy[Event]:
     return st.one_of(*(st.builds(kind) for kind in EVENTS))
 

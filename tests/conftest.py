@@ -1,0 +1,26 @@
+"""What many tests need: the real builds, and a folder of their own for the traces they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from tests.support import RELEASES
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces are saved below the current folder: not into the repository."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def builds() -> Iterator[dict[str, ClerkJsTarget]]:
+    """One target for each pinned release, which starts when first asked for; see `support.ready`."""
+    made = {release: clerk_js_target(release, lambda line: None) for release in RELEASES}
+    yield made
+    for target in made.values():
+        target.close()
