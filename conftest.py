@@ -27,7 +27,7 @@ COMMON = settings(deadline=None, stateful_step_count=30, suppress_health_check=[
 settings.register_profile("dev", COMMON, max_examples=1000)
 settings.register_profile("ci", COMMON, max_examples=1000, derandomize=True, database=None)
 settings.register_profile(
-    "check", COMMON, max_examples=300, stateful_step_count=20, derandomize=True, database=None
+    "check", COMMON, max_examples=300, stateful_step_count=15, derandomize=True, database=None
 )
 settings.register_profile("thorough", COMMON, max_examples=20_000)
 settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "dev")

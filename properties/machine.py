@@ -88,43 +88,47 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(choice=CHOICES)
     def time_passes(self, choice: int) -> None:
         """Timers run when they are due."""
-        event = None
         if longest := self.allowed.longest_advance(self.ran.world):
             options = steps_to_next_timer(self.ran, longest) + lengths(self.ran, ADVANCES, longest)
             options.append(any_length(self.ran, choice, longest))
-            event = Advance(options[choice % len(options)])
-        self._play(event)
+            self._play(Advance(options[choice % len(options)]))
+        else:
+            self.a_request_is_answered(choice)  # it is what time waits for
 
     @rule(choice=CHOICES)
     def os_freezes_the_event_loop(self, choice: int) -> None:
         """Time passes; timers do not run."""
-        event = None
         if longest := self.allowed.longest_freeze(self.ran.world):
             options = lengths(self.ran, FREEZES, longest)
             options.append(any_length(self.ran, choice, longest))
-            event = Freeze(options[choice // 2 % len(options)], KINDS[choice % len(KINDS)])
-        self._play(event)
+            self._play(Freeze(options[choice // 2 % len(options)], KINDS[choice % len(KINDS)]))
 
     @rule(choice=CHOICES)
     def app_asks_for_a_token(self, choice: int) -> None:
         """A foreground call."""
-        self._play(ASKS[choice % len(ASKS)] if self.allowed.may_ask(self.ran.world) else None)
+        if self.allowed.may_ask(self.ran.world):
+            self._play(ASKS[choice % len(ASKS)])
+        else:
+            self._wait()
 
     @rule(choice=CHOICES)
     def a_request_is_answered(self, choice: int) -> None:
         """Any request in flight, in any order, with any outcome the assumptions allow."""
-        event = None
         if requests := self.ran.world.requests:
             request = requests[choice % len(requests)]
             honest, *faults = self.allowed.outcomes(self.ran.world, request)
             outcomes = (honest, *faults, *faults)  # a server that mostly tells the truth hides what we look for
-            event = Answer(request.request, outcomes[choice // len(requests) % len(outcomes)])
-        self._play(event)
+            self._play(Answer(request.request, outcomes[choice // len(requests) % len(outcomes)]))
+        else:
+            self._wait()
 
     @rule(choice=CHOICES)
     def server_ends_the_session(self, choice: int) -> None:
         """By revocation, rarely; old age comes with time."""
-        self._play(Revoke() if choice < 40 and self.allowed.may_revoke(self.ran.world) else None)
+        if choice < 40 and self.allowed.may_revoke(self.ran.world):
+            self._play(Revoke())
+        else:
+            self._wait()
 
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
@@ -136,21 +140,13 @@ class SessionMachine(RuleBasedStateMachine):
             note(name)
         type(self).done(self.ran)
 
-    def _play(self, event: Event | None) -> None:
-        wanted = event or self._meanwhile()
-        if wanted:
-            self._guarded(lambda: self.ran.play(wanted))
+    def _play(self, event: Event) -> None:
+        self._guarded(lambda: self.ran.play(event))
 
-    def _meanwhile(self) -> Event | None:
-        """What happens when a rule's own event cannot: the next timer, or else an honest answer."""
-        world = self.ran.world
-        longest = self.allowed.longest_advance(world)
-        way = min((timer.due - world.now for timer in world.timers), default=longest)
-        if 0 < way <= longest:
-            return Advance(way)
-        if world.requests:
-            return Answer(world.requests[0].request, world.honest(world.requests[0].endpoint))
-        return None
+    def _wait(self) -> None:
+        """Until the next timer has run, if that is permitted."""
+        for way in steps_to_next_timer(self.ran, self.allowed.longest_advance(self.ran.world))[:1]:
+            self._play(Advance(way))
 
     def _guarded(self, act: Callable[[], object]) -> None:
         self.over = True
