@@ -71,9 +71,15 @@ def replay(file: Path, spec: str | None) -> None:
     target = None
     try:
         trace = load(file)
+        if trace.invariant is not None and trace.invariant not in INVARIANTS:
+            raise BadTrace(f"{file}: unknown invariant '{trace.invariant}' (known: {', '.join(INVARIANTS)})")
         target = make_target(spec or trace.target, console.print)
         target.prepare()
-        judged = [one for one in INVARIANTS.values() if trace.invariant in (None, one.id)]
+        judged = [
+            one
+            for one in INVARIANTS.values()
+            if trace.invariant in (None, one.id) and trace.runtime in one.runtimes
+        ]
         run = Run(target, trace.runtime, trace.assumptions, judged)
         for place, event in enumerate(trace.events, 1):
             try:
@@ -88,7 +94,7 @@ def replay(file: Path, spec: str | None) -> None:
         violated = Violated(violation.trace, violation.facts, 1, len(violation.trace.events))
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else WIDTH
-        click.echo(plain(counterexample(violated), width, terminal), nl=False)
+        click.echo(plain(counterexample(violated, file), width, terminal), nl=False)
         sys.exit(1)
     except (BadTrace, UnknownName, TargetError) as error:
         fail(str(error))

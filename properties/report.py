@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -93,8 +94,9 @@ def notable(facts: Sequence[Fact]) -> list[Fact]:
     ]
 
 
-def counterexample(violated: Violated) -> RenderableType:
-    """One violation, on one screen: the invariant, the timeline, why it breaks, and how to see it again."""
+def counterexample(violated: Violated, saved: Path | None = None) -> RenderableType:
+    """One violation, on one screen: the invariant, the timeline, why it breaks, and how to see it again from
+    where it is `saved` (where traces save themselves, unless said otherwise)."""
     trace = violated.trace
     known = INVARIANTS.get(trace.invariant or "")
     head = Text.assemble(
@@ -120,7 +122,7 @@ def counterexample(violated: Violated) -> RenderableType:
         Text(),
         Text.assemble(("why     ", "dim"), trace.why or ""),
         _uncut(("events  ", "dim"), str(trace)),
-        _uncut(("replay  ", "dim"), f"sessionproof replay {trace.path}"),
+        _uncut(("replay  ", "dim"), f"sessionproof replay {saved or trace.path}"),
     )
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,11 @@ def test_replay_of_something_else_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     path.write_text("{}")
     assert "not a sessionproof-trace of version 1" in complaint(sessionproof("replay", str(path)))
+
+
+def test_replay_of_an_unknown_invariant_gets_one_line() -> None:
+    path = replace(SEED_TRACE, invariant="all-is-well").save()
+    assert "unknown invariant 'all-is-well'" in complaint(sessionproof("replay", str(path)))
 
 
 def test_a_build_in_a_file_is_a_target(builds: dict[str, ClerkJsTarget]) -> None:
