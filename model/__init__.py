@@ -1,13 +1,15 @@
 """The formal model: a session client, the world around it, and what that world may do.
 
 Pure throughout: frozen values in, frozen values out, nothing but the standard library. Read `session.py`
-first (the client), then `world.py` (everything else), then `assumptions.py` (what may go wrong).
+first (the client; its shapes are in `client.py`), then `world.py` (everything else), then `assumptions.py`
+(what may go wrong).
 """
 
 from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
+from model.client import Client
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
 from model.policy import POLICIES, Policy
-from model.session import Client, sign_in, step
+from model.session import sign_in, step
 from model.terms import Endpoint, Outcome, Runtime, Token
 from model.world import NotEnabled, World
 

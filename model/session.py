@@ -12,7 +12,8 @@ is there. A failed refresh is swallowed and re-arms nothing: the entry then dies
 a read that finds 5 s or less on it.
 
 A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
-so that later calls wait for the same answer. A failure other than 4xx is tried again up to eight times.
+so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
+than 429.
 
 Any 401, whoever asked, makes the client ask GET /client whether it still has a session. The request that met
 the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the user is signed out.
@@ -32,10 +33,9 @@ Places are in clerk/javascript, packages/clerk-js/src/core unless they say other
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Any
+from dataclasses import replace
 
+from model.client import Call, Client, Entry, Flight, Purpose, Turn
 from model.policy import Policy
 from model.terms import (
     Answered,
@@ -45,7 +45,6 @@ from model.terms import (
     Millis,
     Outcome,
     Output,
-    RequestId,
     RequestSent,
     Runtime,
     Seconds,
@@ -70,90 +69,6 @@ CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400)
 """fapiClient.ts request: a lost GET is sent again three times; a lost POST never."""
-
-
-class Purpose(Enum):
-    """Why a request is in flight, which decides what its answer does."""
-
-    FETCH = auto()  # a foreground call missed the cache; its promise is cached
-    REFRESH = auto()  # a timer fired; nothing is cached before it succeeds
-    RECOVERY = auto()  # a 401 made the client ask whether it still has a session
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One slot of the token cache: a token with its timers, or the promise of one."""
-
-    template: str | None
-    holder: int
-    token: Token | None = None
-    request: RequestId | None = None
-    eviction: TimerId | None = None
-    refresh: TimerId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """A request in flight. A recovery remembers the request whose 401 it looks into (`parent`)."""
-
-    request: RequestId
-    purpose: Purpose
-    template: str | None
-    holder: int
-    cause: CallId | None
-    parent: Flight | None = None
-    tries: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A foreground call under way: it waits for a request, or for its retry timer."""
-
-    call: CallId
-    template: str | None
-    skip_cache: bool
-    holder: int
-    failures: int = 0
-    waits_for: RequestId | None = None
-    retry: TimerId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Everything the client remembers between two stimuli."""
-
-    policy: Policy
-    runtime: Runtime
-    signed_in: bool
-    holders: tuple[Token | None, ...]
-    cache: tuple[Entry, ...] = ()
-    refreshing: frozenset[str | None] = frozenset()
-    flights: tuple[Flight, ...] = ()
-    calls: tuple[Call, ...] = ()
-    resends: tuple[tuple[TimerId, Flight], ...] = ()
-    next_request: RequestId = 1
-    next_timer: TimerId = 1
-
-    def entry(self, template: str | None) -> Entry | None:
-        """The cache's slot for `template`, if there is one."""
-        return next((entry for entry in self.cache if entry.template == template), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A transition under way: the client so far, the instant, and what it has put out."""
-
-    client: Client
-    at: Millis
-    outputs: tuple[Output, ...] = ()
-
-    def but(self, **changes: Any) -> Turn:
-        """The same turn with fields of the client changed."""
-        return replace(self, client=replace(self.client, **changes))
-
-    def put(self, *outputs: Output) -> Turn:
-        """The same turn with more output."""
-        return replace(self, outputs=self.outputs + outputs)
 
 
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:

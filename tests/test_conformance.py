@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from model import session
+from model.client import Turn
 from model.events import FreezeKind
 from model.facts import Fact
-from model.session import Turn
 from model.terms import Runtime
 from properties import machine
 from properties.invariants import INVARIANTS

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from model import session
+from model.client import Call, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
-from model.session import Call, Flight, Turn
 from model.terms import CallSettled, Outcome, Runtime, Token
 from properties.targets.model_target import ModelTarget
 from properties.verdict import Violated

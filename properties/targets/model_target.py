@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from model.client import Client
 from model.policy import Policy
-from model.session import Client, sign_in, step
+from model.session import sign_in, step
 from model.terms import Millis, Output, Runtime, Stimulus, Token
 
 

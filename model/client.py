@@ -1,0 +1,98 @@
+"""What the client remembers between two stimuli: its state, as values.
+
+Only shapes belong here; what happens to them is in `session.py`, with the theory of operation. Places are in
+clerk/javascript, packages/clerk-js/src/core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+from model.policy import Policy
+from model.terms import CallId, Millis, Output, RequestId, Runtime, TimerId, Token
+
+
+class Purpose(Enum):
+    """Why a request is in flight, which decides what its answer does."""
+
+    FETCH = auto()  # a foreground call missed the cache; its promise is cached
+    REFRESH = auto()  # a timer fired; nothing is cached before it succeeds
+    RECOVERY = auto()  # a 401 made the client ask whether it still has a session
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One slot of the token cache: a token with its timers, or the promise of one."""
+
+    template: str | None
+    holder: int
+    token: Token | None = None
+    request: RequestId | None = None
+    eviction: TimerId | None = None
+    refresh: TimerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A request in flight. A recovery remembers the request whose 401 it looks into (`parent`)."""
+
+    request: RequestId
+    purpose: Purpose
+    template: str | None
+    holder: int
+    cause: CallId | None
+    parent: Flight | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A foreground call under way: it waits for a request, or for its retry timer."""
+
+    call: CallId
+    template: str | None
+    skip_cache: bool
+    holder: int
+    failures: int = 0
+    waits_for: RequestId | None = None
+    retry: TimerId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Everything the client remembers between two stimuli."""
+
+    policy: Policy
+    runtime: Runtime
+    signed_in: bool
+    holders: tuple[Token | None, ...]
+    cache: tuple[Entry, ...] = ()
+    refreshing: frozenset[str | None] = frozenset()
+    flights: tuple[Flight, ...] = ()
+    calls: tuple[Call, ...] = ()
+    resends: tuple[tuple[TimerId, Flight], ...] = ()
+    next_request: RequestId = 1
+    next_timer: TimerId = 1
+
+    def entry(self, template: str | None) -> Entry | None:
+        """The cache's slot for `template`, if there is one."""
+        return next((entry for entry in self.cache if entry.template == template), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A transition under way: the client so far, the instant, and what it has put out."""
+
+    client: Client
+    at: Millis
+    outputs: tuple[Output, ...] = ()
+
+    def but(self, **changes: Any) -> Turn:
+        """The same turn with fields of the client changed."""
+        return replace(self, client=replace(self.client, **changes))
+
+    def put(self, *outputs: Output) -> Turn:
+        """The same turn with more output."""
+        return replace(self, outputs=self.outputs + outputs)
