@@ -152,6 +152,9 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
                     findings[cell] = search(targets[cell.target], cell, invariants, settings(), progress.tell)
                 except TargetError as error:
                     pytest.exit(f"{cell.target}: {error}", returncode=2)
+                except KeyboardInterrupt:
+                    # pytest would render the traceback, and can trip over one that a signal cut short.
+                    raise pytest.exit.Exception("interrupted", returncode=2) from None
         return findings[cell]
 
     yield find

@@ -7,9 +7,12 @@ on whole traces of its own.
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import Phase, Verbosity, settings
@@ -63,6 +66,34 @@ class _Tally:
     reached: Counter[str] = field(default_factory=Counter)
     found: Violation | None = None
     running: Run | None = None
+    interrupted: bool = False
+
+    @contextlib.contextmanager
+    def holding_interrupts(self) -> Iterator[None]:
+        """Ctrl-C waits for the next event of a trace; a second one does not wait.
+
+        Hypothesis survives an interrupt in our code, not in its own: there it may become an assertion, or get lost.
+        """
+        if threading.current_thread() is not threading.main_thread():  # no signal comes here
+            yield
+            return
+        usual = signal.getsignal(signal.SIGINT)
+
+        def note(*_: object) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, usual)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+            self.heed_interrupts()
+
+    def heed_interrupts(self) -> None:
+        """Raise what `holding_interrupts` held."""
+        if self.interrupted:
+            raise KeyboardInterrupt
 
 
 def search(
@@ -127,7 +158,8 @@ def _round(
 
     machine = _machine(cell, invariants, new_run, done, tally)
     try:
-        run_state_machine_as_test(machine, settings=_engine_settings(profile))
+        with tally.holding_interrupts():
+            run_state_machine_as_test(machine, settings=_engine_settings(profile))
     except Violation as violation:
         by_id = {one.id: one for one in invariants}
         tally.found = reduce(violation, target, by_id[str(violation.trace.invariant)])
@@ -154,15 +186,19 @@ def _machine(
 
     class CellMachine(SessionMachine):
         def __init__(self) -> None:
+            tally.heed_interrupts()
             try:
                 super().__init__()
             except TargetError as error:
+                tally.heed_interrupts()  # Ctrl-C on a terminal ends the target too
                 raise Stopped(error) from error
 
         def _guarded(self, act: Callable[[], object]) -> None:
+            tally.heed_interrupts()
             try:
                 super()._guarded(act)
             except TargetError as error:
+                tally.heed_interrupts()
                 raise Stopped(error) from error
             except Violation as violation:
                 if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import settings
+from hypothesis.database import ExampleDatabase
 
 from model.events import FreezeKind
 from model.facts import Frozen
@@ -51,6 +56,37 @@ def explore_with(invariant: Invariant) -> Verdict:
     profile = settings(max_examples=50, derandomize=True, database=None, stateful_step_count=20)
     cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation"))
     return search(target, cell, [invariant], profile).verdicts[invariant.id]
+
+
+class _InterruptingDatabase(ExampleDatabase):
+    """Ctrl-C while Hypothesis does something of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        self.asked += 1
+        if self.asked == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return ()
+
+    def save(self, key: bytes, value: bytes) -> None:
+        """Nothing is kept."""
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        """Nothing is kept."""
+
+
+def test_an_interrupt_inside_hypothesis_ends_the_search_at_the_next_event() -> None:
+    target = model("6.7.4")
+    database = _InterruptingDatabase()
+    profile = settings(max_examples=50, database=database)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        search(target, Cell(target.name, Runtime.HEADLESS, assuming("calm")), [*INVARIANTS.values()], profile)
+    assert database.asked
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_wrong_invariant_is_violated() -> None:
