@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from model.events import Advance, Answer, Event, Freeze, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
 from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Told
 from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId
 from model.world import PATIENCE, POSSIBLE, Request, World
@@ -26,7 +26,7 @@ def _nothing(_world: World, _request: Request) -> tuple[Outcome, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Sometimes:
-    """Something a run under the assumption must reach; a run that never does is vacuous."""
+    """Something that a run under the assumption can reach."""
 
     name: str
     seen: Callable[[Fact], bool]
@@ -42,7 +42,8 @@ class Assumption:
     freezes: bool = False
     hangs: bool = False
     revokes: bool = False
-    sometimes: tuple[Sometimes, ...] = ()
+    sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
+    faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
 
 
 def _gone(request: Request) -> tuple[Outcome, ...]:
@@ -80,6 +81,30 @@ LIE_401 = Sometimes(
 )
 FAULT = Sometimes("a request failed", lambda fact: isinstance(fact, Told) and not fact.honest)
 ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
+
+
+def _fault(endpoint: Endpoint, outcome: Outcome) -> Sometimes:
+    return Sometimes(
+        f"{outcome} for {endpoint}",
+        lambda fact: (
+            isinstance(fact, Told) and (fact.endpoint, fact.outcome, fact.honest) == (endpoint, outcome, False)
+        ),
+    )
+
+
+FREEZES = tuple(
+    Sometimes(f"a freeze, {kind}", lambda fact, kind=kind: isinstance(fact, Frozen) and fact.kind is kind)  # type: ignore[misc]
+    for kind in FreezeKind
+)
+GONE = (_fault(Endpoint.TOKENS, Outcome.UNAUTHORIZED), _fault(Endpoint.CLIENT, Outcome.NO_SESSION))
+FAILURES = tuple(
+    _fault(endpoint, outcome)
+    for endpoint in Endpoint
+    for outcome in (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+)
+HANGING = Sometimes(
+    "a request that hangs", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > PATIENCE
+)
 TRUE_SIGN_OUT = Sometimes(
     "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
 )
@@ -96,6 +121,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "The operating system freezes the app's event loop for any length of time: an audio app overnight.",
             freezes=True,
             sometimes=(FROZEN, LATE_TIMER),
+            faults=FREEZES,
         ),
         Assumption(
             "stale-after-expiry",
@@ -103,17 +129,20 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "401, then a client without sessions. The next foreground call finds the credential fresh again. "
             "This is the theory of #8303.",
             _stale_after_expiry,
+            faults=GONE,
         ),
         Assumption(
             "stale-for-good",
             "As stale-after-expiry, but the credential stays stale in the foreground too.",
             _stale_for_good,
+            faults=GONE,
         ),
         Assumption(
             "stale-on-arrival",
             "As stale-after-expiry, but judged when the request arrives: latency, or a freeze, may lie between "
             "the client's last look at the clock and the server.",
             _stale_on_arrival,
+            faults=GONE,
         ),
         Assumption(
             "rotated-credential",
@@ -121,6 +150,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "time, though the session is valid.",
             _rotated,
             sometimes=(LIE_401,),
+            faults=GONE,
         ),
         Assumption(
             "outage",
@@ -129,6 +159,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             _outage,
             hangs=True,
             sometimes=(FAULT,),
+            faults=(*FAILURES, HANGING),
         ),
         Assumption(
             "revocation",
@@ -174,6 +205,11 @@ class Assumptions:
     def sometimes(self) -> tuple[Sometimes, ...]:
         """What a run must reach to be evidence."""
         return tuple(sometimes for member in self.members for sometimes in member.sometimes)
+
+    @property
+    def faults(self) -> tuple[Sometimes, ...]:
+        """What a run may use, each once."""
+        return tuple({fault.name: fault for member in self.members for fault in member.faults}.values())
 
     def outcomes(self, world: World, request: Request) -> tuple[Outcome, ...]:
         """How this request may end now: the honest outcome first, then the faults, in a stable order."""

@@ -7,19 +7,18 @@ clerk/javascript, packages/clerk-js/src/core.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from typing import Any
 
 from model.policy import Policy
-from model.terms import CallId, Millis, Output, RequestId, Runtime, TimerId, Token
+from model.terms import CallId, Millis, Output, RequestId, Runtime, TimerId, Token, Word
 
 
-class Purpose(Enum):
+class Purpose(Word):
     """Why a request is in flight, which decides what its answer does."""
 
-    FETCH = auto()  # a foreground call missed the cache; its promise is cached
-    REFRESH = auto()  # a timer fired; nothing is cached before it succeeds
-    RECOVERY = auto()  # a 401 made the client ask whether it still has a session
+    FETCH = "fetch"  # a foreground call missed the cache; its promise is cached
+    REFRESH = "refresh"  # a timer fired; nothing is cached before it succeeds
+    RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,15 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Armed:
+    """The client set a timer, to run at `due`."""
+
+    at: Millis
+    timer: TimerId
+    due: Millis
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """A timer ran, `late_by` ms after the instant for which it was set, on the wall clock."""
 
@@ -58,19 +67,20 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The client sent a request; `stale` when its last session token had expired by then."""
+    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh."""
 
     at: Millis
     request: RequestId
     endpoint: Endpoint
     template: str | None
     origin: Origin
-    stale: bool
+    stale_for: Millis
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A request was answered. `honest` when the outcome is what a healthy server would have said."""
+    """A request was answered. `honest` when the outcome is what a healthy server would have said; `stale_for` is
+    that of now."""
 
     at: Millis
     request: RequestId
@@ -80,6 +90,7 @@ class Told:
     sent_at: Millis
     origin: Origin
     honest: bool
+    stale_for: Millis
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +120,4 @@ class Settled:
     told_ended: bool
 
 
-Fact: TypeAlias = Frozen | Asked | Ended | Fired | Sent | Told | Dropped | Settled
+Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
-from model.facts import Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
+from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
 from model.terms import (
     SESSION_LIFETIME,
     TOKEN_LIFETIME,
@@ -128,7 +128,12 @@ class World:
         Strictly, as in the theory of #8303 and its guard: at the very second of `exp` a token is refused by
         most verifiers, yet not "past expiry". The one instant between the two belongs to nobody's theory.
         """
-        return self.now > self.token.expires * 1000
+        return self.stale_for > 0
+
+    @property
+    def stale_for(self) -> Millis:
+        """For how many ms the device's last session token has been expired; 0 while it is not."""
+        return max(0, self.now - self.token.expires * 1000)
 
     def request(self, number: RequestId) -> Request:
         """The request in flight with this number; `NotEnabled` when there is none."""
@@ -204,6 +209,7 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
         raise NotEnabled(f"a request for {request.endpoint} cannot end with '{outcome}'")
     honest = outcome is world.honest(request.endpoint)
     token: Token | None = None
+    stale_for = world.stale_for
     if outcome in (Outcome.GRANTED, Outcome.SESSION):
         issued = world.now // 1000
         token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME)
@@ -217,6 +223,7 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
         request.sent_at,
         world.origin(request.cause),
         honest,
+        stale_for,
     )
     world = world.but(requests=tuple(other for other in world.requests if other is not request))
     if not honest:
@@ -298,13 +305,14 @@ def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World
 def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
     match output:
         case TimerSet(timer, due):
-            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake))), None
+            armed = Armed(world.now, timer, due)
+            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake))), armed
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
         case RequestSent(number, endpoint, template, cause):
             request = Request(number, endpoint, template, cause, world.now, world.stale, wake)
             origin = world.origin(cause)
-            sent = Sent(world.now, number, endpoint, template, origin, world.stale)
+            sent = Sent(world.now, number, endpoint, template, origin, world.stale_for)
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
             return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)

@@ -65,7 +65,7 @@ def steps_to_next_timer(run: Run, longest: Millis) -> list[Millis]:
 
 def any_length(run: Run, choice: int, longest: Millis) -> Millis:
     """A length on no menu, up to two hours. Scattered, not drawn: a draw of its own would only cost."""
-    scattered = run.world.now * 7919 + choice * 104_729 + len(run.events) * 15_485_863
+    scattered = run.world.now * 7919 + choice * 104_729 + len(run.steps) * 15_485_863
     return 1 + scattered % min(longest, 7200 * SECOND)
 
 

@@ -37,13 +37,16 @@ def reduce(violation: Violation, target: Target, invariant: Invariant) -> Violat
     return violation
 
 
-def violates(trace: Trace, target: Target, invariant: Invariant) -> Violation | None:
-    """Play `trace`; its violation, if it still has one and the assumptions permit every event of it."""
+def violates(
+    trace: Trace, target: Target, invariant: Invariant, *, beyond_assumptions: bool = False
+) -> Violation | None:
+    """Play `trace`; its violation, if it still has one and the assumptions permit every event of it (or are not
+    asked). Raises `TargetError`."""
     run = Run(target, trace.runtime, trace.assumptions, [invariant])
     try:
         for wanted in trace.events:
             event = _readdressed(wanted, run.world)
-            if not trace.assumptions.permit(run.world, event):
+            if not (beyond_assumptions or trace.assumptions.permit(run.world, event)):
                 return None
             run.play(event)
     except Violation as violation:
@@ -65,9 +68,9 @@ def _readdressed(event: Event, world: World) -> Event:
 def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
     """Candidates, the boldest first: without one event, then with a plainer length of time."""
     trace = violation.trace
-    sent = _requests_sent(trace, target)
+    sent = requests_sent(trace, target)
     for place in range(len(trace.events)):
-        yield replace(trace, events=_without(trace.events, place, sent))
+        yield replace(trace, events=without(trace.events, place, sent))
     for place, event in enumerate(trace.events):
         if isinstance(event, Advance | Freeze) and event.ms != (ms := PLAIN_LENGTHS[type(event)]):
             yield replace(
@@ -75,7 +78,7 @@ def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
             )
 
 
-def _requests_sent(trace: Trace, target: Target) -> list[set[int]]:
+def requests_sent(trace: Trace, target: Target) -> list[set[int]]:
     """The requests that the target sends in the course of each event."""
     run = Run(target, trace.runtime, trace.assumptions, ())
     steps = [run.play(event) for event in trace.events]
@@ -83,7 +86,7 @@ def _requests_sent(trace: Trace, target: Target) -> list[set[int]]:
     return [{fact.request for fact in step.facts if isinstance(fact, Sent)} for step in steps]
 
 
-def _without(events: tuple[Event, ...], place: int, sent: list[set[int]]) -> tuple[Event, ...]:
+def without(events: tuple[Event, ...], place: int, sent: list[set[int]]) -> tuple[Event, ...]:
     """The events but one, but the answers to requests it caused, and so on; later requests numbered anew."""
     gone: set[int] = set()
     kept: list[Event] = []

@@ -1,7 +1,6 @@
 """What a person sees: the verdict table, and the timeline of a counterexample.
 
-Renders values into rich's; prints nothing. Names no SDK: a request asks for a token, or which sessions there
-are, whatever paths an adapter makes of that.
+Renders values into rich's; prints nothing.
 """
 
 from __future__ import annotations
@@ -14,116 +13,45 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from model.events import FreezeKind
-from model.facts import Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
-from model.terms import Endpoint, Millis, Outcome
-from properties.invariants import INVARIANTS
+from properties.expectations import Finding
 from properties.search import Cell, Findings
-from properties.trace import FOLDER, Trace, duration
+from properties.trace import FOLDER, Trace
 from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
 
-SAYS: dict[Outcome, str] = {
-    Outcome.GRANTED: "a token",
-    Outcome.SESSION: "the session, still there",
-    Outcome.BROKEN: "500",
-    Outcome.RATE_LIMITED: "429",
-    Outcome.GATEWAY_PAGE: "503 and a gateway's page",
-    Outcome.LOST: "nothing: the connection is lost",
-    Outcome.UNAUTHORIZED: "401",
-    Outcome.NO_SESSION: "no session",
-}
-FREEZES: dict[FreezeKind, str] = {
-    FreezeKind.STARVED: "freezes the event loop for {}: timers do not run",
-    FreezeKind.ASLEEP: "puts the device to sleep for {}: timers keep their time to go",
-}
-ASKS_FOR: dict[Endpoint, str] = {
-    Endpoint.TOKENS: "asks for a token",
-    Endpoint.CLIENT: "asks which sessions there are",
-}
 
-
-def clock(at: Millis) -> str:
-    """An instant of virtual time as `[days ]h:mm:ss[.mmm]` since sign-in."""
-    seconds, ms = divmod(at, 1000)
-    days, seconds = divmod(seconds, 86_400)
-    text = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return (f"{days} d " if days else "") + text + (f".{ms:03}" if ms else "")
-
-
-def tell(fact: Fact) -> tuple[str, str]:
-    """Who did it, and what happened."""
-    match fact:
-        case Frozen(at, until, kind):
-            return "OS", FREEZES[kind].format(duration(until - at))
-        case Asked(_, call, template, skip_cache):
-            options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
-            return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
-        case Ended():
-            return "server", "ends the session"
-        case Fired(_, _, set_at, late_by):
-            lateness = f"{duration(late_by)} late" if late_by else "on time"
-            return "timer", f"set at {clock(set_at)}, fires {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale):
-            credential = "; its last session token has expired" if stale else ""
-            return "SDK", f"{ASKS_FOR[endpoint]}, in the {origin} (request {request}){credential}"
-        case Told(at, request, _, outcome, token, sent_at, _, honest):
-            waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
-            truth = "" if honest or outcome in _FAILS else ", though the session is valid"
-            return (
-                "server",
-                f"answers request {request}{waited}: {SAYS[outcome]}{f' ({token})' if token else ''}{truth}",
-            )
-        case Dropped(_, origin, valid):
-            return "SDK", f"signs the user out, in the {origin}" + (
-                ", while the session is valid" if valid else ""
-            )
-        case Settled(_, call, _, _, token, error):
-            return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
-
-
-_FAILS = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
-
-
-def notable(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts without the timers that led to nothing anybody could see."""
-    followers: list[Fact | None] = [*facts[1:], None]
-    return [
-        fact
-        for fact, follower in zip(facts, followers, strict=True)
-        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled)
-    ]
-
-
-def counterexample(violated: Violated, saved: Path | None = None) -> RenderableType:
-    """One violation, on one screen: the invariant, the timeline, why it breaks, and how to see it again from
-    where it is `saved` (where traces save themselves, unless said otherwise)."""
-    trace = violated.trace
-    known = INVARIANTS.get(trace.invariant or "")
-    head = Text.assemble(
-        (trace.invariant or "", "bold red"),
-        " is violated on ",
-        (trace.target, "bold"),
-        f", assuming {trace.assumptions}",
-    )
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("who", no_wrap=True)
-    table.add_column("what happened")
-    facts = notable(violated.facts)
-    for fact in facts:
-        actor, text = tell(fact)
-        breaks = isinstance(fact, Dropped) or (fact is facts[-1])
-        table.add_row(clock(fact.at), actor, text, style="bold red" if breaks else "")
+def reports(paths: Sequence[Path]) -> RenderableType:
+    """Where the reports of one counterexample are; its document is named by `replay` already."""
+    labels = {".html": "page", ".md": "issue", ".mjs": "script", ".py": "test"}
     return Group(
-        head,
-        Text(known.sentence if known else "", style="dim"),
-        Text(),
-        table,
-        Text(),
-        Text.assemble(("why     ", "dim"), trace.why or ""),
-        _uncut(("events  ", "dim"), str(trace)),
-        _uncut(("replay  ", "dim"), f"sessionproof replay {saved or trace.path}"),
+        *[_uncut((f"{labels[path.suffix]:<8}", "dim"), str(path)) for path in paths if path.suffix in labels]
     )
+
+
+def never_used(findings: Iterable[Findings]) -> RenderableType | None:
+    """The faults that were allowed and that no trace has used, with the places; None if all were used."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for found in findings:
+        for fault in found.unused:
+            places.setdefault((str(found.cell.assumptions), fault), []).append(found.cell.target)
+    if not places:
+        return None
+    together: dict[tuple[str, str], list[str]] = {}
+    for (assumptions, fault), targets in places.items():
+        together.setdefault((assumptions, ", ".join(targets)), []).append(fault)
+    lines = [
+        Text.assemble(("assuming  ", "dim"), f"{assumptions}: {', '.join(faults)}; on {targets}")
+        for (assumptions, targets), faults in together.items()
+    ]
+    return Group(Text("allowed, and never used by any trace", style="bold"), *lines)
+
+
+def no_longer_happens(path: str, findings: Iterable[Finding]) -> RenderableType:
+    """Which lines of the file of known findings to delete, or to make narrower."""
+    lines = [
+        _uncut((f"{path}:{finding.line}  ", ""), f"assuming {finding.assume}: {', '.join(finding.invariants)}")
+        for finding in findings
+    ]
+    return Group(Text("known findings that no longer happen: delete them, or what is gone", style="bold"), *lines)
 
 
 def _uncut(*parts: str | tuple[str, str]) -> Text:
@@ -150,7 +78,7 @@ def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell,
 def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple[str, str, str, str]]:
     """(style, verdict, invariant, evidence): violations one by one, then the others by what they share."""
     described = [
-        (_describe(verdict, (found.cell, name) in expected, found.reached), name)
+        (describe(verdict, (found.cell, name) in expected, found.reached), name)
         for name, verdict in found.verdicts.items()
     ]
     rows = [(d[0], d[1], name, d[2]) for d, name in described if d[1].startswith("VIOLATED")]
@@ -163,7 +91,7 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
     return rows
 
 
-def _describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
+def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
     """(style, verdict, evidence)."""
     match verdict:
         case Violated(trace):

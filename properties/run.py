@@ -6,6 +6,7 @@ The random machine, the replay and the tests all drive a `Run`; it knows nothing
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from model.assumptions import Assumptions, Sometimes
 from model.events import Answer, Event, GetToken
@@ -13,7 +14,7 @@ from model.facts import Dropped, Fact, Fired, Origin, Told
 from model.terms import Outcome, Runtime
 from model.world import World
 from properties.invariants import Invariant
-from properties.system import Step, play, start
+from properties.system import Step, facts_of, play, start
 from properties.target import Target
 from properties.trace import Trace
 
@@ -22,12 +23,12 @@ EPILOGUE_EVENTS = 20
 
 
 class Violation(Exception):
-    """A trace breaks an invariant: `trace` is what happened, `facts` what was seen of it."""
+    """A trace breaks an invariant: `trace` is what happened, `played` the same with what was seen of it."""
 
-    def __init__(self, trace: Trace, facts: tuple[Fact, ...]) -> None:
+    def __init__(self, trace: Trace, played: tuple[Step, ...]) -> None:
         super().__init__(f"{trace.invariant}: {trace.why}")
         self.trace = trace
-        self.facts = facts
+        self.played = played
 
 
 _FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
@@ -57,32 +58,32 @@ class Run:
         self.target = target
         self.assumptions = assumptions
         self.invariants = tuple(invariants)
-        self.events: list[Event] = []
-        self.facts: list[Fact] = []
+        self.steps: list[Step] = []
         self.world: World = start(target, runtime)
 
     @property
-    def trace(self) -> Trace:
+    def events(self) -> tuple[Event, ...]:
         """What happened so far."""
-        return Trace(self.target.name, self.world.runtime, self.assumptions, tuple(self.events))
+        return tuple(step.event for step in self.steps)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What was seen so far."""
+        return facts_of(self.steps)
+
+    @property
+    def trace(self) -> Trace:
+        """What happened so far, as a trace that breaks nothing yet."""
+        return Trace(self.target.name, self.world.runtime, self.assumptions, self.events)
 
     def play(self, event: Event) -> Step:
         """Let one event happen, and judge the step."""
         step = play(self.world, event, self.target)
         self.world = step.after
-        self.events.append(event)
-        self.facts.extend(step.facts)
+        self.steps.append(step)
         for invariant in self.invariants:
             if why := invariant.check(step):
-                trace = Trace(
-                    self.target.name,
-                    self.world.runtime,
-                    self.assumptions,
-                    tuple(self.events),
-                    invariant.id,
-                    why,
-                )
-                raise Violation(trace, tuple(self.facts))
+                raise Violation(replace(self.trace, invariant=invariant.id, why=why), tuple(self.steps))
         return step
 
     def recover(self) -> None:
@@ -101,4 +102,5 @@ class Run:
 
     def reached(self, sometimes: Iterable[Sometimes]) -> set[str]:
         """Which of these this trace has reached."""
-        return {landmark.name for landmark in sometimes if any(map(landmark.seen, self.facts))}
+        facts = self.facts
+        return {landmark.name for landmark in sometimes if any(map(landmark.seen, facts))}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import Phase, Verbosity, settings
+from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -48,6 +49,11 @@ class Findings:
     reached: dict[str, int]
     seconds: float
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The faults that the assumptions allow and no trace has used."""
+        return tuple(fault.name for fault in self.cell.assumptions.faults if not self.reached.get(fault.name))
+
 
 class Stopped(BaseException):
     """The search cannot go on, because the target broke. Not an `Exception`: nothing to shrink here."""
@@ -72,7 +78,7 @@ class _Tally:
     def holding_interrupts(self) -> Iterator[None]:
         """Ctrl-C waits for the next event of a trace; a second one does not wait.
 
-        Hypothesis survives an interrupt in our code, not in its own: there it may become an assertion, or get lost.
+        Hypothesis survives an interrupt in our code, not in its own: that may end in an assertion, or get lost.
         """
         if threading.current_thread() is not threading.main_thread():  # no signal comes here
             yield
@@ -102,8 +108,10 @@ def search(
     invariants: Sequence[Invariant],
     profile: settings,
     tell: Callable[[int, int], None] = lambda traces, of: None,
+    seed: int | None = None,
 ) -> Findings:
-    """Search `cell` for a violation of each of `invariants`, with the number of traces `profile` asks for.
+    """Search `cell` for a violation of each of `invariants`, with the number of traces `profile` asks for. With a
+    `seed` the search is the same every time, whatever the profile says, and another for each seed.
 
     `tell(traces, of)` is called now and then, for progress. Raises `TargetError` when the target breaks; the
     trace so far is on disk then, as it is after an interrupt.
@@ -116,14 +124,14 @@ def search(
     tally = _Tally()
     total = 0
     while open_ones:
-        tally = _round(target, cell, open_ones, profile, tell)
+        tally = _round(target, cell, open_ones, profile, tell, seed)
         total += tally.traces
         if tally.found is None:
             break
         for one in open_ones:  # what breaks one invariant may break another: no need to search for it again
             if also := violates(tally.found.trace, target, one):
                 also.trace.save()
-                verdicts[one.id] = Violated(also.trace, also.facts, tally.traces, tally.steps)
+                verdicts[one.id] = Violated(also.trace, also.played, tally.traces, tally.steps)
         open_ones = [one for one in open_ones if one.id not in verdicts]
     never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
     for one in open_ones:
@@ -139,9 +147,11 @@ def _round(
     invariants: Sequence[Invariant],
     profile: settings,
     tell: Callable[[int, int], None],
+    seed: int | None,
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or the traces are used up."""
     tally = _Tally()
+    landmarks = (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)
 
     def new_run() -> Run:
         judged = invariants
@@ -152,11 +162,11 @@ def _round(
 
     def done(run: Run) -> None:
         tally.traces += 1
-        tally.steps += len(run.events)
-        tally.reached.update(run.reached((*LANDMARKS, *cell.assumptions.sometimes)))
+        tally.steps += len(run.steps)
+        tally.reached.update(run.reached(landmarks))
         tell(tally.traces, profile.max_examples)
 
-    machine = _machine(cell, invariants, new_run, done, tally)
+    machine = _machine(cell, invariants, new_run, done, tally, seed)
     try:
         with tally.holding_interrupts():
             run_state_machine_as_test(machine, settings=_engine_settings(profile))
@@ -181,8 +191,9 @@ def _machine(
     new_run: Callable[[], Run],
     done: Callable[[Run], None],
     tally: _Tally,
+    seed: int | None,
 ) -> type[SessionMachine]:
-    """The machine of this cell. Its name is its key in Hypothesis's example database and its seed."""
+    """The machine of this cell. Its name is its key in Hypothesis's example database, and its seed by default."""
 
     class CellMachine(SessionMachine):
         def __init__(self) -> None:
@@ -212,6 +223,8 @@ def _machine(
     CellMachine.done = staticmethod(done)
     names = "+".join(one.id for one in invariants)
     CellMachine.__name__ = CellMachine.__qualname__ = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{names}"
+    if seed is not None:
+        seeded(f"{CellMachine.__name__}|{seed}")(CellMachine)
     return CellMachine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model.events import Event
@@ -19,6 +20,11 @@ class Step:
     event: Event
     facts: tuple[Fact, ...]
     after: World
+
+
+def facts_of(steps: Iterable[Step]) -> tuple[Fact, ...]:
+    """What was seen in all of `steps`, in order."""
+    return tuple(fact for step in steps for fact in step.facts)
 
 
 def start(target: Target, runtime: Runtime) -> World:

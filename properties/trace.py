@@ -1,6 +1,7 @@
 """A trace: the events of one run, on one target, under assumptions; it prints, saves and replays itself.
 
-Saved as a JSON document with a version. What is found is on disk, whole, before anything else is done with it.
+Saved as a JSON document with a version. What is found is on disk, whole, before anything else is done with it;
+`properties/counterexample.py` says what may stand beside a trace in its document.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, Get
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
-VERSION = 1
+VERSION = 2
 FOLDER = Path(".sessionproof")
 """Where traces go, below the folder the run was started in."""
 
@@ -46,9 +47,9 @@ class Trace:
         words = (self.target, str(self.runtime), str(self.assumptions), self.invariant or "interrupted")
         return FOLDER / (re.sub(r"[^A-Za-z0-9.,@-]+", "_", "--".join(words)) + ".json")
 
-    def save(self) -> Path:
-        """Write the trace, whole or not at all, and return where it is."""
-        document: dict[str, Any] = {
+    def document(self) -> dict[str, Any]:
+        """The trace in plain values, as the JSON document has them."""
+        return {
             "format": FORMAT,
             "version": VERSION,
             "target": self.target,
@@ -58,24 +59,44 @@ class Trace:
             "why": self.why,
             "events": [{"event": type(event).__name__, **asdict(event)} for event in self.events],
         }
-        path = self.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".json.new")
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-        draft.replace(path)
-        return path
+
+    def save(self) -> Path:
+        """Write the trace, whole or not at all, and return where it is."""
+        return write(self.path, self.document())
+
+
+def write(path: Path, document: dict[str, Any]) -> Path:
+    """Write a document, whole or not at all, and return where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".json.new")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    draft.replace(path)
+    return path
 
 
 def load(path: Path) -> Trace:
-    """Read a saved trace. Raises `BadTrace`."""
+    """Read a saved trace, of this version or an older one. Raises `BadTrace`."""
+    return decode(read(path), path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document in a file, if it is one of ours. Raises `BadTrace`."""
     try:
         document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise BadTrace(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadTrace(f"{path}: not a whole JSON document ({error})") from error
-    if document.get("format") != FORMAT or document.get("version") != VERSION:
-        raise BadTrace(f"{path}: not a {FORMAT} of version {VERSION}")
+    if document.get("format") != FORMAT:
+        raise BadTrace(f"{path}: not a {FORMAT}")
+    version = document.get("version")
+    if version not in range(1, VERSION + 1):
+        raise BadTrace(f"{path}: a {FORMAT} of version {version}, and this program reads 1 to {VERSION}")
+    return document
+
+
+def decode(document: dict[str, Any], path: Path) -> Trace:
+    """The trace in a document; `path` is for the message. Raises `BadTrace`."""
     try:
         unknown = [name for name in document["assume"] if name not in ASSUMPTIONS]
         if unknown:
@@ -88,8 +109,8 @@ def load(path: Path) -> Trace:
             invariant=document["invariant"],
             why=document["why"],
         )
-    except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
-        raise BadTrace(f"{path}: damaged ({error!r})") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadTrace(f"{path}: damaged, or edited by hand ({error!r})") from error
 
 
 def _event(entry: dict[str, Any]) -> Event:

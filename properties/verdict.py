@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from model.facts import Fact
+from properties.system import Step, facts_of
 from properties.trace import Trace
 
 
@@ -22,12 +23,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Violated:
-    """A trace breaks the invariant; `shrunk` by Hypothesis, so short but not proved shortest."""
+    """A trace breaks the invariant, `played` step by step; shrunk, so short, but not proved shortest."""
 
     trace: Trace
-    facts: tuple[Fact, ...]
+    played: tuple[Step, ...]
     traces: int
     steps: int
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What was seen, in order."""
+        return facts_of(self.played)
 
     def __str__(self) -> str:
         return "VIOLATED"

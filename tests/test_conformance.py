@@ -14,6 +14,7 @@ from model.terms import Runtime
 from properties import machine
 from properties.invariants import INVARIANTS
 from properties.run import Run, Violation
+from properties.system import facts_of
 from properties.targets.clerk_js import ClerkJsTarget
 from properties.trace import load
 from properties.verdict import Held, Violated
@@ -99,8 +100,8 @@ def replayed(trace_file: Path, target: ClerkJsTarget) -> tuple[str | None, tuple
             assert trace.assumptions.permit(run.world, event), f"{event!r} is not permitted"
             run.play(event)
     except Violation as violation:
-        return violation.trace.invariant, violation.facts
-    return None, tuple(run.facts)
+        return violation.trace.invariant, facts_of(violation.played)
+    return None, run.facts
 
 
 @pytest.mark.parametrize("trace_file", CORPUS, ids=lambda path: path.stem)

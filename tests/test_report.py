@@ -9,29 +9,12 @@ import pytest
 from model.events import Answer, Freeze, Revoke
 from model.terms import Outcome, Runtime
 from properties.invariants import INVARIANTS
-from properties.report import clock, counterexample, known_findings, notable, plain, verdict_table
+from properties.report import known_findings, plain, verdict_table
 from properties.run import Run, Violation
 from properties.search import Cell, Findings
 from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.wording import clock, notable
 from tests.support import DAY, HEADLINE, HOUR, assuming, model, run
-
-# ruff: noqa: E501 - a screen is wider than our lines
-COUNTEREXAMPLE = """\
-background-never-destroys-valid-session is violated on model@CLERK_JS_6_7_1, assuming starvation,stale-after-expiry
-A headless runtime never drops a session that is valid on the server because of something a background timer began.
-
-   time  who     what happened
-0:00:00  OS      freezes the event loop for 8 h: timers do not run
-8:00:00  timer   set at 0:00:00, fires 7 h 59 min 17 s late
-8:00:00  SDK     asks for a token, in the background (request 1); its last session token has expired
-8:00:00  server  answers request 1: 401, though the session is valid
-8:00:00  SDK     asks which sessions there are, in the background (request 2); its last session token has expired
-8:00:00  server  answers request 2: no session, though the session is valid
-8:00:00  SDK     signs the user out, in the background, while the session is valid
-
-why     the user is signed out by the background, while the server still holds the session valid
-events  freeze(8 h) -> answer(1, unauthorized) -> answer(2, no-session)
-replay  sessionproof replay """
 
 
 def seeds_defect() -> Violated:
@@ -42,24 +25,7 @@ def seeds_defect() -> Violated:
     ran.play(Answer(1, Outcome.UNAUTHORIZED))
     with pytest.raises(Violation) as caught:
         ran.play(Answer(2, Outcome.NO_SESSION))
-    return Violated(caught.value.trace, caught.value.facts, 1, 3)
-
-
-def test_a_counterexample_fits_a_screen_and_says_everything() -> None:
-    violated = seeds_defect()
-    text = plain(counterexample(violated), width=140)
-    assert text == f"{COUNTEREXAMPLE}{violated.trace.path}\n"
-
-
-def test_colours_come_only_when_asked_for() -> None:
-    assert "\x1b[" not in plain(counterexample(seeds_defect()))
-    assert "\x1b[" in plain(counterexample(seeds_defect()), color=True)
-
-
-def test_a_narrow_terminal_keeps_the_lines_to_copy_whole() -> None:
-    violated = seeds_defect()
-    lines = plain(counterexample(violated), width=60).splitlines()
-    assert f"replay  sessionproof replay {violated.trace.path}" in lines
+    return Violated(caught.value.trace, caught.value.played, 1, 3)
 
 
 def test_timers_that_lead_to_nothing_are_left_out() -> None:

@@ -14,20 +14,21 @@ class ModelTarget:
     def __init__(self, policy: Policy) -> None:
         self.name = f"model@{policy.name}"
         self.policy = policy
-        self._client: Client | None = None
+        self.client: Client | None = None
+        """What it remembers now; None before the first start."""
 
     def prepare(self) -> None:
         """Nothing to fetch, nothing to start."""
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh client of this policy, signed in with `token`."""
-        self._client, outputs = sign_in(self.policy, runtime, token)
+        self.client, outputs = sign_in(self.policy, runtime, token)
         return outputs
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """One transition of the model at `at` ms."""
-        assert self._client is not None, "start comes first"
-        self._client, outputs = step(self._client, stimulus, at)
+        assert self.client is not None, "start comes first"
+        self.client, outputs = step(self.client, stimulus, at)
         return outputs
 
     def finish(self) -> None:

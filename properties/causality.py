@@ -1,0 +1,129 @@
+"""Why the last thing in a trace happened: the chain of causes, and one sentence that tells it.
+
+Derived from the facts alone, link by link, so that a defect nobody has thought of is told as well as a known one.
+What the client does follows from what it was last woken by (a timer, an answer, a call); a timer fires because it
+was set, an answer comes because a request was sent; the world, the app and the operating system act on their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
+from model.terms import Endpoint, Millis, Outcome
+from properties.trace import duration
+from properties.wording import SAYS
+
+Index = int
+
+ASKED: dict[Endpoint, str] = {
+    Endpoint.TOKENS: "asked for a token",
+    Endpoint.CLIENT: "asked which sessions there are",
+}
+
+
+def causes(facts: Sequence[Fact]) -> list[Index | None]:
+    """For each fact the one that led to it; None for what began with itself, or at sign-in."""
+    timers: dict[int, Index] = {}
+    requests: dict[int, Index] = {}
+    found: list[Index | None] = []
+    woken_by: Index | None = None
+    for index, fact in enumerate(facts):
+        match fact:
+            case Frozen() | Ended():
+                found.append(None)
+            case Asked():
+                found.append(None)
+                woken_by = index
+            case Fired(_, timer):
+                found.append(timers.get(timer))
+                woken_by = index
+            case Told(_, request):
+                found.append(requests.get(request))
+                woken_by = index
+            case _:
+                found.append(woken_by)
+        if isinstance(fact, Armed):
+            timers[fact.timer] = index
+        elif isinstance(fact, Sent):
+            requests[fact.request] = index
+    return found
+
+
+def fatal(facts: Sequence[Fact]) -> Index:
+    """The fact that a violation is about: the sign-out from a valid session if there is one, else the last call
+    that settled, else the last fact of all."""
+    dropped = [index for index, fact in enumerate(facts) if isinstance(fact, Dropped) and fact.valid]
+    settled = [index for index, fact in enumerate(facts) if isinstance(fact, Settled)]
+    return (dropped or settled or [len(facts) - 1])[-1]
+
+
+def chain(facts: Sequence[Fact], end: Index) -> list[Index]:
+    """The way to the fact at `end` from what began it, both included."""
+    because = causes(facts)
+    way = [end]
+    while (cause := because[way[0]]) is not None:
+        way.insert(0, cause)
+    return way
+
+
+def sentence(facts: Sequence[Fact]) -> str:
+    """The chain of causes of the fatal fact, as one sentence."""
+    if not facts:
+        return "Nothing happened."
+    links = [facts[index] for index in chain(facts, fatal(facts)) if not isinstance(facts[index], Armed)]
+    told: list[str] = []
+    age: Millis = 0  # said once, not with every request at the same instant
+    for link in links:
+        told.append(_clause(link, facts, age))
+        age = link.stale_for if isinstance(link, Sent | Told) else age
+    text = "; ".join(told) + "."
+    return text[0].upper() + text[1:]
+
+
+def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
+    match fact:
+        case Asked(_, call):
+            return f"the app called getToken (call {call})"
+        case Fired(at, _, set_at, late_by):
+            since = "sign-in" if set_at == 0 else f"+{duration(set_at)}"
+            lateness = f"{duration(late_by)} late{_frozen(facts, at - late_by, at)}" if late_by else "on time"
+            return f"the timer set at {since} fired {lateness}"
+        case Sent(_, request, endpoint, _, origin, stale_for):
+            fresh = not stale_for or stale_for == said
+            age = "" if fresh else f", {duration(stale_for)} after its last session token had expired"
+            return f"the SDK {ASKED[endpoint]} in the {origin} (request {request}){age}"
+        case Told(at, _, _, outcome, _, sent_at, _, honest, stale_for):
+            came = f"came {duration(at - sent_at)} later{_frozen(facts, sent_at, at)}:" if at > sent_at else "was"
+            expired_meanwhile = 0 < stale_for <= at - sent_at
+            age = f", with a token expired for {duration(stale_for)} by then" if expired_meanwhile else ""
+            truth = ", although the session is valid" if not honest and outcome in _LIES else ""
+            return f"the answer {came} {SAYS[outcome]}{age}{truth}"
+        case Dropped(_, _, valid):
+            return "and so the SDK signed the user out" + (
+                ", whose session the server still holds valid" if valid else ""
+            )
+        case Settled(at, call, _, _, token, error):
+            if token is None:
+                return f"and so call {call} ended with the error '{error}'"
+            expired = at - token.expires * 1000
+            age = f", which had expired {duration(expired)} before" if expired >= 0 else ""
+            return f"and so call {call} got {token}{age}"
+        case Ended():
+            return "the server ended the session"
+        case Frozen(at, until):
+            return f"the event loop was frozen for {duration(until - at)}"
+        case Armed():
+            return ""
+
+
+_LIES = (Outcome.UNAUTHORIZED, Outcome.NO_SESSION)
+
+
+def _frozen(facts: Sequence[Fact], start: Millis, end: Millis) -> str:
+    """How much of the time from `start` to `end` the event loop stood still."""
+    frozen = [fact for fact in facts if isinstance(fact, Frozen) and fact.until > start and fact.at < end]
+    if not frozen:
+        return ""
+    total = sum(fact.until - fact.at for fact in frozen)
+    return f", because the event loop was frozen for {duration(total)}"

@@ -1,0 +1,79 @@
+"""Make of a violation a counterexample: what the model of the release says, what of the trace is necessary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.client import Client
+from model.policy import POLICIES
+from model.world import NotEnabled
+from properties.counterexample import Counterexample, Found, Opinion, versions
+from properties.invariants import INVARIANTS, Invariant
+from properties.necessity import necessities
+from properties.run import Run, Violation
+from properties.target import Target
+from properties.targets.model_target import ModelTarget
+from properties.trace import Trace
+
+
+def explain(violation: Violation, target: Target, seed: int | None = None) -> Counterexample:
+    """Everything there is to say of `violation`, in some hundred runs of `target`. Raises `TargetError`."""
+    invariant = INVARIANTS[str(violation.trace.invariant)]
+    opinion, clients = _model_says(violation.trace, target, invariant)
+    needs = necessities(violation, target, invariant)
+    return Counterexample(violation.trace, violation.played, Found(versions(), seed), opinion, needs, clients)
+
+
+def replay(
+    trace: Trace, target: Target, tell: Callable[[int, NotEnabled], None] = lambda place, reason: None
+) -> Violation | None:
+    """Play `trace` on `target`: its violation, if it breaks its invariant there (any, if it names none).
+
+    Where an event cannot happen, because the target did something else before, the trace ends and `tell` hears of
+    the place, from 1, and the reason. Raises `TargetError`.
+    """
+    judged = [
+        one for one in INVARIANTS.values() if trace.invariant in (None, one.id) and trace.runtime in one.runtimes
+    ]
+    run = Run(target, trace.runtime, trace.assumptions, judged)
+    for place, event in enumerate(trace.events, 1):
+        try:
+            run.play(event)
+        except NotEnabled as reason:
+            tell(place, reason)
+            break
+        except Violation as violation:
+            target.finish()
+            return violation
+    target.finish()
+    return None
+
+
+def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
+    """What the model of the same release does, and its client after each step if it does the same."""
+    model = target if isinstance(target, ModelTarget) else _model_of(trace.target)
+    if model is None:
+        return None, ()
+    run = Run(model, trace.runtime, trace.assumptions, [invariant])
+    clients = [model.client]
+    says = "it comes to the end of the trace, and the invariant holds"
+    violated = False
+    for place, event in enumerate(trace.events, 1):
+        try:
+            run.play(event)
+        except Violation:
+            violated, says = True, f"violated too, by the same {place} events"
+        except NotEnabled as reason:
+            says = f"event {place} cannot happen there ({reason})"
+            break
+        clients.append(model.client)
+    followed = tuple(client for client in clients if client is not None)
+    opinion = None if model is target else Opinion(model.name, violated, says)
+    return opinion, followed if len(followed) == len(trace.events) + 1 else ()
+
+
+def _model_of(target: str) -> ModelTarget | None:
+    """The model of a released build; None for a build that no policy describes."""
+    name = target.removeprefix("clerk-js@").replace(".", "_")
+    policy = POLICIES.get(f"CLERK_JS_{name}")
+    return ModelTarget(policy) if policy and target.startswith("clerk-js@") else None

@@ -1,0 +1,1 @@
+"""Renderings of a counterexample: each is one function of a value, and prints nothing."""

@@ -1,0 +1,226 @@
+__HEADER__
+//
+// The SDK is the one in node_modules, unchanged. Only its clock, its network and its server are played here,
+// so that nothing is random and nothing waits. What happens is in the last lines.
+
+import { createRequire } from 'node:module';
+
+function cannot(why) {
+  const missing = why.code === 'MODULE_NOT_FOUND';
+  const fix = missing ? ': run `npm i @clerk/clerk-js @sinonjs/fake-timers` in this folder' : '';
+  console.error(`Set-up problem: ${String(why.message ?? why).split('\n')[0]}${fix}`);
+  process.exit(2);
+}
+process.on('uncaughtException', cannot);
+process.on('unhandledRejection', () => {}); // what the SDK leaves unhandled ends no app either
+const require = createRequire(import.meta.url);
+
+// -- The clock. It stands still unless told otherwise.
+const SIGN_IN = Date.UTC(2026, 0, 1);
+const toFake = ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'];
+const clock = require('@sinonjs/fake-timers').install({ now: SIGN_IN, toFake });
+const settle = () => clock.tickAsync(0); // until every promise that can go on has gone on
+
+function tell(who, what) {
+  const at = new Date(clock.now - SIGN_IN).toISOString().slice(11, 23);
+  //: days
+  const day = 1 + Math.floor((clock.now - SIGN_IN) / 86_400_000);
+  console.log(`day ${day}  ${at}  ${who.padEnd(6)}  ${what}`);
+  //: else
+  console.log(`${at}  ${who.padEnd(6)}  ${what}`);
+  //: end
+}
+
+//: advance
+const advance = ms => clock.tickAsync(ms); // every timer runs when it is due
+
+//: end
+//: freeze
+// A frozen event loop: timers that come due wait in line, and run at once, late, when it thaws.
+const { setTimeout: arm, clearTimeout: disarm } = globalThis;
+const late = new Map(); // in the order in which they came due
+let frozen = false;
+globalThis.setTimeout = (callback, ms, ...args) => {
+  const run = () => (frozen ? late.set(timer, run) : callback(...args));
+  const timer = arm(run, ms);
+  return timer;
+};
+globalThis.clearTimeout = timer => late.delete(timer) || disarm(timer);
+
+async function freeze(ms, length) {
+  tell('OS', `freezes the event loop for ${length}: timers do not run`);
+  frozen = true;
+  clock.tick(ms);
+  frozen = false;
+  for (const [timer, run] of late) {
+    late.delete(timer);
+    run();
+    await settle();
+  }
+}
+
+//: end
+//: sleep
+// A sleeping device: the wall clock goes on, while timers keep the time they have to go.
+function sleep(ms, length) {
+  tell('OS', `puts the device to sleep for ${length}: timers keep their time to go`);
+  clock.setSystemTime(clock.now + ms);
+  return settle();
+}
+
+//: end
+// -- The server. It answers when told to, once the user is signed in.
+let tokens = 0;
+function mint(template) {
+  const iat = Math.floor(clock.now / 1000);
+  const about = template ? { template } : { sid: 'sess_1' };
+  const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
+  const parts = [{ alg: 'RS256', typ: 'JWT', oiat: iat }, { ...claims, jti: `${++tokens}` }, 'unsigned'];
+  return parts.map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+}
+const json = (status, body) => new Response(JSON.stringify(body), { status });
+//: failure
+const failure = (status, code) => json(status, { errors: [{ code, message: code }] });
+//: end
+const client = (...sessions) =>
+  json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
+const session = () => {
+  const last_active_token = { jwt: mint() };
+  return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
+};
+//: answer
+const ANSWERS = {
+  //: granted
+  'a token': ({ template }) => json(200, { jwt: mint(template) }),
+  //: end
+  //: session
+  'the session, still there': () => client(session()),
+  //: end
+  //: broken
+  '500': () => failure(500, 'internal_clerk_error'),
+  //: end
+  //: rate-limited
+  '429': () => failure(429, 'too_many_requests'),
+  //: end
+  //: gateway-page
+  "503 and a gateway's page": () => new Response('<html>Service Unavailable</html>', { status: 503 }),
+  //: end
+  //: lost
+  'nothing: the connection is lost': () => Promise.reject(new TypeError('Network request failed')),
+  //: end
+  //: unauthorized
+  '401': () => failure(401, 'authentication_invalid'),
+  //: end
+  //: no-session
+  'no session': () => client(),
+  //: end
+};
+//: end
+
+const requests = new Map(); // those in flight, numbered from sign-in on
+let sent = 0;
+globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
+  const { pathname } = new URL(target);
+  if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
+  const number = ++sent;
+  tell('SDK', `sends ${method} ${pathname} (request ${number})`);
+  return new Promise((resolve, reject) => {
+    requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1] });
+    signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
+  });
+};
+//: answer
+function answer(number, what) {
+  const request = requests.get(number);
+  //: granted session no-session
+  const method = what === 'a token' ? 'POST' : what.includes('session') ? 'GET' : request?.method;
+  if (!request || request.method !== method) return verdict(`no request ${number} to answer so`);
+  //: else
+  if (!request) return verdict(`no request ${number} to answer`);
+  //: end
+  requests.delete(number);
+  tell('server', `answers request ${number}: ${what}`);
+  request.resolve(ANSWERS[what](request));
+  return settle();
+}
+//: end
+//: getToken
+// -- The app.
+const calls = []; // how each of them ended
+function getToken(options = {}) {
+  if (!clerk.session) return verdict('no session to ask for a token');
+  const number = calls.push('still waits');
+  tell('app', `calls getToken(${JSON.stringify(options)}) (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  clerk.session.getToken(options).then(
+    //: token-handed-out-is-valid
+    jwt => ended(jwt ? `gets a token${fault(jwt, options)}` : 'gets null'),
+    //: else
+    jwt => ended(jwt ? 'gets a token' : 'gets null'),
+    //: end
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
+//: token-handed-out-is-valid
+function fault(jwt, options) {
+  const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  if (clock.now >= exp * 1000) return ' that has expired';
+  return template === options.template ? '' : ' of another template';
+}
+//: end
+//: end
+
+// -- The verdict, at the end or where a version goes another way.
+function verdict(detour) {
+  if (detour) console.log(`Here this version goes another way: there is ${detour}.`);
+  //: dropped
+  const [defect, says] = [!clerk.session, 'the user is signed out, while the server still holds the session'];
+  //: end
+  //: revoked-session-signs-out
+  const [defect, says] = [!detour && clerk.session, 'the session has ended, and the user stays signed in'];
+  //: end
+  //: foreground-recovers
+  const last = calls.at(-1);
+  const [defect, says] = [!detour && !last?.includes('token'), `the last call of getToken ${last}`];
+  //: end
+  //: token-handed-out-is-valid
+  const wrong = calls.find(how => how.startsWith('gets a token '));
+  const [defect, says] = [wrong, `a call of getToken ${wrong}`];
+  //: end
+  //: unknown
+  cannot('whether this is a defect is not for a script to say');
+  //: else
+  console.log(defect ? `DEFECT: ${says}.` : 'No defect: it does not happen in this version.');
+  process.exit(defect ? 1 : 0);
+  //: end
+}
+
+// -- The SDK, as it runs in __PLACE__.
+//: headless
+const navigator = { product: 'ReactNative' };
+const experimental = { runtimeEnvironment: 'headless' };
+//: else
+const navigator = { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' };
+const experimental = {};
+//: end
+Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true });
+for (const name of ['BroadcastChannel', 'localStorage', 'sessionStorage']) delete globalThis[name];
+globalThis.window = globalThis;
+Math.random = () => 0; // no jitter
+
+// Only now, when the clock and the network are ours.
+const { Clerk } = require('./node_modules/@clerk/clerk-js/dist/clerk.native.js');
+const clerk = new Clerk(`pk_live_${btoa('clerk.test$')}`);
+clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
+await settle();
+if (!clerk.session) cannot('load() does not sign in');
+console.log(`@clerk/clerk-js ${require('./node_modules/@clerk/clerk-js/package.json').version}`);
+let signedIn = true;
+clerk.addListener(({ session }) => {
+  if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
+});
+
+// -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
+__STORY__
+verdict();

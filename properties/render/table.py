@@ -1,0 +1,64 @@
+"""What the page of a verdict table shows, in plain words, before it has a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
+from typing import Any
+
+from model.assumptions import ASSUMPTIONS
+from properties.counterexample import versions
+from properties.invariants import INVARIANTS
+from properties.report import describe
+from properties.search import Cell, Findings
+from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+
+
+def table(
+    findings: Iterable[Findings], known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
+) -> dict[str, Any]:
+    """The table as the page takes it: `known` are the violations expected, `pages` says where the page of
+    a counterexample is."""
+    findings = list(findings)
+    names = list(dict.fromkeys(name for found in findings for name in found.verdicts))
+    return {
+        "title": "sessionproof: what holds, and where",
+        "about": list(versions().items()),
+        "invariants": [{"id": name, "sentence": INVARIANTS[name].sentence} for name in names],
+        "groups": [
+            {
+                "assuming": str(assumptions),
+                "meaning": " ".join(ASSUMPTIONS[name].meaning for name in assumptions.names),
+                "rows": [
+                    {
+                        "target": found.cell.target,
+                        "cells": [_cell(found, name, known, pages) for name in names],
+                    }
+                    for found in group
+                ],
+            }
+            for assumptions, group in groupby(findings, key=lambda found: found.cell.assumptions)
+        ],
+    }
+
+
+def _cell(
+    found: Findings, name: str, known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
+) -> dict[str, Any]:
+    place = found.cell, name
+    verdict = found.verdicts[name]
+    _, _, evidence = describe(verdict, place in known, found.reached)
+    word, short = _word(verdict, place in known)
+    return {"invariant": name, "verdict": word, "short": short, "evidence": evidence, "href": pages.get(place)}
+
+
+def _word(verdict: Verdict, known: bool) -> tuple[str, str]:
+    match verdict:
+        case Violated(trace):
+            return "known" if known else "violated", f"{len(trace.events)} events"
+        case Held(traces):
+            return "held", f"{traces} traces"
+        case Vacuous(traces):
+            return "vacuous", f"{traces} traces"
+        case NotApplicable():
+            return "none", "says nothing here"

@@ -1,0 +1,100 @@
+"""The words of every report: an instant, a fact, an answer. Names no SDK: a request asks for a token, or which
+sessions there are, whatever paths an adapter makes of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.events import FreezeKind
+from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
+from model.terms import Endpoint, Millis, Outcome
+from properties.trace import duration
+
+SAYS: dict[Outcome, str] = {
+    Outcome.GRANTED: "a token",
+    Outcome.SESSION: "the session, still there",
+    Outcome.BROKEN: "500",
+    Outcome.RATE_LIMITED: "429",
+    Outcome.GATEWAY_PAGE: "503 and a gateway's page",
+    Outcome.LOST: "nothing: the connection is lost",
+    Outcome.UNAUTHORIZED: "401",
+    Outcome.NO_SESSION: "no session",
+}
+SHORT: dict[Outcome, str] = SAYS | {
+    Outcome.SESSION: "the session",
+    Outcome.GATEWAY_PAGE: "a gateway's page",
+    Outcome.LOST: "no answer",
+}
+KINDS: dict[FreezeKind, str] = {
+    FreezeKind.STARVED: "a starved event loop",
+    FreezeKind.ASLEEP: "a device asleep",
+}
+FREEZES: dict[FreezeKind, str] = {
+    FreezeKind.STARVED: "freezes the event loop for {}: timers do not run",
+    FreezeKind.ASLEEP: "puts the device to sleep for {}: timers keep their time to go",
+}
+ASKS_FOR: dict[Endpoint, str] = {
+    Endpoint.TOKENS: "asks for a token",
+    Endpoint.CLIENT: "asks which sessions there are",
+}
+
+
+def either(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def clock(at: Millis) -> str:
+    """An instant of virtual time as `[days ]h:mm:ss[.mmm]` since sign-in."""
+    seconds, ms = divmod(at, 1000)
+    days, seconds = divmod(seconds, 86_400)
+    text = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return (f"{days} d " if days else "") + text + (f".{ms:03}" if ms else "")
+
+
+def tell(fact: Fact) -> tuple[str, str]:
+    """Who did it, and what happened."""
+    match fact:
+        case Frozen(at, until, kind):
+            return "OS", FREEZES[kind].format(duration(until - at))
+        case Asked(_, call, template, skip_cache):
+            options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
+            return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
+        case Ended():
+            return "server", "ends the session"
+        case Armed(_, _, due):
+            return "SDK", f"sets a timer for {clock(due)}"
+        case Fired(_, _, set_at, late_by):
+            lateness = f"{duration(late_by)} late" if late_by else "on time"
+            return "timer", f"set at {clock(set_at)} fires {lateness}"
+        case Sent(_, request, endpoint, _, origin, stale_for):
+            credential = "; its last session token has expired" if stale_for else ""
+            return "SDK", f"{ASKS_FOR[endpoint]}, in the {origin} (request {request}){credential}"
+        case Told(at, request, _, outcome, token, sent_at, _, honest, _):
+            waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
+            truth = "" if honest or outcome in _FAILS else ", though the session is valid"
+            return (
+                "server",
+                f"answers request {request}{waited}: {SAYS[outcome]}{f' ({token})' if token else ''}{truth}",
+            )
+        case Dropped(_, origin, valid):
+            return "SDK", f"signs the user out, in the {origin}" + (
+                ", while the session is valid" if valid else ""
+            )
+        case Settled(_, call, _, _, token, error):
+            return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
+
+
+_FAILS = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+
+
+def notable(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts without the timers that led to nothing anybody could see."""
+    facts = [fact for fact in facts if not isinstance(fact, Armed)]
+    followers: list[Fact | None] = [*facts[1:], None]
+    return [
+        fact
+        for fact, follower in zip(facts, followers, strict=True)
+        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled)
+    ]

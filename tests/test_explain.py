@@ -1,0 +1,213 @@
+"""What is said of a counterexample: its causes, what of it is necessary, what a model says, and its document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
+from model.facts import Dropped, Fired, Frozen, Sent, Told
+from model.terms import Outcome, Runtime
+from properties import schema
+from properties.causality import causes, chain, fatal, sentence
+from properties.counterexample import Counterexample, load
+from properties.explain import explain, replay
+from properties.necessity import say
+from properties.run import Violation
+from properties.target import Target
+from properties.targets.clerk_js import ClerkJsTarget
+from properties.trace import BadTrace, Trace
+from tests.support import HEADLINE, HOUR, ROOT, assuming, judged, model, ready, run
+
+SEED = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+IN_FLIGHT = (Advance(43_000), *SEED)
+
+
+def violation(target: Target, assumptions: str, *events: Event) -> Violation:
+    """The violation of the headline that `events` lead to."""
+    trace = Trace(target.name, Runtime.HEADLESS, assuming(*assumptions.split(",")), events, HEADLINE)
+    found = replay(trace, target)
+    assert found is not None
+    return found
+
+
+def seeds_defect() -> Counterexample:
+    target = model("6.7.1")
+    return explain(violation(target, "starvation,stale-after-expiry", *SEED), target, seed=7)
+
+
+# -- causes -------------------------------------------------------------------------------------------------
+
+
+def test_the_chain_of_causes_leads_from_the_sign_out_back_to_the_timer() -> None:
+    facts = seeds_defect().facts
+    kinds = [type(facts[index]) for index in chain(facts, fatal(facts))]
+    assert kinds == [Fired, Sent, Told, Sent, Told, Dropped]
+
+
+def test_what_nobody_caused_has_no_cause() -> None:
+    facts = seeds_defect().facts
+    assert [causes(facts)[index] for index, fact in enumerate(facts) if isinstance(fact, Frozen)] == [None]
+
+
+def test_a_timer_set_by_an_answer_fires_because_of_it() -> None:
+    ran = run(model("6.7.4"), Advance(43_000), Answer(1, Outcome.GRANTED), Advance(43_000))
+    facts = ran.facts
+    fired = max(index for index, fact in enumerate(facts) if isinstance(fact, Fired))
+    names = [type(facts[index]).__name__ for index in chain(facts, fired)]
+    assert names == ["Fired", "Sent", "Told", "Armed", "Fired"]
+
+
+def test_a_starved_timer_is_told_with_how_late_it_was_and_why() -> None:
+    assert sentence(seeds_defect().facts) == (
+        "The timer set at sign-in fired 7 h 59 min 17 s late, because the event loop was frozen for 8 h; "
+        "the SDK asked for a token in the background (request 1), 7 h 59 min after its last session token had "
+        "expired; "
+        "the answer was 401, although the session is valid; "
+        "the SDK asked which sessions there are in the background (request 2); "
+        "the answer was no session, although the session is valid; "
+        "and so the SDK signed the user out, whose session the server still holds valid."
+    )
+
+
+def test_a_request_frozen_in_flight_is_told_with_how_long_it_was_under_way() -> None:
+    found = violation(model("6.40.0"), "starvation,stale-on-arrival", *IN_FLIGHT)
+    told = sentence([fact for step in found.played for fact in step.facts])
+    assert "fired on time" in told
+    assert (
+        "came 8 h later, because the event loop was frozen for 8 h: 401, with a token expired for 7 h 59" in told
+    )
+
+
+def test_a_sign_out_by_the_app_s_own_call_begins_with_the_app() -> None:
+    target = model("6.40.0")
+    with pytest.raises(Violation) as caught:
+        judged(
+            target, Freeze(8 * HOUR), GetToken(), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION)
+        )
+    assert sentence([fact for step in caught.value.played for fact in step.facts]).startswith(
+        "The app called getToken"
+    )
+
+
+# -- necessity ----------------------------------------------------------------------------------------------
+
+
+def needs(target: Target, assumptions: str, *events: Event) -> list[str]:
+    found = explain(violation(target, assumptions, *events), target)
+    return [say(need, found.trace) for need in found.needs]
+
+
+def test_the_edges_of_a_necessary_length_are_exact_to_the_ms() -> None:
+    assert "freeze(8 h): any length from 17.001 s on will do, none up to 17 s" in needs(
+        model("6.7.4"), "starvation,stale-on-arrival", *IN_FLIGHT
+    )
+
+
+def test_a_necessary_kind_of_freeze_is_told() -> None:
+    assert "freeze(8 h): a device asleep would not do" in needs(
+        model("6.7.1"), "starvation,stale-after-expiry", *SEED
+    )
+
+
+def test_answers_that_would_do_as_well_are_told_apart_from_those_that_would_not() -> None:
+    said = needs(model("6.7.1"), "starvation,stale-after-expiry", *SEED)
+    assert said[-1].startswith("answer(2, no-session): 500 would do as well; the session, 429, ")
+
+
+def test_an_event_that_is_not_needed_is_said_to_be_so() -> None:
+    said = needs(model("6.7.1"), "starvation,stale-after-expiry", Advance(1000), *SEED)
+    assert "advance(1 s): not needed" in said
+
+
+def test_the_real_build_needs_what_its_model_needs(builds: dict[str, ClerkJsTarget]) -> None:
+    case = ("starvation,stale-on-arrival", *IN_FLIGHT)
+    assert needs(ready(builds["6.40.0"]), *case) == needs(model("6.40.0"), *case)
+
+
+# -- the model's opinion ------------------------------------------------------------------------------------
+
+
+def test_the_model_of_the_release_is_asked_and_its_client_shown(builds: dict[str, ClerkJsTarget]) -> None:
+    target = ready(builds["6.7.1"])
+    found = explain(violation(target, "starvation,stale-after-expiry", *SEED), target)
+    assert found.opinion is not None
+    assert found.opinion.violated
+    assert found.opinion.target == "model@CLERK_JS_6_7_1"
+    assert len(found.clients) == len(SEED) + 1
+
+
+def test_replay_says_from_where_on_a_trace_cannot_happen() -> None:
+    heard: list[int] = []
+    target = model("6.7.4")
+    trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation"), SEED, HEADLINE)
+    assert replay(trace, target, lambda place, reason: heard.append(place)) is None
+    assert heard == [2]
+
+
+# -- the document -------------------------------------------------------------------------------------------
+
+
+def test_a_counterexample_comes_back_from_disk_as_it_was() -> None:
+    found = seeds_defect()
+    assert load(found.save()) == found
+
+
+def test_a_sleep_is_a_fact_that_comes_back_too() -> None:
+    target = model("6.40.0")
+    asleep = (Advance(43_000), Freeze(8 * HOUR, FreezeKind.ASLEEP), *SEED[1:])
+    found = explain(violation(target, "starvation,stale-on-arrival", *asleep), target)
+    assert load(found.save()) == found
+
+
+def test_what_was_seen_is_forgotten_when_the_events_were_edited() -> None:
+    path = seeds_defect().save()
+    document = json.loads(path.read_text())
+    document["events"][0]["ms"] = 1000
+    path.write_text(json.dumps(document))
+    edited = load(path)
+    assert isinstance(edited, Trace)
+    assert edited.events[0] == Freeze(1000)
+
+
+def edited(path: Path, **changes: object) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+@pytest.mark.parametrize(
+    "changes", [{"steps": []}, {"start": 1}, {"steps": [{"facts": "?"}] * 3}, {"found": None}]
+)
+def test_a_damaged_document_gets_one_line(changes: dict[str, object]) -> None:
+    with pytest.raises(BadTrace, match="damaged, or edited by hand") as caught:
+        load(edited(seeds_defect().save(), **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_documents_of_version_1_still_load() -> None:
+    for path in sorted((ROOT / "properties" / "corpus").glob("*.json")):
+        version = json.loads(path.read_text())["version"]
+        assert isinstance(load(path), Trace if version == 1 else Counterexample)
+
+
+def test_the_schema_in_its_file_is_that_of_the_values() -> None:
+    assert schema.FILE.read_text() == schema.text()
+
+
+def documents() -> list[dict[str, Any]]:
+    corpus = sorted((ROOT / "properties" / "corpus").glob("*.json"))
+    return [
+        json.loads(path.read_text()) for path in [*corpus, seeds_defect().save(), seeds_defect().trace.save()]
+    ]
+
+
+def test_every_document_is_valid_under_the_schema_and_a_broken_one_is_not() -> None:
+    validator = jsonschema.Draft202012Validator(schema.schema())
+    for document in documents():
+        validator.validate(document)
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(documents()[0] | {"events": [{"event": "Explode"}]})

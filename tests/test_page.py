@@ -1,0 +1,161 @@
+"""The pages, as a browser shows them: headless Chromium runs them and says what became of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.events import Advance, Answer, Freeze
+from model.terms import Outcome, Runtime
+from properties.counterexample import Counterexample
+from properties.explain import explain, replay
+from properties.render.files import FORMATS
+from properties.render.page import matrix, page
+from properties.render.table import table
+from properties.render.view import view
+from properties.trace import Trace
+from tests.support import HEADLINE, HOUR, assuming, check, explore, model
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=5000"),
+)
+
+PHONE = """<!doctype html><iframe src="page.html" style="width:390px;height:800px;border:0"></iframe>
+<script>onmessage = event => { document.documentElement.dataset.width = event.data }</script>"""
+
+
+@pytest.fixture(scope="module")
+def found() -> Counterexample:
+    """The hole in the guard of #8303, on the model."""
+    target = model("6.40.0")
+    events = (
+        Advance(43_000),
+        Freeze(8 * HOUR),
+        Answer(1, Outcome.UNAUTHORIZED),
+        Answer(2, Outcome.NO_SESSION),
+    )
+    trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation", "stale-on-arrival"), events, HEADLINE)
+    violation = replay(trace, target)
+    assert violation is not None
+    return explain(violation, target)
+
+
+def html(found: Counterexample) -> str:
+    text = FORMATS["html"](found)
+    assert text is not None
+    return text
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A Chromium; without one, a skip that says what went unchecked."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    pytest.skip("NOT CHECKED: the pages in a browser. Install Chromium: apt install chromium")
+
+
+def shown(browser: str, tmp_path: Path, text: str, place: str = "") -> str:
+    """The document after the page's own script ran, at `place`."""
+    path = tmp_path / "page.html"
+    path.write_text(text, encoding="utf-8")
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [browser, *FLAGS, profile, "--window-size=1200,900", "--dump-dom", f"{path.as_uri()}{place}"]
+    document = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    (root,) = re.findall(r"<html[^>]*>", document)
+    assert 'data-ready="yes"' in root, root
+    assert "data-error" not in root, root
+    return document
+
+
+def classes(document: str) -> list[set[str]]:
+    """The classes of each moment of the timeline, in order."""
+    return [set(names.split()) for names in re.findall(r'<g class="(moment[^"]*)"', document)]
+
+
+def test_every_moment_is_drawn_and_the_fatal_one_is_marked(
+    browser: str, tmp_path: Path, found: Counterexample
+) -> None:
+    document = shown(browser, tmp_path, html(found))
+    drawn = classes(document)
+    assert len(drawn) == len(view(found).moments) == 7
+    assert ["fatal" in one for one in drawn] == [False] * 6 + [True]
+    assert "8 h frozen</text>" in document
+    assert "signed out</text>" in document
+
+
+def test_a_step_dims_what_is_still_to_come_and_shows_the_state_after_it(
+    browser: str, tmp_path: Path, found: Counterexample
+) -> None:
+    document = shown(browser, tmp_path, html(found), "#step=3")
+    assert ["later" in one for one in classes(document)] == [False] * 5 + [True] * 2
+    assert "3 of 4: answer(1, unauthorized) (8:00:43)" in document
+    (state,) = re.findall(r'<div id="state">(.*?)</div>', document, re.DOTALL)
+    assert "2: client, in the background" in state
+    assert 'class="changed"' in state
+
+
+def test_what_led_to_the_moment_looked_at_is_marked(browser: str, tmp_path: Path, found: Counterexample) -> None:
+    document = shown(browser, tmp_path, html(found))  # at the end, the fatal moment is looked at
+    assert ["why" in one for one in classes(document)] == [True, True, False, True, True, True, True]
+
+
+def test_the_page_fits_a_phone(browser: str, tmp_path: Path, found: Counterexample) -> None:
+    """No window of Chromium is narrower than 500 px, but a frame may be; the page tells it how wide it is."""
+    report = "dataset.ready = 'yes'; parent.postMessage(document.documentElement.scrollWidth, '*')"
+    (tmp_path / "page.html").write_text(html(found).replace("dataset.ready = 'yes'", report))
+    path = tmp_path / "phone.html"
+    path.write_text(PHONE)
+    command = [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
+    document = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    (width,) = re.findall(r'data-width="(\d+)"', document)
+    assert int(width) <= 390
+
+
+def test_a_text_from_outside_cannot_break_out_of_the_data(
+    browser: str, tmp_path: Path, found: Counterexample
+) -> None:
+    evil = "</script><script>document.documentElement.dataset.evil='yes'</script><!--"
+    shown_view: dict[str, Any] = asdict(replace(view(found), title=evil, why=evil))
+    text = page({**shown_view, "trace": evil})
+    assert text.count("<script") == 2
+    assert "data-evil" not in shown(browser, tmp_path, text).partition("<head>")[0]
+
+
+def test_a_page_asks_the_network_for_nothing(found: Counterexample) -> None:
+    text = html(found)
+    assert "default-src 'none'" in text
+    assert set(re.findall(r"https?://[^\"'\s<]+", text)) == {"http://www.w3.org/2000/svg"}
+
+
+def test_without_scripts_the_page_still_says_what_happened(found: Counterexample) -> None:
+    (plain,) = re.findall(r"<noscript>(.*?)</noscript>", html(found))
+    assert "answer(1, unauthorized) -&gt; answer(2, no-session)" in plain
+
+
+def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
+    browser: str, tmp_path: Path
+) -> None:
+    findings = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
+    pages = {(findings.cell, HEADLINE): "seed's page.html"}
+    document = shown(browser, tmp_path, matrix(table([findings], (), pages)))
+    assert document.count("<td>") - document.count('class="mono">') >= len(findings.verdicts)
+    assert 'href="seed\'s%20page.html"' in document
+    assert document.count('class="violated"') == 2
+    assert document.count('class="held"') == 3
+
+
+def test_pages_of_a_run_are_written_and_linked() -> None:
+    case = ("--target=model@CLERK_JS_6_7_1", "--assume=starvation,stale-after-expiry", f"--invariant={HEADLINE}")
+    done = check(*case, "--pages=site")
+    assert f"pages   {Path('site/index.html')}" in done.stdout
+    (name,) = re.findall(r'"href":"([^"]+)"', Path("site/index.html").read_text())
+    assert (Path("site") / name).is_file()

@@ -1,0 +1,304 @@
+"""The script that a maintainer gets: it shows the defect with Node and npm alone, and shows when it is gone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.facts import Dropped, Fact, Sent, Settled
+from model.terms import Millis, Outcome, Runtime
+from properties.invariants import INVARIANTS
+from properties.render.repro import repro
+from properties.target import TargetError
+from properties.targets.builds import fetch_build
+from properties.targets.clerk_js import ClerkJsTarget
+from properties.targets.node import node_executable
+from properties.trace import Trace, load
+from tests.support import DAY, HOUR, MINUTE, MISSING, ROOT, SECOND, assuming, run
+
+CORPUS = ROOT / "properties" / "corpus"
+SEED = "starved-refresh-6.7.1"
+OTHERS = ("401-then-500-6.40.0", "frozen-in-flight-6.40.0", "stale-in-the-foreground-6.40.0")
+NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
+
+GONE = "No defect: it does not happen in this version."
+DROPPED = "DEFECT: the user is signed out, while the server still holds the session."
+
+Install = Callable[[str], Path]
+
+
+def story(name: str) -> Trace:
+    """A trace of the corpus."""
+    return load(CORPUS / f"{name}.json")
+
+
+def skip(why: str) -> NoReturn:
+    """Say what goes unchecked."""
+    pytest.skip(f"NOT CHECKED: that the standalone scripts show what we say. {why}")
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, or a skip."""
+    try:
+        return node_executable()
+    except TargetError as error:
+        skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def fake_timers(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `node_modules` as npm makes it, with @sinonjs/fake-timers."""
+    npm = shutil.which("npm")
+    if npm is None:
+        skip("npm is needed, and there is none on the PATH")
+    folder = tmp_path_factory.mktemp("fake-timers")
+    flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--no-update-notifier"]
+    done = subprocess.run(
+        [npm, "i", *flags, "@sinonjs/fake-timers"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0 and any(word in done.stderr for word in NO_NETWORK):
+        skip("@sinonjs/fake-timers cannot be downloaded: there is no network")
+    assert done.returncode == 0, done.stderr
+    return folder / "node_modules"
+
+
+@pytest.fixture
+def install(fake_timers: Path, tmp_path: Path) -> Install:
+    """Makes a folder in which both packages are installed. Of the SDK it has what the script loads: installing
+    its dependencies too, which the bundle brings along, takes half a minute."""
+
+    def make(version: str) -> Path:
+        try:
+            build = fetch_build(version, lambda line: None)
+        except TargetError as error:
+            if any(words in str(error) for words in MISSING):
+                skip(str(error))
+            raise
+        folder = tmp_path / version
+        place(folder, fake_timers, build.read_text(encoding="utf-8"), version)
+        return folder
+
+    return make
+
+
+def place(folder: Path, fake_timers: Path, bundle: str, version: str) -> None:
+    """Put packages into `folder`, where npm puts them."""
+    package = folder / "node_modules" / "@clerk" / "clerk-js"
+    (package / "dist").mkdir(parents=True)
+    (package / "dist" / "clerk.native.js").write_text(bundle, encoding="utf-8")
+    (package / "package.json").write_text(json.dumps({"version": version}), encoding="utf-8")
+    (folder / "node_modules" / "@sinonjs").symlink_to(fake_timers / "@sinonjs")
+
+
+def play(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Save the script in `folder` and run it there."""
+    (folder / "repro.mjs").write_text(text, encoding="utf-8")
+    return subprocess.run(
+        [node_executable(), "repro.mjs"], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+# -- what was found, on real builds ---------------------------------------------------------------------------
+
+
+def test_the_seeds_script_tells_the_story_and_exits_1_on_6_7_1(install: Install) -> None:
+    done = play(install("6.7.1"), repro(story(SEED), "6.7.1"))
+    assert done.stderr == ""
+    assert done.stdout == (
+        "@clerk/clerk-js 6.7.1\n"
+        "00:00:00.000  OS      freezes the event loop for 8 h: timers do not run\n"
+        "08:00:00.000  SDK     sends POST /v1/client/sessions/sess_1/tokens (request 1)\n"
+        "08:00:00.000  server  answers request 1: 401\n"
+        "08:00:00.000  SDK     sends GET /v1/client (request 2)\n"
+        "08:00:00.000  server  answers request 2: no session\n"
+        "08:00:00.000  SDK     signs the user out\n"
+        f"{DROPPED}\n"
+    )
+    assert done.returncode == 1
+
+
+def test_the_same_script_exits_0_once_6_7_4_is_installed(install: Install) -> None:
+    done = play(install("6.7.4"), repro(story(SEED), "6.7.1"))
+    assert done.stdout.splitlines()[0] == "@clerk/clerk-js 6.7.4"
+    assert done.stdout.splitlines()[-2:] == [
+        "Here this version goes another way: there is no request 1 to answer so.",
+        GONE,
+    ]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str) -> None:
+    done = play(install("6.40.0"), repro(story(name), "6.40.0"))
+    assert done.stdout.splitlines()[-1] == DROPPED, done.stdout + done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("version", ["6.7.1", "6.7.4", "6.40.0"])
+@pytest.mark.parametrize("runtime", Runtime)
+def test_a_script_sees_what_the_driver_sees(
+    install: Install, builds: dict[str, ClerkJsTarget], version: str, runtime: Runtime
+) -> None:
+    """Every kind of event, with timers that run on time, late, and put off by sleep."""
+    events: list[Event] = [
+        *(Advance(43 * SECOND), Answer(1, Outcome.LOST), Advance(MINUTE)),
+        *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
+        *(Freeze(8 * HOUR), GetToken(), Advance(10 * SECOND)),
+    ]
+    folder = install(version)
+    played = run(builds[version], *events, runtime=runtime)
+    while played.world.requests:
+        request = played.world.requests[0]
+        event = Answer(request.request, played.world.honest(request.endpoint))
+        played.play(event)
+        events.append(event)
+    done = play(folder, repro(replace(played.trace, invariant="valid-session-survives"), version))
+    assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
+    assert sum(isinstance(fact, Sent) for fact in played.facts) > 2
+
+
+def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
+    """What the SDK did, by the driver's account."""
+    for fact in facts:
+        match fact:
+            case Sent(at, request):
+                yield at, f"sends request {request}"
+            case Settled(at, call, _, _, token):
+                yield at, f"call {call} {'gets' if token else 'fails'}"
+            case Dropped(at):
+                yield at, "signs the user out"
+
+
+def shown(text: str) -> list[tuple[Millis, str]]:
+    """What the SDK did, by the script's account."""
+    found = []
+    for line in re.findall(r"^\d\d:.*", text, re.MULTILINE):
+        clock, _, what = re.split("  +", line, maxsplit=2)
+        hours, minutes, seconds, ms = map(int, re.split("[:.]", clock))
+        at = hours * HOUR + minutes * MINUTE + seconds * SECOND + ms
+        if sent := re.match(r"sends .*\((request \d+)\)", what):
+            found.append((at, f"sends {sent[1]}"))
+        elif did := re.match(r"signs the user out|call \d+ (gets|fails)", what):
+            found.append((at, did[0]))
+    return found
+
+
+# -- each verdict, on SDKs made for the purpose ---------------------------------------------------------------
+
+STUB = """
+exports.Clerk = class {
+  addListener() {}
+  async load() {
+    const { response } = await (await fetch('https://x.test/v1/client')).json();
+    this.first = response.sessions[0].last_active_token.jwt;
+    this.session = { getToken: options => this.getToken(options) };
+    this.loaded = true;
+  }
+  async getToken({ template }) { %s }
+};
+"""
+ASKS = """
+    const path = `/v1/client/sessions/sess_1/tokens${template ? `/${template}` : ''}`;
+    const answer = await fetch(`https://x.test${path}`, { method: 'POST' });
+    if (answer.status === 401) this.session = null;
+    if (!answer.ok) throw Object.assign(new Error('no'), { status: answer.status });
+    return (await answer.json()).jwt;
+"""
+CLINGS = ASKS.replace("this.session = null", "throw Object.assign(new Error('no'), { status: 401 })")
+KEEPS = "return this.first;"
+FAILS = "throw Object.assign(new Error('no'), { status: 500 });"
+HANGS = "return new Promise(() => {});"
+NULL = "return null;"
+
+REVOKED = (Revoke(), GetToken(), Answer(1, Outcome.UNAUTHORIZED))
+LATER = (Advance(2 * MINUTE), GetToken())
+THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
+
+
+@pytest.mark.parametrize(
+    ("invariant", "sdk", "events", "verdict"),
+    [
+        ("revoked-session-signs-out", CLINGS, REVOKED, "the session has ended, and the user stays signed in"),
+        ("revoked-session-signs-out", ASKS, REVOKED, None),
+        ("revoked-session-signs-out", KEEPS, REVOKED, None),
+        ("foreground-recovers", FAILS, LATER, "the last call of getToken fails: 500"),
+        ("foreground-recovers", HANGS, (*LATER, Advance(MINUTE)), "the last call of getToken still waits"),
+        ("foreground-recovers", NULL, LATER, "the last call of getToken gets null"),
+        ("foreground-recovers", ASKS, (*LATER, Answer(1, Outcome.GRANTED)), None),
+        ("token-handed-out-is-valid", KEEPS, LATER, "a call of getToken gets a token that has expired"),
+        (
+            "token-handed-out-is-valid",
+            KEEPS,
+            THE_OTHER[:1],
+            "a call of getToken gets a token of another template",
+        ),
+        ("token-handed-out-is-valid", ASKS, THE_OTHER, None),
+        ("valid-session-survives", KEEPS, (Freeze(3 * DAY), GetToken()), None),
+    ],
+)
+def test_each_invariant_has_its_verdict(
+    fake_timers: Path, tmp_path: Path, invariant: str, sdk: str, events: tuple[Event, ...], verdict: str | None
+) -> None:
+    folder = tmp_path / "stub"
+    place(folder, fake_timers, STUB % sdk, "0.0.0")
+    done = play(folder, repro(told(invariant, events), "0.0.0"))
+    assert done.stdout.splitlines()[-1] == (f"DEFECT: {verdict}." if verdict else GONE), done.stdout + done.stderr
+    assert done.returncode == (1 if verdict else 0)
+
+
+def test_an_invariant_of_somebody_elses_is_left_to_the_reader(fake_timers: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "stub"
+    place(folder, fake_timers, STUB % KEEPS, "0.0.0")
+    done = play(folder, repro(told("something-new", (Freeze(3 * DAY), GetToken())), "0.0.0"))
+    assert done.stdout.splitlines()[-1] == "day 4  00:00:00.000  app     call 1 gets a token"
+    assert done.returncode == 2
+
+
+def told(invariant: str, events: tuple[Event, ...]) -> Trace:
+    """A trace that breaks `invariant`, or so it says."""
+    return Trace("clerk-js@0.0.0", Runtime.HEADLESS, assuming("calm"), events, invariant, "it breaks")
+
+
+# -- the set-up, and the text ---------------------------------------------------------------------------------
+
+
+def test_a_missing_package_is_told_in_one_line(node: str, tmp_path: Path) -> None:
+    done = play(tmp_path, repro(story(SEED), "6.7.1"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "Set-up problem: Cannot find module '@sinonjs/fake-timers': "
+        "run `npm i @clerk/clerk-js @sinonjs/fake-timers` in this folder"
+    )
+
+
+def test_an_sdk_that_does_not_start_is_told_in_one_line(fake_timers: Path, tmp_path: Path) -> None:
+    for number, bundle in enumerate(("throw Error('boom')", "exports.Clerk = class { async load() {} }")):
+        folder = tmp_path / str(number)
+        place(folder, fake_timers, bundle, "0.0.0")
+        done = play(folder, repro(story(SEED), "6.7.1"))
+        assert done.returncode == 2
+        assert done.stderr == f"Set-up problem: {('boom', 'load() does not sign in')[number]}\n"
+
+
+@pytest.mark.parametrize("name", [SEED, *OTHERS])
+def test_a_script_is_short_and_names_its_version_in_a_comment_only(name: str) -> None:
+    trace = story(name)
+    lines = repro(trace, "1.2.3").splitlines()
+    assert len(lines) < 150
+    assert max(map(len, lines)) <= 112
+    assert all(line.startswith("//") for line in lines if "1.2.3" in line)
+    assert "//     npm i @clerk/clerk-js@1.2.3 @sinonjs/fake-timers" in lines
+    assert INVARIANTS[str(trace.invariant)].sentence.split()[-1] in "\n".join(lines[:9])
+    assert not any("//:" in line or "__" in line for line in lines)
