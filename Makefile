@@ -15,10 +15,11 @@ check: .venv/.installed ## the main job: model and real SDK, verdict table
 test: .venv/.installed ## the tests of the harness itself
 	$(BIN)/python -m pytest tests
 
-lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, shellcheck
+lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, the workflows, shellcheck
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/shellcheck .ci/run
 
 bench: .venv/.installed ## how fast the engines search

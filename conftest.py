@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,8 +17,19 @@ from rich.console import RenderableType
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from properties import expectations
+from properties.counterexample import Counterexample, Found
+from properties.expectations import Place
+from properties.explain import explain
 from properties.invariants import INVARIANTS, Invariant
-from properties.report import WIDTH, counterexample, known_findings, plain, verdict_table
+from properties.observe import ModelCoverage, write_observations
+from properties.render.files import save
+from properties.render.page import matrix
+from properties.render.summary import summary
+from properties.render.table import table
+from properties.render.timeline import timeline
+from properties.render.view import view
+from properties.report import WIDTH, known_findings, never_used, no_longer_happens, plain, reports, verdict_table
+from properties.run import Violation
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.names import FORMS, UnknownName, make_target
@@ -45,8 +60,10 @@ DEFAULT_ASSUMPTIONS = (
 )
 
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()
+REPORTS = pytest.StashKey[dict[Place, tuple[Counterexample, list[Path]]]]()
 KNOWN = pytest.StashKey[tuple[expectations.Finding, ...]]()
 TARGETS = pytest.StashKey[dict[str, Target]]()
+COVERAGE = pytest.StashKey[ModelCoverage]()
 CELLS = pytest.StashKey[list[Cell]]()
 
 
@@ -79,12 +96,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="a TOML file of known findings: each is then expected to happen, and anything else fails",
     )
+    group.addoption(
+        "--update-expectations",
+        action="store_true",
+        help="write what this run finds into that file, and out of it what no longer happens",
+    )
+    group.addoption(
+        "--observe",
+        metavar="FOLDER",
+        help="write every trace that Hypothesis generates into this folder, as JSON lines (for Tyche)",
+    )
+    group.addoption(
+        "--model-coverage",
+        action="store_true",
+        help="say which branches of the model the run took (slower; in one process)",
+    )
+    group.addoption(
+        "--pages",
+        metavar="FOLDER",
+        help="write the verdict table as a page into this folder, with a page for each counterexample",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Turn the options into cells and make the targets ready. A name that is not ours, or a target that cannot be
     had, ends the run with one line and exit code 2, before anything is searched."""
     config.stash[FINDINGS] = {}
+    config.stash[REPORTS] = {}
     config.stash[TARGETS] = {}
     try:
         config.stash[KNOWN] = _known(config)
@@ -93,10 +131,65 @@ def pytest_configure(config: pytest.Config) -> None:
             _one_of("invariant", name, INVARIANTS)
         for target in config.stash[TARGETS].values():
             target.prepare()
+            if _workers(config):  # they have targets of their own; here it was only tried
+                target.close()
+        _watch(config)
     except (UnknownName, expectations.BadExpectations) as error:
         pytest.exit(str(error), returncode=2)
     except TargetError as error:
         pytest.exit(f"{target.name}: {error}", returncode=2)
+
+
+def _watch(config: pytest.Config) -> None:
+    """Begin to observe, as far as that is asked for."""
+    if config.getoption("model_coverage"):
+        if _workers(config):
+            raise UnknownName("--model-coverage counts in one process: leave out -n")
+        try:
+            config.stash[COVERAGE] = ModelCoverage()
+        except ImportError:
+            raise UnknownName("--model-coverage needs coverage.py: pip install coverage") from None
+    if (folder := config.getoption("observe")) and not _workers(config):
+        worker = config.workerinput["workerid"] if _is_worker(config) else "traces"  # type: ignore[attr-defined]
+        try:
+            config.add_cleanup(write_observations(Path(folder), worker))
+        except OSError as error:
+            raise UnknownName(f"--observe {folder}: {error.strerror}") from None
+
+
+def _workers(config: pytest.Config) -> bool:
+    """Is this the process that others work for (pytest-xdist)?"""
+    return bool(getattr(config.option, "numprocesses", None)) and not _is_worker(config)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A worker gets whole cells: what is searched once is searched by one."""
+    from properties.workers import CellScheduling  # noqa: PLC0415 (without pytest-xdist there is no such hook)
+
+    return CellScheduling(config, log)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker sends home what it found; what has become a known finding is no failure."""
+    if session.config.getoption("update_expectations") and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+        session.exitstatus = pytest.ExitCode.OK
+    if _is_worker(session.config):
+        stash = session.config.stash
+        session.config.workeroutput["sessionproof"] = pickle.dumps((stash[FINDINGS], stash[REPORTS]))  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker found."""
+    if sent := getattr(node, "workeroutput", {}).get("sessionproof"):
+        findings, reports = pickle.loads(sent)
+        node.config.stash[FINDINGS] |= findings
+        node.config.stash[REPORTS] |= reports
 
 
 def _one_of(kind: str, name: str, known: dict[str, object] | dict[str, Invariant] | tuple[str, ...]) -> str:
@@ -106,8 +199,10 @@ def _one_of(kind: str, name: str, known: dict[str, object] | dict[str, Invariant
 
 
 def _known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
-    path = config.getoption("expectations")
-    return expectations.load(Path(path)) if path else ()
+    path, update = config.getoption("expectations"), config.getoption("update_expectations")
+    if update and not path:
+        raise UnknownName("--update-expectations needs --expectations FILE, the file to write")
+    return expectations.load(Path(path)) if path and not (update and not Path(path).exists()) else ()
 
 
 def _cells(config: pytest.Config) -> list[Cell]:
@@ -132,7 +227,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for cell in metafunc.config.stash[CELLS]:
         for name in metafunc.config.getoption("invariant") or INVARIANTS:
             known = [f for f in metafunc.config.stash[KNOWN] if f.covers(cell, name)]
-            marks = [pytest.mark.xfail(strict=True, reason=f"{f.reason} ({f.link})") for f in known]
+            marks = [pytest.mark.xfail(strict=True, reason=str(f)) for f in known]
             label = f"{cell.target}-{cell.assumptions}-{name}"
             parameters.append(pytest.param(cell, INVARIANTS[name], id=label, marks=marks))
     metafunc.parametrize(("cell", "invariant"), parameters)
@@ -150,6 +245,7 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
             with _Progress(pytestconfig, cell) as progress:
                 try:
                     findings[cell] = search(targets[cell.target], cell, invariants, settings(), progress.tell)
+                    _explain(pytestconfig, findings[cell], targets[cell.target])
                 except TargetError as error:
                     pytest.exit(f"{cell.target}: {error}", returncode=2)
                 except KeyboardInterrupt:
@@ -165,15 +261,27 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
         pytest.exit(f"{target.name}: {error}", returncode=2)
 
 
+def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
+    """Make a report of each violation that nobody expected, or of each for the pages, while its target runs."""
+    for name, verdict in findings.verdicts.items():
+        known = any(finding.covers(findings.cell, name) for finding in config.stash[KNOWN])
+        if isinstance(verdict, Violated) and (config.getoption("pages") or not known):
+            seed = config.getoption("hypothesis_seed", None)
+            found = explain(Violation(verdict.trace, verdict.played), target, seed)
+            config.stash[REPORTS][findings.cell, name] = (found, save(found))
+
+
 class _Progress:
-    """A line that says what is being searched: rewritten in place on a terminal, once for each cell elsewhere."""
+    """A line that says what is being searched: rewritten in place on a terminal, elsewhere one for each cell and
+    one every ten seconds."""
 
     def __init__(self, config: pytest.Config, cell: Cell) -> None:
         self._cell = cell
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and not _is_worker(config)
         capture = config.pluginmanager.getplugin("capturemanager")
         self._uncaptured = capture.global_and_fixture_disabled
         self._last = -1
+        self._said_at = time.monotonic()
 
     def __enter__(self) -> _Progress:
         if not self._live:
@@ -187,6 +295,9 @@ class _Progress:
     def tell(self, traces: int, of: int) -> None:
         """Show how far the search is; a search that has found something counts its shrinking too."""
         percent = min(100 * traces // max(of, 1), 100)
+        if not self._live and time.monotonic() - self._said_at > 10:
+            self._said_at = time.monotonic()
+            self._write(f"  {self._cell.target}, assuming {self._cell.assumptions}: {traces} traces\n")
         if self._live and percent != self._last:
             self._last = percent
             self._write(
@@ -209,30 +320,82 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdict table; each violation nobody expected, or else one that was; then what is known."""
-    findings = list(config.stash[FINDINGS].values())
-    if not findings:
+    cells = config.stash[CELLS]
+    findings = sorted(config.stash[FINDINGS].values(), key=lambda found: cells.index(found.cell))
+    if not findings or _is_worker(config):
         return
-    reasons = {
-        (found.cell, name): f"{finding.reason}; {finding.link}"
-        for found in findings
-        for name in found.verdicts
-        for finding in config.stash[KNOWN]
-        if finding.covers(found.cell, name)
-    }
-    violations = {
-        (found.cell, name): verdict
-        for found in findings
-        for name, verdict in found.verdicts.items()
-        if isinstance(verdict, Violated)
-    }
-    news = [verdict for place, verdict in violations.items() if place not in reasons]
-    known = [(verdict, reasons[place]) for place, verdict in violations.items() if place in reasons]
+    verdicts = {(found.cell, name): verdict for found in findings for name, verdict in found.verdicts.items()}
+    known = {place: finding for place in verdicts for finding in config.stash[KNOWN] if finding.covers(*place)}
+    reasons = {place: str(finding) for place, finding in known.items()}
+    violations = {place: verdict for place, verdict in verdicts.items() if isinstance(verdict, Violated)}
+    news = [config.stash[REPORTS][place] for place in violations if place not in known]
+    expected = [(violations[place], reasons[place]) for place in violations if place in known]
     # A model's counterexample is a promise, a real build's is a fact: that is the one to show.
-    known.sort(key=lambda pair: pair[0].trace.target.startswith("model"))
+    expected.sort(key=lambda pair: pair[0].trace.target.startswith("model"))
     sections: list[RenderableType] = [verdict_table(findings, reasons)]
-    sections += map(counterexample, news or [verdict for verdict, _ in known[:1]])
-    if known:
-        sections.append(known_findings([(verdict.trace, reason) for verdict, reason in known]))
+    if unused := never_used(findings):
+        sections.append(unused)
+    sections += _stories(news)
+    if expected and not news:
+        first = expected[0][0]
+        sections.append(timeline(view(Counterexample(first.trace, first.played, Found({})))))
+    if expected:
+        sections.append(known_findings([(verdict.trace, reason) for verdict, reason in expected]))
+    gone = [known[place] for place in known if place not in violations]
+    if gone and not config.getoption("update_expectations"):
+        sections.append(no_longer_happens(config.getoption("expectations"), dict.fromkeys(gone)))
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else WIDTH
     for section in sections:
         terminalreporter.write("\n" + plain(section, width, terminalreporter.hasmarkup))
+    if COVERAGE in config.stash:
+        terminalreporter.write("\nbranches of the model\n" + config.stash[COVERAGE].report())
+    if config.getoption("update_expectations"):
+        terminalreporter.write("\n" + _update_expectations(config, verdicts, violations))
+    if folder := config.getoption("pages"):
+        terminalreporter.write(f"\npages   {_write_pages(config, Path(folder), reasons)}\n")
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(summary(findings, reasons, [found for found, _ in news]))
+
+
+def _update_expectations(
+    config: pytest.Config, ran: Collection[Place], violations: Mapping[Place, Violated]
+) -> str:
+    """Write the file of known findings, and beside it the traces of what is new. Returns what was done."""
+    path = Path(config.getoption("expectations"))
+    traces = {}
+    for place, verdict in violations.items():
+        home = path.parent / "traces" / verdict.trace.path.name
+        if place in config.stash[REPORTS]:
+            config.stash[REPORTS][place][0].save(home)
+        traces[place] = home.as_posix()
+    changes = expectations.update(path, ran, traces)
+    return "\n".join([f"{path}:", *changes, ""]) if changes else f"{path} says so already\n"
+
+
+def _stories(news: list[tuple[Counterexample, list[Path]]]) -> list[RenderableType]:
+    """Each violation with its reports; the same events on the same target are told once."""
+    told: dict[tuple[str, str, str], str] = {}
+    sections: list[RenderableType] = []
+    for found, paths in news:
+        trace = found.trace
+        story = (trace.target, str(trace.assumptions), str(trace))
+        if story in told:
+            sections.append(f"{trace.invariant} is violated on {trace.target} by the same events")
+        else:
+            sections.append(timeline(view(found)))
+        told.setdefault(story, str(trace.invariant))
+        sections.append(reports(paths))
+    return sections
+
+
+def _write_pages(config: pytest.Config, folder: Path, known: Collection[Place]) -> Path:
+    """The verdict table as a page, beside the page of each counterexample. Returns where the table is."""
+    pages = {}
+    for place, (found, _) in config.stash[REPORTS].items():
+        (path,) = (path for path in save(found, folder) if path.suffix == ".html")
+        pages[place] = path.name
+    index = folder / "index.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    index.write_text(matrix(table(config.stash[FINDINGS].values(), known, pages)), encoding="utf-8")
+    return index

@@ -1,26 +1,35 @@
-"""The `sessionproof` command: `check` is the main job, `replay` shows a saved trace again.
+"""The `sessionproof` command: `check` is the main job; `replay` and `explain` are for what it found.
 
 Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line says what is wrong and what to do).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from model.world import NotEnabled
+from properties.counterexample import Counterexample, Found, versions
+from properties.counterexample import load as read_counterexample
+from properties.explain import explain as made_of
+from properties.explain import replay as play_again
 from properties.invariants import INVARIANTS
-from properties.report import WIDTH, counterexample, plain
-from properties.run import Run, Violation
-from properties.target import TargetError
+from properties.render.files import FORMATS, save
+from properties.render.timeline import timeline
+from properties.render.view import view
+from properties.report import WIDTH, plain
+from properties.run import Violation
+from properties.target import Target, TargetError
 from properties.targets.names import FORMS, UnknownName, make_target
-from properties.trace import BadTrace, load
-from properties.verdict import Violated
+from properties.trace import BadTrace, Trace, load
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,7 +58,32 @@ def check(pytest_arguments: tuple[str, ...]) -> None:
     arguments += ["-p", "no:cacheprovider", "--hypothesis-profile=check"]
     arguments += [f"--expectations={ROOT / 'properties' / 'expectations.toml'}"]
     arguments += [f"--target={target}" for target in targets]
+    if not any(argument.startswith(("-n", "--numprocesses")) for argument in pytest_arguments):
+        arguments += ["-n", "auto"]
     # In place of this process: Ctrl-C and the exit code are then pytest's own affair.
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default="sessionproof.toml",
+    show_default=True,
+    help="the known findings",
+)
+@click.option("--update", is_flag=True, help="write the file; without this, only compare")
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> None:
+    """Accept what is violated today, so that only news fails: a gate for CI.
+
+    Searches what the further arguments say, for example `--target path:dist/clerk.native.js`, and writes each
+    violation into the file, with a trace beside it. Later runs with `--expectations FILE` pass while just these
+    happen. What no longer happens is taken out, what did not run stays.
+    """
+    arguments = [str(ROOT / "properties"), f"--rootdir={ROOT}", "-q", "--no-header", "-rN", "--tb=no"]
+    arguments += ["-p", "no:cacheprovider", f"--expectations={path}", *["--update-expectations"] * update]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
 
 
@@ -67,6 +101,64 @@ def replay(file: Path, spec: str | None) -> None:
 
     Exits 1 when the trace breaks its invariant on the target (any invariant, if it names none), 0 when not.
     """
+    with _loaded(file, spec) as (trace, target):
+        violation = _played(trace, target)
+        if violation is None:
+            sys.exit(0)
+        found = Counterexample(violation.trace, violation.played, Found(versions()))
+        _show(found, file)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["timeline", *FORMATS]),
+    default="timeline",
+    help="what to print (default: timeline)",
+)
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), help="write every format into this folder instead"
+)
+@click.option("--target", "spec", metavar="NAME", help=f"play it on this target, not on the trace's own: {FORMS}")
+def explain(file: Path, form: str, folder: Path | None, spec: str | None) -> None:
+    """Say what a counterexample means: timeline, cause, and what of it is necessary.
+
+    A document that knows what was seen is rendered as it is; a bare trace, or one on another target, is played
+    first. Exits 0, or 2 when there is nothing to explain.
+    """
+    try:
+        document = read_counterexample(file)
+    except BadTrace as error:
+        fail(str(error))
+    if isinstance(document, Counterexample) and spec is None:
+        found = document
+    else:
+        with _loaded(file, spec) as (trace, target):
+            violation = _played(trace, target)
+            if violation is None:
+                sys.exit(2)
+            found = made_of(violation, target)
+    if folder is not None:
+        try:
+            for path in save(found, folder):
+                click.echo(path)
+        except OSError as error:
+            fail(f"{folder}: {error.strerror}")
+    elif form == "timeline":
+        _show(found, file)
+    else:
+        text = FORMATS[form](found)
+        if text is None:
+            fail(f"{found.trace.target} is not on npm, so no script can install it: try another --format")
+        click.echo(text, nl=False)
+
+
+@contextlib.contextmanager
+def _loaded(file: Path, spec: str | None) -> Iterator[tuple[Trace, Target]]:
+    """The trace in a file, and the target to play it on, made ready; closed in the end, whatever happens."""
     console = Console(stderr=True)
     target = None
     try:
@@ -75,27 +167,7 @@ def replay(file: Path, spec: str | None) -> None:
             raise BadTrace(f"{file}: unknown invariant '{trace.invariant}' (known: {', '.join(INVARIANTS)})")
         target = make_target(spec or trace.target, console.print)
         target.prepare()
-        judged = [
-            one
-            for one in INVARIANTS.values()
-            if trace.invariant in (None, one.id) and trace.runtime in one.runtimes
-        ]
-        run = Run(target, trace.runtime, trace.assumptions, judged)
-        for place, event in enumerate(trace.events, 1):
-            try:
-                run.play(event)
-            except NotEnabled as error:
-                click.echo(
-                    f"not violated on {target.name}: event {place}, {event!r}, cannot happen here ({error})"
-                )
-                sys.exit(0)
-        click.echo(f"not violated on {target.name}: {len(trace.events)} events replayed")
-    except Violation as violation:
-        violated = Violated(violation.trace, violation.facts, 1, len(violation.trace.events))
-        terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if terminal else WIDTH
-        click.echo(plain(counterexample(violated, file), width, terminal), nl=False)
-        sys.exit(1)
+        yield trace, target
     except (BadTrace, UnknownName, TargetError) as error:
         fail(str(error))
     finally:
@@ -103,7 +175,28 @@ def replay(file: Path, spec: str | None) -> None:
             target.close()
 
 
-def fail(message: str) -> None:
+def _played(trace: Trace, target: Target) -> Violation | None:
+    """The violation; where there is none, that is said."""
+    ends: list[str] = []
+
+    def tell(place: int, reason: NotEnabled) -> None:
+        event = trace.events[place - 1]
+        ends.append(f"event {place}, {event!r}, cannot happen here ({reason})")
+
+    violation = play_again(trace, target, tell)
+    if violation is None:
+        said = ends[0] if ends else f"{len(trace.events)} events replayed"
+        click.echo(f"not violated on {target.name}: {said}")
+    return violation
+
+
+def _show(found: Counterexample, file: Path) -> None:
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else WIDTH
+    click.echo(plain(timeline(view(found), file), width, terminal), nl=False)
+
+
+def fail(message: str) -> NoReturn:
     """One line, exit code 2."""
     click.echo(f"sessionproof: {message}", err=True)
     sys.exit(2)

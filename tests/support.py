@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -95,3 +98,34 @@ def explore(
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
     return search(target, cell, list(INVARIANTS.values()), profile)
+
+
+# -- as a user runs it ---------------------------------------------------------------------------------------
+
+
+def command(*words: str) -> list[str]:
+    """`pytest properties` with further words, the same every time."""
+    python = [sys.executable, "-m", "pytest", str(ROOT / "properties"), f"--rootdir={ROOT}"]
+    return [*python, "-p", "no:cacheprovider", "--hypothesis-profile=check", *words]
+
+
+def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `pytest properties`."""
+    return subprocess.run(
+        command(*words), capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+
+
+def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run `sessionproof`."""
+    program = [sys.executable, "-c", "from properties.cli import main; main()", *words]
+    return subprocess.run(
+        program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a usage or environment error prints; it comes with exit code 2."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
+    return line

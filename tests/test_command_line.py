@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from model.terms import Outcome, Runtime
 from properties.targets.builds import fetch_build
 from properties.targets.clerk_js import ClerkJsTarget
 from properties.trace import Trace
-from tests.support import HEADLINE, HOUR, ROOT, assuming, ready
+from tests.support import HEADLINE, HOUR, assuming, check, command, complaint, ready, sessionproof
 
 SEED_TRACE = Trace(
     "model@CLERK_JS_6_7_1",
@@ -29,34 +27,6 @@ SEED_TRACE = Trace(
 )
 SEED = ("--target=model@CLERK_JS_6_7_1", "--assume=starvation,stale-after-expiry")
 FIXED = ("--target=model@CLERK_JS_6_7_4", "--assume=starvation,stale-after-expiry")
-
-
-def command(*words: str) -> list[str]:
-    """`pytest properties` with further words, the same every time."""
-    python = [sys.executable, "-m", "pytest", str(ROOT / "properties"), f"--rootdir={ROOT}"]
-    return [*python, "-p", "no:cacheprovider", "--hypothesis-profile=check", *words]
-
-
-def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `pytest properties`."""
-    return subprocess.run(
-        command(*words), capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
-
-
-def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run `sessionproof`."""
-    program = [sys.executable, "-c", "from properties.cli import main; main()", *words]
-    return subprocess.run(
-        program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-
-
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a usage or environment error prints; it comes with exit code 2."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if line.strip()]
-    return line
 
 
 @pytest.mark.parametrize(
@@ -110,7 +80,7 @@ def test_a_violation_exits_1_with_the_table_the_timeline_and_the_trace() -> None
     assert re.search(
         r"model@CLERK_JS_6_7_1 +VIOLATED +background-never-destroys-valid-session +3 events", done.stdout
     )
-    assert "SDK     signs the user out, in the background, while the session is valid" in done.stdout
+    assert "signs the user out, in the background, while the session is valid" in done.stdout
     assert "Traceback" not in done.stdout
     (path,) = re.findall(r"replay  sessionproof replay (\S+)", done.stdout)
     replayed = sessionproof("replay", path)
@@ -176,7 +146,7 @@ def test_replay_on_another_target_says_from_where_on_the_trace_cannot_happen() -
 def test_replay_of_something_else_gets_one_line(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     path.write_text("{}")
-    assert "not a sessionproof-trace of version 1" in complaint(sessionproof("replay", str(path)))
+    assert "not a sessionproof-trace" in complaint(sessionproof("replay", str(path)))
 
 
 def test_replay_of_an_unknown_invariant_gets_one_line() -> None:

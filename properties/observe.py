@@ -1,0 +1,62 @@
+"""What a run looked like from inside: which branches of the model it took, and every trace that was generated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis.internal import observability
+
+MODEL = Path(__file__).parent.parent / "model"
+"""The files whose branches count."""
+
+
+class ModelCoverage:
+    """Branch coverage of the model while a run lasts, by coverage.py. About half as many traces a second."""
+
+    def __init__(self) -> None:
+        """Begin to measure. Raises `ImportError` when coverage.py is not installed."""
+        import coverage  # noqa: PLC0415 (an extra of development)
+
+        rules = [str(MODEL / name) for name in ("session.py", "world.py")]
+        self._coverage = coverage.Coverage(branch=True, include=rules, data_file=None, config_file=False)
+        self._coverage.start()
+
+    def report(self) -> str:
+        """End the measurement: for each file how many of its branches were taken, and the lines of the others."""
+        self._coverage.stop()
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "coverage.json"
+            self._coverage.json_report(outfile=str(path))
+            files = json.loads(path.read_text())["files"]
+        lines = []
+        for name, file in sorted(files.items()):
+            missing = sorted({branch[0] for branch in file["missing_branches"]})
+            taken, never = len(file["executed_branches"]), len(file["missing_branches"])
+            where = f"; not all of those at lines {', '.join(map(str, missing))}" if missing else ""
+            lines.append(f"  model/{Path(name).name}: {taken} of {taken + never}{where}")
+        return "\n".join(lines) + "\n"
+
+
+def write_observations(folder: Path, name: str) -> Callable[[], None]:
+    """From now on, write each of Hypothesis's observations as a line of JSON to `folder`/`name`.jsonl, in the
+    format that Tyche reads. Returns what ends it. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
+    observability.OBSERVABILITY_COLLECT_COVERAGE = False  # slow, and `ModelCoverage` says it better
+
+    def write(observation: Any) -> None:
+        json.dump(dataclasses.asdict(observation), file, default=str)
+        file.write("\n")
+
+    observability.add_observability_callback(write)
+
+    def end() -> None:
+        observability.remove_observability_callback(write)
+        file.close()
+
+    return end

@@ -1,0 +1,181 @@
+"""The gate of a team: what is known passes, what is new or gone fails; on a build that is really broken."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from model.terms import Runtime
+from properties import expectations
+from properties.expectations import UNEXPLAINED, Finding
+from properties.search import Cell
+from properties.targets.builds import fetch_build
+from properties.targets.clerk_js import ClerkJsTarget
+from tests.support import HEADLINE, assuming, check, ready, sessionproof
+
+BUNDLE = Path("packages/sdk/dist/clerk.native.js")
+GATE = (
+    f"--target=path:{BUNDLE}",
+    "--assume=starvation,stale-after-expiry",
+    "--assume=outage,rotated-credential",
+    f"--invariant={HEADLINE}",
+    "--hypothesis-profile=check",
+)
+
+
+@pytest.fixture
+def sample(builds: dict[str, ClerkJsTarget]) -> Path:
+    """A repository of somebody's, in the test's own folder, with the bundle of 6.40.0 as what it has built."""
+    ready(builds["6.40.0"])
+    BUNDLE.parent.mkdir(parents=True)
+    shutil.copy(fetch_build("6.40.0", lambda line: None), BUNDLE)
+    return BUNDLE
+
+
+def gate() -> subprocess.CompletedProcess[str]:
+    return sessionproof("baseline", *GATE)
+
+
+def accept() -> None:
+    done = sessionproof("baseline", "--update", *GATE)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def cut_the_guard(bundle: Path) -> None:
+    """Undo the fix of #8303 in a built bundle: the comparison with `exp` becomes `false`."""
+    text, cuts = re.subn(r"(\w)&&(\w)&&Date\.now\(\)/1e3>\2\?", "false?", bundle.read_text())
+    assert cuts == 1
+    bundle.write_text(text)
+
+
+def test_the_gate_from_baseline_to_regression_to_fix(sample: Path) -> None:
+    accept()
+    known = expectations.load(Path("sessionproof.toml"))
+    assert [finding.assume for finding in known] == ["outage,rotated-credential"]
+    assert gate().returncode == 0
+
+    whole = sample.read_text()
+    cut_the_guard(sample)
+    broken = gate()
+    assert broken.returncode == 1
+    assert f"{HEADLINE} is violated on path:{BUNDLE}, assuming starvation,stale-after-expiry" in broken.stdout
+    assert "freeze(1 min 1 s) -> answer(1, unauthorized) -> answer(2, no-session)" in broken.stdout
+    assert list(Path(".sessionproof").glob("*stale-after-expiry*.md"))
+
+    accept()
+    assert gate().returncode == 0
+    assert len(expectations.load(Path("sessionproof.toml"))) == 2
+
+    sample.write_text(whole)
+    fixed = gate()
+    assert fixed.returncode == 1
+    line = expectations.load(Path("sessionproof.toml"))[1].line
+    assert f"sessionproof.toml:{line}  assuming starvation,stale-after-expiry: {HEADLINE}" in fixed.stdout
+
+
+# -- the file -----------------------------------------------------------------------------------------------
+
+CELL = Cell("clerk-js@6.7.4", Runtime.HEADLESS, assuming("calm"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "covered"),
+    [
+        ("clerk-js@6.7.4", True),
+        ("clerk-js@6.7.*", True),
+        ("clerk-js@6.7.1..6.40.0", True),
+        ("clerk-js@6.7.4..6.7.4", True),
+        ("clerk-js@6.10.0..6.40.0", False),
+        ("model@*", False),
+    ],
+)
+def test_a_finding_may_cover_a_range_of_releases(pattern: str, covered: bool) -> None:
+    assert Finding((pattern,), "calm", (HEADLINE,)).covers(CELL, HEADLINE) is covered
+
+
+COMMENTED = f"""\
+# why we live with these
+[[finding]]
+targets = ["clerk-js@6.7.4"] # until the next release
+assume = "calm"
+invariants = ["{HEADLINE}"]
+reason = "we know"
+
+[[finding]]
+targets = ["clerk-js@6.7.4"]
+assume = "outage"
+invariants = ["{HEADLINE}"]
+reason = "the other team knows"
+"""
+
+
+def test_an_update_keeps_comments_and_what_did_not_run() -> None:
+    path = Path("known.toml")
+    path.write_text(COMMENTED)
+    new = Cell("model", Runtime.BROWSER_LIKE, assuming("calm"))
+    changes = expectations.update(
+        path, [(CELL, HEADLINE), (new, HEADLINE)], {(CELL, HEADLINE): "a.json", (new, HEADLINE): "b.json"}
+    )
+    assert changes == [f"+ model, assuming calm: {HEADLINE}"]
+    text = path.read_text()
+    assert "# why we live with these" in text
+    assert "# until the next release" in text
+    first, second, third = expectations.load(path)
+    assert (first.reason, second.reason, third.reason) == ("we know", "the other team knows", UNEXPLAINED)
+    assert third.covers(new, HEADLINE)
+    assert third.trace == "b.json"
+
+
+def test_an_update_takes_out_what_no_longer_happens_and_nothing_else() -> None:
+    path = Path("known.toml")
+    path.write_text(COMMENTED)
+    assert expectations.update(path, [(CELL, HEADLINE)], {}) == [f"- line 2: calm: {HEADLINE}: gone"]
+    assert [finding.assume for finding in expectations.load(path)] == ["outage"]
+    assert expectations.update(path, [(CELL, HEADLINE)], {}) == []
+
+
+def test_an_update_of_nothing_known_leaves_a_file_that_loads() -> None:
+    path = Path("known.toml")
+    path.write_text(COMMENTED.partition('[[finding]]\ntargets = ["clerk-js@6.7.4"]\nassume = "outage"')[0])
+    expectations.update(path, [(CELL, HEADLINE)], {})
+    assert expectations.load(path) == ()
+
+
+# -- elsewhere in a pipeline --------------------------------------------------------------------------------
+
+
+def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> None:
+    page = tmp_path / "summary.md"
+    case = ("--target=model@CLERK_JS_6_7_1", "--assume=starvation,stale-after-expiry", f"--invariant={HEADLINE}")
+    done = check(*case, GITHUB_STEP_SUMMARY=str(page))
+    assert done.returncode == 1
+    text = page.read_text()
+    assert f"| model@CLERK_JS_6_7_1 | starvation,stale-after-expiry | {HEADLINE} | **VIOLATED** |" in text
+    assert "sequenceDiagram" in text
+
+
+def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    check("--target=model", "--assume=calm", f"--junitxml={path}", "-q")
+    assert path.read_text().count("<testcase ") == 5
+
+
+def test_two_workers_find_what_one_finds_and_print_one_table() -> None:
+    case = (
+        "--target=model@CLERK_JS_6_7_1",
+        "--target=model",
+        "--assume=calm",
+        "--assume=starvation,stale-after-expiry",
+    )
+    alone, shared = check(*case, "-q", "--tb=no"), check(*case, "-q", "--tb=no", "-n2")
+    assert alone.returncode == shared.returncode == 1
+    assert _without_seconds(shared.stdout) == _without_seconds(alone.stdout)
+
+
+def _without_seconds(text: str) -> list[str]:
+    table = text.partition("target  ")[2]
+    return [re.sub(r" +\d+\.\d$| in \d+\.\d+s.*", "", line) for line in table.splitlines()]

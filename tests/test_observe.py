@@ -1,0 +1,51 @@
+"""What a run tells of itself: branches of the model, every trace that was generated, faults nobody used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import HEADLINE, check, complaint, explore, model
+
+CASE = ("--target=model", "--assume=calm", "-q")
+
+
+def test_the_branches_of_the_model_that_a_run_took_are_counted() -> None:
+    calm = check(*CASE, "--model-coverage").stdout
+    wild = check(
+        "--target=model", "--assume=starvation,outage,rotated-credential", "-q", "--model-coverage"
+    ).stdout
+    assert _taken(calm) < _taken(wild)
+
+
+def _taken(text: str) -> int:
+    (line,) = [line for line in text.splitlines() if line.startswith("  model/session.py: ")]
+    return int(line.split()[1])
+
+
+def test_branches_are_counted_in_one_process_only() -> None:
+    assert "leave out -n" in complaint(check(*CASE, "--model-coverage", "-n2"))
+
+
+@pytest.mark.parametrize("workers", [(), ("-n1",)])
+def test_every_trace_can_be_written_down_for_tyche(workers: tuple[str, ...]) -> None:
+    check(*CASE, "--observe=seen", f"--invariant={HEADLINE}", *workers)
+    (path,) = Path("seen").glob("*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    tried = [line for line in lines if line["type"] == "test_case"]
+    assert len(tried) >= 300
+    assert {"passed"} <= {line["status"] for line in tried}
+    assert all(line["representation"] for line in tried)
+
+
+def test_a_folder_that_cannot_be_written_gets_one_line() -> None:
+    Path("seen").write_text("a file")
+    assert "--observe seen: " in complaint(check(*CASE, "--observe=seen"))
+
+
+def test_a_fault_that_was_allowed_and_never_used_is_named() -> None:
+    """Under the guard no background request is ever sent with a stale token."""
+    assert "unauthorized for tokens" in explore(model("6.7.4"), "starvation", "stale-after-expiry").unused
+    assert explore(model("6.7.1"), "starvation", "stale-for-good").unused == ()
