@@ -18,10 +18,12 @@ from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from properties import expectations
 from properties.counterexample import Counterexample, Found
+from properties.examples import FORMS as EXAMPLE_FORMS
+from properties.examples import BadDatabase, database
 from properties.expectations import Place
 from properties.explain import explain
 from properties.invariants import INVARIANTS, Invariant
-from properties.observe import ModelCoverage, write_observations
+from properties.observe import ModelCoverage, say_branches, write_observations
 from properties.render.files import save
 from properties.render.page import matrix
 from properties.render.summary import summary
@@ -63,6 +65,7 @@ FINDINGS = pytest.StashKey[dict[Cell, Findings]]()
 REPORTS = pytest.StashKey[dict[Place, tuple[Counterexample, list[Path]]]]()
 KNOWN = pytest.StashKey[tuple[expectations.Finding, ...]]()
 TARGETS = pytest.StashKey[dict[str, Target]]()
+PROFILE = pytest.StashKey[settings]()
 COVERAGE = pytest.StashKey[ModelCoverage]()
 CELLS = pytest.StashKey[list[Cell]]()
 
@@ -102,6 +105,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="write what this run finds into that file, and out of it what no longer happens",
     )
     group.addoption(
+        "--examples",
+        metavar="WHERE",
+        help=f"where failures are kept and tried again first: {EXAMPLE_FORMS}; several joined by commas "
+        "(default: SESSIONPROOF_EXAMPLES, or else a folder of Hypothesis's own)",
+    )
+    group.addoption(
         "--observe",
         metavar="FOLDER",
         help="write every trace that Hypothesis generates into this folder, as JSON lines (for Tyche)",
@@ -138,6 +147,27 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(str(error), returncode=2)
     except TargetError as error:
         pytest.exit(f"{target.name}: {error}", returncode=2)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Only now has Hypothesis loaded the profile that was asked for."""
+    try:
+        session.config.stash[PROFILE] = _profile(session.config)
+    except (UnknownName, BadDatabase) as error:
+        pytest.exit(str(error), returncode=2)
+
+
+def _profile(config: pytest.Config) -> settings:
+    """Hypothesis's profile, with the example database that was asked for."""
+    where = config.getoption("examples") or os.environ.get("SESSIONPROOF_EXAMPLES")
+    profile = settings()
+    if not where:
+        return profile
+    if profile.derandomize:
+        if not config.getoption("examples"):
+            return profile  # the variable is for whoever can use it
+        raise UnknownName("--examples needs a profile that keeps failures: --hypothesis-profile=dev or thorough")
+    return settings(profile, database=database(where))
 
 
 def _watch(config: pytest.Config) -> None:
@@ -238,13 +268,14 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
     """Search a cell, once for all its invariants."""
     findings = pytestconfig.stash[FINDINGS]
     targets = pytestconfig.stash[TARGETS]
+    profile = pytestconfig.stash[PROFILE]
     invariants = [INVARIANTS[name] for name in pytestconfig.getoption("invariant") or INVARIANTS]
 
     def find(cell: Cell) -> Findings:
         if cell not in findings:
             with _Progress(pytestconfig, cell) as progress:
                 try:
-                    findings[cell] = search(targets[cell.target], cell, invariants, settings(), progress.tell)
+                    findings[cell] = search(targets[cell.target], cell, invariants, profile, progress.tell)
                     _explain(pytestconfig, findings[cell], targets[cell.target])
                 except TargetError as error:
                     pytest.exit(f"{cell.target}: {error}", returncode=2)
@@ -348,7 +379,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for section in sections:
         terminalreporter.write("\n" + plain(section, width, terminalreporter.hasmarkup))
     if COVERAGE in config.stash:
-        terminalreporter.write("\nbranches of the model\n" + config.stash[COVERAGE].report())
+        terminalreporter.write("\nbranches of the model\n")
+        terminalreporter.write("".join(f"  {line}\n" for line in say_branches(config.stash[COVERAGE].end())))
     if config.getoption("update_expectations"):
         terminalreporter.write("\n" + _update_expectations(config, verdicts, violations))
     if folder := config.getoption("pages"):

@@ -73,7 +73,7 @@ def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 
 
-LATE_TIMER = Sometimes("a timer fired late", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
+LATE_TIMER = Sometimes("a late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
 FROZEN = Sometimes("the event loop froze", lambda fact: isinstance(fact, Frozen))
 LIE_401 = Sometimes(
     "a 401 while the session was valid",

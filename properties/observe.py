@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from hypothesis.internal import observability
 
 MODEL = Path(__file__).parent.parent / "model"
 """The files whose branches count."""
+
+
+Branch = tuple[str, int, int]
+"""A file, and the lines from and to which the branch leads, as coverage.py counts them."""
 
 
 class ModelCoverage:
@@ -26,20 +31,29 @@ class ModelCoverage:
         self._coverage = coverage.Coverage(branch=True, include=rules, data_file=None, config_file=False)
         self._coverage.start()
 
-    def report(self) -> str:
-        """End the measurement: for each file how many of its branches were taken, and the lines of the others."""
+    def end(self) -> dict[Branch, bool]:
+        """End the measurement: every branch of these files, and whether it was taken."""
         self._coverage.stop()
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "coverage.json"
             self._coverage.json_report(outfile=str(path))
             files = json.loads(path.read_text())["files"]
-        lines = []
-        for name, file in sorted(files.items()):
-            missing = sorted({branch[0] for branch in file["missing_branches"]})
-            taken, never = len(file["executed_branches"]), len(file["missing_branches"])
-            where = f"; not all of those at lines {', '.join(map(str, missing))}" if missing else ""
-            lines.append(f"  model/{Path(name).name}: {taken} of {taken + never}{where}")
-        return "\n".join(lines) + "\n"
+        return {
+            (f"model/{Path(name).name}", line, to): taken
+            for name, file in sorted(files.items())
+            for taken, branches in ((True, file["executed_branches"]), (False, file["missing_branches"]))
+            for line, to in branches
+        }
+
+
+def say_branches(branches: Mapping[Branch, bool]) -> Iterator[str]:
+    """A line for each file: how many of its branches were taken, and the lines of the others."""
+    for name, of_file in groupby(sorted(branches), key=lambda branch: branch[0]):
+        everyone = list(of_file)
+        missing = sorted({line for _, line, to in everyone if not branches[name, line, to]})
+        taken = sum(branches[branch] for branch in everyone)
+        where = f"; not all of those at lines {', '.join(map(str, missing))}" if missing else ""
+        yield f"{name}: {taken} of {len(everyone)}{where}"
 
 
 def write_observations(folder: Path, name: str) -> Callable[[], None]:

@@ -13,6 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from model.assumptions import LATE_TIMER
 from properties.expectations import Finding
 from properties.search import Cell, Findings
 from properties.trace import FOLDER, Trace
@@ -98,8 +99,8 @@ def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple
             style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
             return style, word, f"{len(trace.events)} events, shrunk"
         case Held(traces, steps):
-            late = reached.get("late timer", 0)
-            evidence = f"{traces} traces, {steps} steps" + (f", a late timer in {late}" if late else "")
+            late = reached.get(LATE_TIMER.name, 0)
+            evidence = f"{traces} traces, {steps} steps" + (f", {LATE_TIMER.name} in {late}" if late else "")
             return (
                 ("bold red", "held, though known to break", evidence) if expected else ("green", "held", evidence)
             )

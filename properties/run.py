@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from model.assumptions import Assumptions, Sometimes
+from model.assumptions import LATE_TIMER, Assumptions, Sometimes
 from model.events import Answer, Event, GetToken
-from model.facts import Dropped, Fact, Fired, Origin, Told
+from model.facts import Dropped, Fact, Origin, Told
 from model.terms import Outcome, Runtime
 from model.world import World
 from properties.invariants import Invariant
@@ -39,7 +39,7 @@ def _is_401(fact: Fact, origin: Origin) -> bool:
 
 
 LANDMARKS: tuple[Sometimes, ...] = (
-    Sometimes("late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0),
+    LATE_TIMER,
     Sometimes("frozen or slow in flight", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > 1000),
     Sometimes("background 401", lambda fact: _is_401(fact, Origin.BACKGROUND)),
     Sometimes("foreground 401", lambda fact: _is_401(fact, Origin.FOREGROUND)),

@@ -151,7 +151,9 @@ def _round(
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or the traces are used up."""
     tally = _Tally()
-    landmarks = (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)
+    landmarks = tuple(
+        {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
+    )
 
     def new_run() -> Run:
         judged = invariants

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
 
 import jwt
@@ -52,6 +54,29 @@ def test_verification_leaves_the_clock_alone() -> None:
     before = time.time()
     fapi.verify([(SESSION, 50_000)])
     assert 0 <= time.time() - before < 60
+
+
+def test_an_event_loop_in_another_thread_keeps_the_real_time() -> None:
+    """Else whatever it is told to do later waits for the virtual instant, years away."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    seen: list[float] = []
+
+    def look() -> None:
+        seen.append(loop.time())
+        loop.call_later(0.0001, look)
+
+    loop.call_soon_threadsafe(look)
+    began = time.monotonic()
+    for _ in range(30):
+        fapi.verify([(SESSION, 50_000)])
+    ended = time.monotonic()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(timeout=10)
+    loop.close()
+    assert len(seen) > 5
+    assert all(began <= at <= ended + 10 for at in seen)
 
 
 def test_a_forged_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

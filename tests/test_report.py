@@ -45,7 +45,7 @@ def test_instants_read_as_a_clock(at: int, text: str) -> None:
 def row(verdict: Verdict, *, expected: bool = False) -> str:
     """The table's line for one verdict, without the alignment."""
     cell = Cell("model", Runtime.HEADLESS, assuming("starvation"))
-    findings = Findings(cell, {HEADLINE: verdict}, 10, {"late timer": 7}, 1.25)
+    findings = Findings(cell, {HEADLINE: verdict}, 10, {"a late timer": 7}, 1.25)
     table = plain(verdict_table([findings], [(cell, HEADLINE)] if expected else []), width=160)
     return " ".join(table.splitlines()[-1].split())
 
@@ -62,9 +62,9 @@ def row(verdict: Verdict, *, expected: bool = False) -> str:
         (seeds_defect(), False, f"model VIOLATED {HEADLINE} 3 events, shrunk 1.2"),
         (seeds_defect(), True, f"model VIOLATED, known {HEADLINE} 3 events, shrunk 1.2"),
         (
-            Vacuous(10, 99, ("a timer fired late",)),
+            Vacuous(10, 99, ("a late timer",)),
             False,
-            f"model VACUOUS {HEADLINE} 10 traces never reached: a timer fired late 1.2",
+            f"model VACUOUS {HEADLINE} 10 traces never reached: a late timer 1.2",
         ),
         (NotApplicable(), False, f"model says nothing here {HEADLINE} a matter of headless runtimes 1.2"),
     ],
