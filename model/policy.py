@@ -24,6 +24,19 @@ class Policy:
     """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.29.3 the body
     is parsed before the status is looked at; 6.40.0 speaks of the status."""
 
+    # What nobody has released: proposed fixes.
+
+    guard_own_token: bool = False
+    """The guard looks at the expiry of the token whose timer fired, not at the last active one's."""
+
+    background_401_marks_stale: bool = False
+    """A 401 in the background asks nothing and signs nobody out: the token leaves the cache, and the next
+    foreground call finds out."""
+
+    sign_out_only_without_session: bool = False
+    """After a 401, only an answer without the session signs the user out: a 500 is an error like any other, and a
+    second 401 is not looked into again."""
+
 
 CLERK_JS_6_7_1 = Policy(
     "CLERK_JS_6_7_1",
@@ -40,3 +53,18 @@ POLICIES: dict[str, Policy] = {
     policy.name: policy for policy in (CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0)
 }
 """The released policies by name, oldest first; the last is the newest release we pin."""
+
+FIX_GUARD_OWN_TOKEN = replace(CLERK_JS_6_40_0, name="FIX_GUARD_OWN_TOKEN", guard_own_token=True)
+FIX_ONLY_WITHOUT_SESSION = replace(
+    CLERK_JS_6_40_0, name="FIX_ONLY_WITHOUT_SESSION", sign_out_only_without_session=True
+)
+FIX_QUIET_BACKGROUND = replace(
+    CLERK_JS_6_40_0, name="FIX_QUIET_BACKGROUND", guard_expired_refresh=False, background_401_marks_stale=True
+)
+FIX_BOTH = replace(FIX_QUIET_BACKGROUND, name="FIX_BOTH", sign_out_only_without_session=True)
+
+PROPOSED: dict[str, Policy] = {
+    policy.name: policy
+    for policy in (FIX_GUARD_OWN_TOKEN, FIX_ONLY_WITHOUT_SESSION, FIX_QUIET_BACKGROUND, FIX_BOTH)
+}
+"""Proposed fixes by name. The quiet background goes without the guard of #8303: is it needed then?"""

@@ -192,6 +192,8 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
     """
     if flight.purpose is Purpose.REFRESH:
+        if failure is Outcome.UNAUTHORIZED and turn.client.policy.background_401_marks_stale:
+            turn = _drop(turn, turn.client.entry(flight.template))
         return turn.but(refreshing=turn.client.refreshing - {flight.template})
     entry = turn.client.entry(flight.template)
     if entry and entry.request == flight.request:
@@ -221,13 +223,14 @@ ERROR_NAMES: dict[Outcome, str] = {
 # -- the background (Session.ts #refreshTokenInBackground) --------------------------------------------------
 
 
-def _guarded(turn: Turn, holder: int) -> bool:
+def _guarded(turn: Turn, entry: Entry) -> bool:
     """The guard of #8303: headless, and the object's last active token has expired, strictly.
 
     Note what it looks at: the last active *session* token, whatever token the timer belongs to, and only
     before sending.
     """
-    client, token = turn.client, turn.client.holders[holder]
+    client = turn.client
+    token = entry.token if client.policy.guard_own_token else client.holders[entry.holder]
     if not client.policy.guard_expired_refresh or client.runtime is not Runtime.HEADLESS or token is None:
         return False
     return turn.at > token.expires * 1000
@@ -235,7 +238,7 @@ def _guarded(turn: Turn, holder: int) -> bool:
 
 def _refresh(turn: Turn, entry: Entry) -> Turn:
     """A refresh timer fired: one background request for this token, unless one is already in flight."""
-    if entry.template in turn.client.refreshing or _guarded(turn, entry.holder):
+    if entry.template in turn.client.refreshing or _guarded(turn, entry):
         return turn
     turn = turn.but(refreshing=turn.client.refreshing | {entry.template})
     request = turn.client.next_request
@@ -274,7 +277,7 @@ def _send(turn: Turn, flight: Flight) -> Turn:
 def _answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
     """An answer arrived. Any 401 first asks GET /client, and only then fails the request that met it."""
     client = turn.client
-    if outcome is Outcome.UNAUTHORIZED and client.signed_in:
+    if outcome is Outcome.UNAUTHORIZED and client.signed_in and _looked_into(client.policy, flight):
         # clerk.ts handleUnauthenticated. A 401 on GET /client enters it again, without end or pause; whatever
         # comes of that, the request at the beginning of it is what fails in the end.
         origin = flight.parent or flight
@@ -291,6 +294,17 @@ def _answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None)
     return _announce(turn, flight.holder, token)
 
 
+def _looked_into(policy: Policy, flight: Flight) -> bool:
+    """Does a 401 for this request make the client ask about its session? In every release it does."""
+    match flight.purpose:
+        case Purpose.REFRESH:
+            return not policy.background_401_marks_stale
+        case Purpose.RECOVERY:
+            return not policy.sign_out_only_without_session
+        case Purpose.FETCH:
+            return True
+
+
 def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
     """GET /client was answered: stay, or sign out; then fail the request whose 401 began it.
 
@@ -302,6 +316,8 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
         case Outcome.SESSION if token is not None:
             turn = _client_replaced(turn, token)
             return _reject(turn, flight.parent, Outcome.UNAUTHORIZED)
+        case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
+            return _reject(turn, flight.parent, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
             return _reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= len(NETWORK_RETRY_DELAYS):

@@ -11,22 +11,17 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from rich.console import Console
 
-from model.assumptions import ASSUMPTIONS
-from model.terms import Runtime
 from model.world import NotEnabled
-from properties.campaign import CampaignError, Plan
-from properties.campaign import run as run_campaign
+from properties.cli_engines import campaign, fail, matrix, prove
 from properties.counterexample import Counterexample, Found, versions
 from properties.counterexample import load as read_counterexample
 from properties.explain import explain as made_of
 from properties.explain import replay as play_again
 from properties.invariants import INVARIANTS
-from properties.render import tally
 from properties.render.files import FORMATS, save
 from properties.render.timeline import timeline
 from properties.render.view import view
@@ -161,71 +156,6 @@ def explain(file: Path, form: str, folder: Path | None, spec: str | None) -> Non
         click.echo(text, nl=False)
 
 
-@main.command()
-@click.option(
-    "--traces", type=click.IntRange(min=1), default=100_000, show_default=True, help="traces for each cell"
-)
-@click.option("--target", "--targets", "targets", multiple=True, metavar="NAME", help=f"{FORMS}; repeatable")
-@click.option(
-    "--assume",
-    "assumptions",
-    multiple=True,
-    metavar="NAME[,NAME...]",
-    help=f"{', '.join(ASSUMPTIONS)}; repeatable",
-)
-@click.option(
-    "--invariant", "invariants", multiple=True, metavar="ID", help=f"{', '.join(INVARIANTS)}; repeatable"
-)
-@click.option("--runtime", type=click.Choice([*Runtime]), default=Runtime.HEADLESS, show_default=True)
-@click.option("--scheduler", metavar="ADDRESS", help="of a dask cluster; without one, a cluster on this machine")
-@click.option("--workers", type=click.IntRange(min=1), help="on this machine (default: one for each core)")
-@click.option(
-    "--report", type=click.Path(path_type=Path), help="write the report into this file too, as Markdown"
-)
-@click.option(
-    "--model-coverage", is_flag=True, help="say which branches of the model were taken; takes twice as long"
-)
-def campaign(
-    traces: int,
-    targets: tuple[str, ...],
-    assumptions: tuple[str, ...],
-    invariants: tuple[str, ...],
-    runtime: str,
-    scheduler: str | None,
-    workers: int | None,
-    report: Path | None,
-    model_coverage: bool,
-) -> None:
-    """Many traces on many cores or machines, in shards that are kept: run it again, and it goes on where it was.
-
-    Exits 0 when every invariant held in all of them, 1 when one was violated or a run was vacuous.
-    """
-    plan = Plan(
-        traces,
-        targets or ("model",),
-        tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
-        Runtime(runtime),
-        invariants or tuple(INVARIANTS),
-        coverage=model_coverage,
-    )
-    try:
-        done = run_campaign(
-            plan, scheduler, workers or os.cpu_count() or 1, lambda line: click.echo(line, err=True)
-        )
-    except KeyboardInterrupt:
-        fail("interrupted; the shards that are done are kept: the same command goes on from there")
-    except (CampaignError, UnknownName, TargetError) as error:
-        fail(str(error))
-    terminal = sys.stdout.isatty()
-    click.echo(
-        plain(tally.render(done), shutil.get_terminal_size().columns if terminal else WIDTH, terminal), nl=False
-    )
-    if report:
-        report.write_text(tally.as_markdown(done), encoding="utf-8")
-    words = {judged.word for cell in done.cells for judged in cell.verdicts.values()}
-    sys.exit(1 if words & {"VIOLATED", "vacuous"} else 0)
-
-
 @contextlib.contextmanager
 def _loaded(file: Path, spec: str | None) -> Iterator[tuple[Trace, Target]]:
     """The trace in a file, and the target to play it on, made ready; closed in the end, whatever happens."""
@@ -266,7 +196,5 @@ def _show(found: Counterexample, file: Path) -> None:
     click.echo(plain(timeline(view(found), file), width, terminal), nl=False)
 
 
-def fail(message: str) -> NoReturn:
-    """One line, exit code 2."""
-    click.echo(f"sessionproof: {message}", err=True)
-    sys.exit(2)
+for command in (campaign, prove, matrix):
+    main.add_command(command)

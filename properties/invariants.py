@@ -25,18 +25,19 @@ class Invariant:
     sentence: str
     check: Check
     runtimes: frozenset[Runtime]
+    history: bool = False  # asks what has happened to a call since it was made: more for a proof to keep apart
 
 
 INVARIANTS: dict[str, Invariant] = {}
 """Every invariant by id; the first is the one this project exists for."""
 
 
-def invariant(name: str, *runtimes: Runtime) -> Callable[[Check], Check]:
+def invariant(name: str, *runtimes: Runtime, history: bool = False) -> Callable[[Check], Check]:
     """Register a check under `name`, for some runtimes only if any are given."""
 
     def register(check: Check) -> Check:
         sentence = " ".join((check.__doc__ or "").split())
-        INVARIANTS[name] = Invariant(name, sentence, check, frozenset(runtimes or Runtime))
+        INVARIANTS[name] = Invariant(name, sentence, check, frozenset(runtimes or Runtime), history)
         return check
 
     return register
@@ -62,7 +63,7 @@ def valid_session_survives(step: Step) -> str | None:
     return None
 
 
-@invariant("revoked-session-signs-out")
+@invariant("revoked-session-signs-out", history=True)
 def revoked_session_signs_out(step: Step) -> str | None:
     """Once the server has ended the session, the next foreground call that reaches the server signs the user
     out."""
@@ -72,7 +73,7 @@ def revoked_session_signs_out(step: Step) -> str | None:
     return None
 
 
-@invariant("foreground-recovers")
+@invariant("foreground-recovers", history=True)
 def foreground_recovers(step: Step) -> str | None:
     """After a skipped, failed or frozen refresh, the next foreground getToken in a healthy world yields a
     token."""

@@ -5,6 +5,7 @@ Renders values into rich's; prints nothing.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +18,7 @@ from model.assumptions import LATE_TIMER
 from properties.expectations import Finding
 from properties.search import Cell, Findings
 from properties.trace import FOLDER, Trace
-from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.verdict import Held, HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
 
 
 def reports(paths: Sequence[Path]) -> RenderableType:
@@ -68,7 +69,8 @@ def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell,
         table.add_column(heading, no_wrap=heading != "evidence", overflow="fold")
     table.add_column("s", justify="right", no_wrap=True)
     for assumptions, cells in groupby(findings, key=lambda found: found.cell.assumptions):
-        table.add_row(Text(f"assuming {assumptions}", style="bold"))
+        lines = textwrap.wrap(f"assuming {assumptions}".replace(",", ", "), 60, break_on_hyphens=False)
+        table.add_row(Text("\n".join(lines).replace(", ", ","), style="bold"))
         for found in cells:
             for place, (style, *row) in enumerate(_rows(found, expected)):
                 first, last = (found.cell.target, f"{found.seconds:.1f}") if place == 0 else ("", "")
@@ -95,17 +97,21 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
 def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
     """(style, verdict, evidence)."""
     match verdict:
-        case Violated(trace):
+        case Violated(trace, shortest=shortest):
             style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
-            return style, word, f"{len(trace.events)} events, shrunk"
+            return style, word, f"{len(trace.events)} events, {'shortest' if shortest else 'shrunk'}"
         case Held(traces, steps):
             late = reached.get(LATE_TIMER.name, 0)
             evidence = f"{traces} traces, {steps} steps" + (f", {LATE_TIMER.name} in {late}" if late else "")
             return (
                 ("bold red", "held, though known to break", evidence) if expected else ("green", "held", evidence)
             )
-        case Vacuous(traces, _, never):
-            return "bold red", "VACUOUS", f"{traces} traces never reached: {', '.join(never)}"
+        case Proved(states, steps):
+            return "green", "proved", f"closed graph of {states} states, {steps} steps"
+        case HeldTo(depth, states):
+            return "yellow", "not proved", f"holds up to {depth} events, {states} states"
+        case Vacuous(traces, _, never, unit):
+            return "bold red", "VACUOUS", f"{traces} {unit} never reached: {', '.join(never)}"
         case NotApplicable():
             return "dim", "says nothing here", "a matter of headless runtimes"
 

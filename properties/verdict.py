@@ -23,12 +23,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Violated:
-    """A trace breaks the invariant, `played` step by step; shrunk, so short, but not proved shortest."""
+    """A trace breaks the invariant, `played` step by step; `shortest` if there is none with fewer events, or else
+    shrunk."""
 
     trace: Trace
     played: tuple[Step, ...]
     traces: int
     steps: int
+    shortest: bool = False
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -40,12 +42,37 @@ class Violated:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """Nothing that the world and the model can do breaks the invariant, in traces of any length: the graph of all
+    that they can reach has these `states` and `steps`, and is closed."""
+
+    states: int
+    steps: int
+
+    def __str__(self) -> str:
+        return "proved"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTo:
+    """No trace of up to `depth` events breaks the invariant; of longer ones nothing is known. No proof."""
+
+    depth: int
+    states: int
+
+    def __str__(self) -> str:
+        return "held to a depth"
+
+
+@dataclass(frozen=True, slots=True)
 class Vacuous:
-    """Nothing broke, but the run never reached what its assumptions are about: no evidence of anything."""
+    """Nothing broke, but the run never reached what its assumptions are about: no evidence of anything. Of which
+    there were so many `traces`, or whatever `unit` says."""
 
     traces: int
     steps: int
     never: tuple[str, ...]
+    unit: str = "traces"
 
     def __str__(self) -> str:
         return "vacuous"
@@ -62,4 +89,4 @@ class NotApplicable:
         return "says nothing here"
 
 
-Verdict: TypeAlias = Held | Violated | Vacuous | NotApplicable
+Verdict: TypeAlias = Held | Proved | HeldTo | Violated | Vacuous | NotApplicable

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model import session
-from model.client import Turn
+from model.client import Entry, Turn
 from model.events import FreezeKind
 from model.facts import Fact
 from model.terms import Runtime
@@ -45,8 +45,8 @@ def test_model_and_build_agree_step_by_step(
 def guard_at_expiry_too(patch: pytest.MonkeyPatch) -> None:
     """`>=` for `>` in the guard."""
 
-    def wrong(turn: Turn, holder: int) -> bool:
-        token = turn.client.holders[holder]
+    def wrong(turn: Turn, entry: Entry) -> bool:
+        token = turn.client.holders[entry.holder]
         guarded = turn.client.runtime is Runtime.HEADLESS and turn.client.policy.guard_expired_refresh
         return guarded and token is not None and turn.at >= token.expires * 1000
 

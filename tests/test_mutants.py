@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 
 from model import session
-from model.client import Call, Flight, Turn
+from model.client import Call, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token
+from properties.invariants import INVARIANTS
+from properties.prove import Limits, prove
+from properties.search import Findings
 from properties.targets.model_target import ModelTarget
 from properties.verdict import Violated
-from tests.support import HEADLINE, explore
+from tests.support import HEADLINE, assuming, explore
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -21,8 +24,8 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def guard_inverted(patch: pytest.MonkeyPatch) -> None:
     """Fresh tokens are skipped, expired ones refreshed."""
 
-    def inverted(turn: Turn, holder: int) -> bool:
-        token = turn.client.holders[holder]
+    def inverted(turn: Turn, entry: Entry) -> bool:
+        token = turn.client.holders[entry.holder]
         return token is not None and turn.at <= token.expires * 1000
 
     patch.setattr(session, "_guarded", inverted)
@@ -32,9 +35,9 @@ def guard_on_the_wrong_runtime(patch: pytest.MonkeyPatch) -> None:
     """The guard works in browsers only."""
     right = session._guarded
 
-    def wrong(turn: Turn, holder: int) -> bool:
+    def wrong(turn: Turn, entry: Entry) -> bool:
         runtime = Runtime.BROWSER_LIKE if turn.client.runtime is Runtime.HEADLESS else Runtime.HEADLESS
-        return right(replace(turn, client=replace(turn.client, runtime=runtime)), holder)
+        return right(replace(turn, client=replace(turn.client, runtime=runtime)), entry)
 
     patch.setattr(session, "_guarded", wrong)
 
@@ -44,7 +47,7 @@ def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
     right = session._attempt
 
     def wrong(turn: Turn, call: Call) -> Turn:
-        if session._guarded(turn, call.holder):
+        if session._guarded(turn, Entry(call.template, call.holder)):
             return turn.put(CallSettled(call.call, None, "skipped"))
         return right(turn, call)
 
@@ -90,6 +93,21 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
 ]
 
 
+Engine = Callable[..., Findings]
+
+
+def prove_40(*assumptions: str) -> Findings:
+    """The exhaustive engine, on the policy of 6.40.0."""
+    limits = Limits(depth=6, seconds=20)
+    return prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), [*INVARIANTS.values()], limits=limits)
+
+
+def search_40(*assumptions: str) -> Findings:
+    """The random one."""
+    return explore(ModelTarget(CLERK_JS_6_40_0), *assumptions)
+
+
+@pytest.mark.parametrize("engine", [search_40, prove_40], ids=["random", "exhaustive"])
 @pytest.mark.parametrize(
     ("mutant", "assumptions", "killer"), KILLS, ids=lambda value: getattr(value, "__name__", None)
 )
@@ -97,11 +115,11 @@ def test_every_invariant_kills_its_mutant(
     mutant: Patch,
     assumptions: tuple[str, ...],
     killer: str,
+    engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: object,
 ) -> None:
     mutant(monkeypatch)
-    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions).verdicts
+    verdicts = engine(*assumptions).verdicts
     killers = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert killer in killers
     assert killers <= {killer, "valid-session-survives"}, (

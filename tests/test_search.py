@@ -109,6 +109,7 @@ def test_a_run_that_never_saw_what_it_assumed_is_vacuous() -> None:
             return tuple(out for out in super().feed(stimulus, at) if "Timer" not in type(out).__name__)
 
     verdict = explore(Timerless(model("6.7.4").policy), "starvation", traces=30).verdicts[HEADLINE]
+    assert isinstance(verdict, Vacuous)
     assert verdict == Vacuous(verdict.traces, verdict.steps, ("a late timer",))
 
 

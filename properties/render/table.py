@@ -11,7 +11,7 @@ from properties.counterexample import versions
 from properties.invariants import INVARIANTS
 from properties.report import describe
 from properties.search import Cell, Findings
-from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.verdict import Held, HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
 
 
 def table(
@@ -58,7 +58,11 @@ def _word(verdict: Verdict, known: bool) -> tuple[str, str]:
             return "known" if known else "violated", f"{len(trace.events)} events"
         case Held(traces):
             return "held", f"{traces} traces"
-        case Vacuous(traces):
-            return "vacuous", f"{traces} traces"
+        case Proved(states):
+            return "proved", f"{states} states"
+        case HeldTo(depth):
+            return "unproved", f"{depth} events"
+        case Vacuous(traces, unit=unit):
+            return "vacuous", f"{traces} {unit}"
         case NotApplicable():
             return "none", "says nothing here"

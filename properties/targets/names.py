@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from model.policy import POLICIES
+from model.policy import POLICIES, PROPOSED, Policy
 from properties.target import Target
 from properties.targets.clerk_js import bundle_target, clerk_js_target
 from properties.targets.model_target import ModelTarget
@@ -28,11 +28,17 @@ def make_target(spec: str, say: Say) -> Target:
     kind, at, rest = spec.partition("@")
     if kind == "model":
         name = rest if at else next(reversed(POLICIES))
-        if name not in POLICIES:
-            raise UnknownName(f"unknown policy '{name}' (known: {', '.join(POLICIES)})")
-        return ModelTarget(POLICIES[name])
+        return ModelTarget(policy(name))
     if kind == "clerk-js" and rest:
         return clerk_js_target(rest, say)
     if spec.startswith("path:") and spec != "path:":
         return bundle_target(Path(spec.removeprefix("path:")))
     raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")
+
+
+def policy(name: str) -> Policy:
+    """The policy of a release, or a proposed one. Raises `UnknownName`."""
+    known = POLICIES | PROPOSED
+    if name not in known:
+        raise UnknownName(f"unknown policy '{name}' (known: {', '.join(known)})")
+    return known[name]

@@ -1,0 +1,296 @@
+"""The exhaustive engine: every state that world and model can reach, for every length of time at once.
+
+It works in two passes. The first asks *does it hold?* and over-approximates: of states that differ only in what
+is known of their instants it keeps the hull, and a hull that grows is widened to the next length that means
+something, so that it soon comes to an end (Cousot and Cousot 1977). A graph that is closed then holds everything
+that can happen, and more; what nothing in it breaks is proved. The second asks *how is it broken?* and is exact:
+breadth first, so that the trace it finds has as few events as there can be. Its trace is played with numbers, on
+the model, before anybody hears of it.
+
+A search that was cut off proves nothing, and its verdict says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, cast
+
+from model.assumptions import Assumptions
+from model.client import Client
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke
+from model.policy import Policy
+from model.terms import Runtime
+from model.world import World
+from properties.canonical import Memory, State, canonical, known
+from properties.concrete import Path, concrete
+from properties.invariants import Invariant
+from properties.machine import ASKS
+from properties.search import Cell, Findings
+from properties.system import Step, play, start
+from properties.targets.model_target import ModelTarget
+from properties.verdict import HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
+from properties.zone import ENDLESS, Bound, Instant, Zone, at_most, every_way, less_than
+
+Kind: TypeAlias = Event | type[Advance] | FreezeKind
+"""An event; time that passes, and a freeze, without their lengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
+
+    calls: int = 1
+    templates: bool = False
+
+    def __str__(self) -> str:
+        calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
+        return f"{calls} at a time{', templates too' if self.templates else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where to give up: `depth` in events, and `seconds` of real time, each for one pass."""
+
+    depth: int = 12
+    seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class Graph:
+    """What one pass has reached. `parents` leads from a state's number to where it was first reached from."""
+
+    states: list[State] = field(default_factory=list)
+    parents: list[tuple[int, Event] | None] = field(default_factory=list)
+    transitions: int = 0
+    depth: int = 0
+    closed: bool = False
+    broken: dict[str, Violated | None] = field(default_factory=dict)
+    reached: dict[str, int] = field(default_factory=dict)
+
+    def path(self, number: int, last: Event) -> Path:
+        """The states from the beginning to one, and the event that follows each; their lengths are no numbers."""
+        path = [(self.states[number], last)]
+        while (parent := self.parents[number]) is not None:
+            number, event = parent
+            path.append((self.states[number], event))
+        return tuple(reversed(path))
+
+
+Tell: TypeAlias = Callable[[str], None]
+
+
+def prove(
+    policy: Policy,
+    runtime: Runtime,
+    assumptions: Assumptions,
+    invariants: Sequence[Invariant],
+    app: App = App(),
+    limits: Limits = Limits(),
+    tell: Tell = lambda line: None,
+) -> Findings:
+    """Judge a policy's model in every world that the assumptions allow. A violation's trace is on disk then.
+
+    `tell` is given a line now and then, for progress.
+    """
+    began = time.perf_counter()
+    cell = Cell(f"model@{policy.name}", runtime, assumptions)
+    judged = [one for one in invariants if runtime in one.runtimes]
+    verdicts: dict[str, Verdict] = {one.id: NotApplicable() for one in invariants if one not in judged}
+    reached: dict[str, int] = {}
+    hangs = any(member.hangs for member in assumptions.members)
+    for history in (False, True):  # what needs no memory is proved on a smaller graph
+        search = _Search(policy, cell, app, limits, Memory(history, history or not hangs), tell)
+        group = [one for one in judged if one.history is history]
+        verdicts |= search.judge(group)
+        reached = {name: max(reached.get(name, 0), n) for name, n in (reached | search.reached).items()}
+    verdicts = {one.id: verdicts[one.id] for one in invariants}
+    return Findings(cell, verdicts, 0, reached, time.perf_counter() - began)
+
+
+@dataclass(slots=True)
+class _Search:
+    """Both passes over the same system."""
+
+    policy: Policy
+    cell: Cell
+    app: App
+    limits: Limits
+    memory: Memory
+    tell: Tell
+    reached: dict[str, int] = field(default_factory=dict)
+
+    def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
+        """A verdict for each of `invariants`."""
+        if not invariants:
+            return {}
+        closure, exact = Graph(), Graph()
+        self.explore(closure, invariants, hull=True)
+        open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
+        if open_ones:
+            self.explore(exact, open_ones, hull=False)
+        self.reached = closure.reached
+        never = tuple(one.name for one in self.cell.assumptions.sometimes if not closure.reached.get(one.name))
+        verdicts: dict[str, Verdict] = {}
+        for one in invariants:
+            graph = exact if one in open_ones else closure
+            if found := exact.broken.get(one.id):
+                found.trace.save()
+                verdicts[one.id] = found
+            elif not graph.closed:
+                verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
+            elif never:
+                verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
+            else:
+                verdicts[one.id] = Proved(len(graph.states), graph.transitions)
+        return verdicts
+
+    def _concrete(self, path: Path, invariant: Invariant) -> Violated | None:
+        return concrete(path, self.policy, self.cell, invariant, self.memory)
+
+    def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool) -> None:
+        """One pass, level by level: the hull of what can be reached until that is closed, or exactly what can be
+        reached until every invariant has its counterexample."""
+        began = said = time.perf_counter()
+        assumptions = self.cell.assumptions
+        sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
+        add = _Hulls(graph).add if hull else _Zones(graph).add
+        add(_beginning(self.policy, self.cell.runtime, self.memory), None)
+        level = [0]
+        while level:
+            following: dict[int, None] = {}
+            for number in level:
+                for step, after in transitions(graph.states[number], assumptions, self.app, self.memory):
+                    graph.transitions += 1
+                    for one in invariants:
+                        if graph.broken.get(one.id) is None and one.check(step):
+                            path = graph.path(number, step.event)
+                            graph.broken[one.id] = None if hull else self._concrete(path, one)
+                    Instant.zone.lenient = True
+                    for name, landmark in sometimes.items():
+                        if any(map(landmark.seen, step.facts)):
+                            graph.reached[name] = graph.reached.get(name, 0) + 1
+                    Instant.zone.lenient = False
+                    if (new := add(after, (number, step.event))) is not None:
+                        following[new] = None
+                now = time.perf_counter()
+                if now - said > 1:
+                    said = now
+                    what = "closing the graph" if hull else "looking for the shortest trace"
+                    self.tell(f"{self.cell.target}, assuming {assumptions}: {what}, {len(graph.states):,} states")
+                if now - began > self.limits.seconds:
+                    return
+            graph.depth += 1
+            found_all = not hull and all(graph.broken.get(one.id) for one in invariants)
+            if found_all or (not hull and graph.depth >= self.limits.depth):
+                return
+            level = list(following)
+        graph.closed = True
+
+
+class _Zones:
+    """Takes a state into the graph unless all that is possible in it is possible in one that is there."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._known: dict[tuple[World, Client], list[Zone]] = {}
+
+    def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
+        """The number of the state if it is new."""
+        zone = state.zone
+        zones = self._known.setdefault((state.world, state.client), [])
+        if any(zone.within(other) for other in zones):
+            return None
+        zones.append(zone)
+        self._graph.states.append(state)
+        self._graph.parents.append(parent)
+        return len(self._graph.states) - 1
+
+
+class _Hulls:
+    """Takes a state into the one that has the same fields; that one grows until it holds both."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._known: dict[tuple[World, Client], int] = {}
+
+    def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
+        """The number of the state if it is new, or has grown."""
+        states = self._graph.states
+        number = self._known.setdefault((state.world, state.client), len(states))
+        if number == len(states):
+            states.append(state)
+            self._graph.parents.append(parent)
+            return number
+        old = states[number].bounds
+        grown = tuple(
+            tuple(one if mine <= one else _widened(mine) for mine, one in zip(row, its, strict=True))
+            for row, its in zip(state.bounds, old, strict=True)
+        )
+        if grown == old:
+            return None
+        states[number] = replace(states[number], bounds=grown)
+        return number
+
+
+LANDMARKS_S = (0, 5, 15, 17, 43, 60, 61)
+"""Lengths that mean something to a client with tokens of 60 s, in s: widening stops at these."""
+
+STOPS: tuple[Bound, ...] = tuple(
+    bound
+    for seconds in sorted({sign * length for length in LANDMARKS_S for sign in (1, -1)})
+    for bound in (less_than(seconds * 1000), at_most(seconds * 1000))
+)
+
+
+def _widened(bound: Bound) -> Bound:
+    return next((stop for stop in STOPS if bound <= stop), ENDLESS)
+
+
+# -- states and steps ---------------------------------------------------------------------------------------
+
+
+def _beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
+    """Just signed in."""
+    target = ModelTarget(policy)
+    world = start(target, runtime)
+    assert target.client is not None
+    return known(world, target.client, memory)
+
+
+def transitions(state: State, assumptions: Assumptions, app: App, memory: Memory) -> Iterator[tuple[Step, State]]:
+    """Every step that is possible in a state, and where it leads. Whoever takes one may compare its instants."""
+    Instant.zone = state.zone
+    kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(state.world)]
+    if len(state.world.calls) < app.calls:
+        kinds += [ask for ask in ASKS if app.templates or ask.template is None]
+    kinds += [Revoke(), Advance, *FreezeKind]
+    for kind in kinds:
+        for done in every_way(state.bounds, _play(state, kind, assumptions, memory)):
+            if done:
+                yield done
+
+
+def _play(
+    state: State, kind: Kind, assumptions: Assumptions, memory: Memory
+) -> Callable[[Zone], tuple[Step, State] | None]:
+    """Lets an event of this kind happen; None where the assumptions do not allow it."""
+
+    def run(zone: Zone) -> tuple[Step, State] | None:
+        length = cast(Any, Instant((zone.another(),), (0,), 0))
+        match kind:
+            case FreezeKind():
+                event: Event = Freeze(length, kind)
+            case type():
+                event = Advance(length)
+            case _:
+                event = kind
+        if not assumptions.permit(state.world, event):
+            return None
+        target = ModelTarget(state.client.policy)
+        target.client = state.client
+        step = play(state.world, event, target)
+        return step, canonical(step.after, target.client, zone, memory)
+
+    return run

@@ -1,0 +1,243 @@
+"""The exhaustive engine: what it proves is so, what it breaks breaks, and nothing that can happen is left out."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import session
+from model.assumptions import Assumptions
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.policy import POLICIES, PROPOSED, Policy
+from model.terms import Runtime
+from properties.canonical import Memory, contains, known, known_instants
+from properties.invariants import INVARIANTS
+from properties.prove import App, Graph, Limits, _Search, prove
+from properties.run import Run
+from properties.search import Cell, Findings
+from properties.targets.clerk_js import ClerkJsTarget
+from properties.targets.model_target import ModelTarget
+from properties.verdict import HeldTo, Proved, Vacuous, Violated
+from properties.zone import AT_MOST_0, ENDLESS, Zone, at_most
+from tests.support import HEADLINE, assuming, complaint, model, ready, sessionproof
+from tests.test_conformance import replayed
+
+USUAL = Limits()
+ONE_CALL = App()
+
+
+def proof(release: str, *assumptions: str, limits: Limits = USUAL, app: App = ONE_CALL) -> Findings:
+    """What is proved of a release under some assumptions."""
+    judged = [*INVARIANTS.values()]
+    return prove(model(release).policy, Runtime.HEADLESS, assuming(*assumptions), judged, app, limits)
+
+
+# -- the verdicts -------------------------------------------------------------------------------------------
+
+
+def test_without_the_guard_a_starved_timer_signs_out_in_three_events() -> None:
+    verdict = proof("6.7.1", "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) == 3
+    assert verdict.trace.path.exists()
+
+
+@pytest.mark.parametrize("app", [App(0), App(), App(2)], ids=str)
+def test_under_the_theory_of_8303_the_guard_is_proved(app: App) -> None:
+    found = proof("6.7.4", "starvation", "stale-after-expiry", app=app, limits=Limits(seconds=5))
+    verdict = found.verdicts[HEADLINE]
+    if app.calls == 2:
+        assert isinstance(verdict, Proved | HeldTo)  # a larger graph: in 5 s it may stay open, but nothing breaks
+    else:
+        assert all(isinstance(one, Proved) for one in found.verdicts.values())
+
+
+def test_templates_do_not_break_the_guard() -> None:
+    found = prove(
+        POLICIES["CLERK_JS_6_7_4"],
+        Runtime.HEADLESS,
+        assuming("starvation", "stale-after-expiry"),
+        [INVARIANTS[HEADLINE]],
+        App(templates=True),
+    )
+    assert isinstance(found.verdicts[HEADLINE], Proved)
+
+
+def test_a_request_frozen_in_flight_gets_past_the_guard_in_four_events() -> None:
+    verdict = proof("6.7.4", "starvation", "stale-on-arrival").verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) == 4
+
+
+@pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
+@pytest.mark.parametrize("assumptions", [("starvation", "stale-on-arrival"), ("outage", "rotated-credential")])
+def test_what_breaks_on_the_model_breaks_on_the_build(
+    builds: dict[str, ClerkJsTarget], release: str, assumptions: tuple[str, ...]
+) -> None:
+    found = proof(release, *assumptions, limits=Limits(depth=5, seconds=2))
+    broken = [verdict.trace for verdict in found.verdicts.values() if isinstance(verdict, Violated)]
+    assert HEADLINE in {trace.invariant for trace in broken}
+    for trace in broken:
+        assert replayed(trace.path, ready(builds[release]))[0] == trace.invariant
+
+
+QUIET = PROPOSED["FIX_QUIET_BACKGROUND"]
+
+
+def test_a_background_that_signs_nobody_out_is_proved_where_the_guard_fails() -> None:
+    assumptions = assuming("starvation", "stale-on-arrival", "stale-for-good", "rotated-credential", "revocation")
+    invariants = [INVARIANTS[HEADLINE], INVARIANTS["revoked-session-signs-out"]]
+    found = prove(QUIET, Runtime.HEADLESS, assumptions, invariants)
+    assert all(isinstance(verdict, Proved) for verdict in found.verdicts.values())
+
+
+@pytest.mark.parametrize("policy", [one for one in PROPOSED.values() if not one.background_401_marks_stale])
+def test_no_lesser_fix_survives_a_rotated_credential(policy: Policy) -> None:
+    found = prove(policy, Runtime.HEADLESS, assuming("rotated-credential"), [INVARIANTS[HEADLINE]])
+    assert isinstance(found.verdicts[HEADLINE], Violated)
+
+
+def test_a_search_that_was_cut_off_is_no_proof() -> None:
+    verdicts = proof("6.7.4", "outage", limits=Limits(depth=3, seconds=0.01)).verdicts
+    assert all(isinstance(verdict, HeldTo) for verdict in verdicts.values())
+
+
+def test_a_proof_that_never_met_its_assumption_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_refresh", lambda turn, entry: turn)  # nobody ever sends a request
+    verdicts = proof("6.7.4", "rotated-credential", app=App(calls=0)).verdicts
+    assert all(isinstance(verdict, Vacuous) for verdict in verdicts.values())
+
+
+# -- nothing is left out ------------------------------------------------------------------------------------
+
+
+def closure(policy: Policy, assumptions: Assumptions, hull: bool = True) -> Graph:
+    """Everything that can be reached."""
+    cell = Cell(f"model@{policy.name}", Runtime.HEADLESS, assumptions)
+    graph = Graph()
+    search = _Search(policy, cell, App(), Limits(depth=1000), Memory(), lambda line: None)
+    search.explore(graph, [*INVARIANTS.values()], hull)
+    return graph
+
+
+def random_event(run: Run, draw: random.Random) -> Event | None:
+    """Something that may happen now; time in whole seconds, short or long."""
+    second = draw.choice([1, 1, 5, 17, 26, 43, 60, 61, draw.randrange(1, 200)]) * 1000
+    options: list[Event] = [Answer(*answer) for answer in run.assumptions.answers(run.world)]
+    if not run.world.calls:
+        options += [GetToken(), GetToken(skip_cache=True)]
+    options += [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind])), Revoke()]
+    allowed = [event for event in options if run.assumptions.permit(run.world, event)]
+    return draw.choice(allowed) if allowed else None
+
+
+@pytest.mark.parametrize("policy", [POLICIES["CLERK_JS_6_7_1"], POLICIES["CLERK_JS_6_40_0"], QUIET])
+@pytest.mark.parametrize("names", ["starvation,stale-on-arrival", "rotated-credential", "revocation", "calm"])
+def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) -> None:
+    assumptions = assuming(*names.split(","))
+    graph = closure(policy, assumptions)
+    assert graph.closed
+    of_shape: dict[object, list[int]] = {}
+    for number, state in enumerate(graph.states):
+        of_shape.setdefault(known_instants(state)[0], []).append(number)
+    draw = random.Random(1)
+    for _ in range(40):
+        target = ModelTarget(policy)
+        run = Run(target, Runtime.HEADLESS, assumptions, ())
+        for _ in range(25):
+            if (event := random_event(run, draw)) is None:
+                break
+            run.play(event)
+            assert target.client is not None
+            here = known(run.world, target.client)
+            candidates = of_shape.get(known_instants(here)[0], [])
+            assert any(contains(graph.states[number], here) for number in candidates), run.events
+
+
+@pytest.mark.parametrize("names", ["calm", "revocation", "stale-for-good"])
+def test_both_passes_agree_on_what_can_be_reached(names: str) -> None:
+    """The hull holds every state of the exact graph, and has no shape that the exact one lacks."""
+    hull, exact = (closure(POLICIES["CLERK_JS_6_7_4"], assuming(*names.split(",")), one) for one in (True, False))
+    assert hull.closed
+    assert exact.closed
+    shapes = [{known_instants(state)[0] for state in graph.states} for graph in (hull, exact)]
+    assert shapes[0] == shapes[1]
+    for state in exact.states:
+        assert any(contains(other, state) for other in hull.states)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(-4, 4)), max_size=5))
+def test_a_zone_knows_what_follows_from_what_it_was_told(told: list[tuple[int, int, int]]) -> None:
+    points = [(0, *rest) for rest in product(range(-9, 10), repeat=2)]
+    zone = Zone([[AT_MOST_0 if i == j else ENDLESS for j in range(3)] for i in range(3)])
+    learnt = []
+    for i, j, ms in told:
+        if zone.decide(i, j, at_most(ms)):
+            learnt.append((i, j, ms))
+    possible = [p for p in points if all(p[i] - p[j] <= ms for i, j, ms in learnt)]
+    assert possible, "a zone never becomes empty"
+    for i, j in product(range(3), repeat=2):
+        if zone.bounds[i][j] != ENDLESS:
+            assert max(p[i] - p[j] for p in possible) <= zone.bounds[i][j] // 2
+
+
+# -- the commands -------------------------------------------------------------------------------------------
+
+
+def test_prove_exits_as_its_verdicts_are() -> None:
+    seed = "--assume=starvation,stale-after-expiry"
+    proved = sessionproof("prove", "--policy=CLERK_JS_6_7_4", seed)
+    assert (proved.returncode, "proved" in proved.stdout) == (0, True)
+    assert "closed graph of" in proved.stdout
+    violated = sessionproof("prove", "--policy=CLERK_JS_6_7_1", seed)
+    assert (violated.returncode, "3 events, shortest" in violated.stdout) == (1, True)
+    assert "cause " in violated.stdout
+
+
+def test_a_limit_that_was_hit_is_no_success() -> None:
+    done = sessionproof("prove", "--assume=outage", "--depth=2", "--seconds=0.01")
+    assert "not proved" in done.stdout
+    assert "a limit was hit" in complaint(done)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("prove", "--policy=CLERK"), "unknown policy 'CLERK' (known: CLERK_JS_6_7_1, "),
+        (("prove", "--assume=storm"), "unknown assumption 'storm' (known: calm, "),
+        (("matrix", "--invariant=never-sleeps"), "unknown invariant 'never-sleeps' (known: "),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_known_ones(words: tuple[str, ...], said: str) -> None:
+    assert said in complaint(sessionproof(*words))
+
+
+def test_the_matrix_is_printed_and_written(tmp_path: Path) -> None:
+    done = sessionproof(
+        "matrix",
+        "--policy=CLERK_JS_6_7_1",
+        "--policy=CLERK_JS_6_7_4",
+        "--assume=starvation,stale-after-expiry",
+        f"--markdown={tmp_path}/matrix.md",
+        f"--json={tmp_path}/matrix.json",
+        f"--html={tmp_path}/pages",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "VIOLATED" in done.stdout
+    assert "| `CLERK_JS_6_7_1` | **VIOLATED**, 3 events, shortest |" in (tmp_path / "matrix.md").read_text()
+    rows = json.loads((tmp_path / "matrix.json").read_text())
+    assert {(row["target"], row["verdict"]) for row in rows if row["invariant"] == HEADLINE} == {
+        ("model@CLERK_JS_6_7_1", "VIOLATED"),
+        ("model@CLERK_JS_6_7_4", "proved"),
+    }
+    page = (tmp_path / "pages/index.html").read_text()
+    linked = [path.name for path in (tmp_path / "pages").glob("*.html") if path.name != "index.html"]
+    assert linked
+    assert all(name in page for name in linked)
