@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -21,19 +22,22 @@ from rich.console import Console
 from rich.table import Table
 
 from model.assumptions import Assumptions
-from model.policy import CLERK_JS_6_40_0
+from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0
 from model.terms import Runtime
 from properties.invariants import INVARIANTS
+from properties.prove import App, prove
 from properties.search import Cell, search
 from properties.target import Target, TargetError
 from properties.targets import node
 from properties.targets.clerk_js import clerk_js_target
 from properties.targets.model_target import ModelTarget
-from properties.verdict import Held
+from properties.verdict import Held, Proved
 
 TRACES = 1000
 DRAWN_STEPS = 30  # and a few healthy events at the end of each trace
 RELEASE = "6.40.0"
+HEADLINE = "background-never-destroys-valid-session"
+ROOT = Path(__file__).parent.parent
 ASSUMPTIONS = Assumptions(("starvation", "stale-after-expiry"))
 
 
@@ -43,7 +47,7 @@ def measure(target: Target) -> tuple[int, int, float]:
         max_examples=TRACES, stateful_step_count=DRAWN_STEPS, derandomize=True, database=None, deadline=None
     )
     cell = Cell(target.name, Runtime.HEADLESS, ASSUMPTIONS)
-    found = search(target, cell, [INVARIANTS["background-never-destroys-valid-session"]], profile)
+    found = search(target, cell, [INVARIANTS[HEADLINE]], profile)
     (verdict,) = found.verdicts.values()
     if not isinstance(verdict, Held):
         raise TargetError(f"{target.name} was to hold, and the verdict is: {verdict}")
@@ -73,12 +77,39 @@ def bare_loop(commands: bytes, *flags: str) -> float:
         log.seek(0)
         began = time.perf_counter()
         subprocess.run(
-            [node.node_executable(), *node.FLAGS, str(node.LOOP)],
+            [node.node_executable(), *flags, str(node.LOOP)],
             stdin=log,
             stdout=subprocess.DEVNULL,
             check=True,
         )
         return time.perf_counter() - began
+
+
+CELLS = (
+    "starvation",
+    "starvation,stale-after-expiry",
+    "starvation,revocation",
+    "revocation",
+    "outage",
+    "calm",
+)
+"""Cells in which nothing is violated."""
+
+
+def check(processes: int) -> float:
+    """Seconds that pytest takes for the same cells in so many processes of pytest-xdist; 0 is pytest alone."""
+    words = ["-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=ci", f"-n{processes}"]
+    words += [f"--target=clerk-js@{RELEASE}", *(f"--assume={names}" for names in CELLS)]
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [sys.executable, "-m", "pytest", str(ROOT / "properties"), f"--rootdir={ROOT}", *words],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    return time.perf_counter() - began
 
 
 def main() -> None:
@@ -112,6 +143,18 @@ def main() -> None:
     add("the same traces, bare loop in Node", traces, steps, plain, "1")
     add("the same traces, bare loop in Node as tuned as our driver", traces, steps, tuned, f"{plain / tuned:.2f}")
     console.print(table)
+
+    console.print("measuring a proof ...", style="dim")
+    proved = prove(CLERK_JS_6_7_4, Runtime.HEADLESS, ASSUMPTIONS, [INVARIANTS[HEADLINE]], App(templates=True))
+    (proof,) = proved.verdicts.values()
+    if not isinstance(proof, Proved):
+        raise TargetError(f"the model was to be proved, and the verdict is: {proof}")
+    rate = proof.steps / proved.seconds
+    console.print(f"a proof of {proof.states:,} states and {proof.steps:,} steps: {rate:,.0f} steps/s")
+
+    console.print(f"measuring {len(CELLS)} cells of {RELEASE} with one process and with two ...", style="dim")
+    one, two = check(0), check(2)
+    console.print(f"-n 0: {one:.1f} s, -n 2: {two:.1f} s; two are {one / two:.2f} times as fast as one")
 
 
 if __name__ == "__main__":
