@@ -13,7 +13,7 @@ check: .venv/.installed ## the main job: model and real SDK, verdict table
 	$(BIN)/sessionproof check
 
 test: .venv/.installed ## the tests of the harness itself
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto
 
 lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, the workflows, shellcheck
 	$(BIN)/ruff check

@@ -39,8 +39,14 @@ from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.
 # A trace on a cold machine can be slow to generate, and that is no fault of a test: too_slow is off, the other
-# health checks stay on.
-COMMON = settings(deadline=None, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow])
+# health checks stay on. Hypothesis starts with a profile of its own on a CI machine: ours begin at its plain one,
+# so that a profile means the same everywhere.
+COMMON = settings(
+    settings.get_profile("default"),
+    deadline=None,
+    stateful_step_count=30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("dev", COMMON, max_examples=1000)
 settings.register_profile("ci", COMMON, max_examples=1000, derandomize=True, database=None)
 settings.register_profile(

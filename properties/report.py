@@ -85,12 +85,14 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
         for name, verdict in found.verdicts.items()
     ]
     rows = [(d[0], d[1], name, d[2]) for d, name in described if d[1].startswith("VIOLATED")]
-    for description in dict.fromkeys(d for d, _ in described if not d[1].startswith("VIOLATED")):
-        names = [name for d, name in described if d == description]
-        together = "all" if len(names) == len(described) else "the other" if rows else "these"
-        rows.append(
-            (*description[:2], names[0] if len(names) == 1 else f"{together} {len(names)}", description[2])
-        )
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for description, name in described:
+        if not description[1].startswith("VIOLATED"):
+            groups.setdefault(description, []).append(name)
+    for description, names in groups.items():
+        short = len(groups) == 1 and len(names) > 1  # nothing else is left that it could mean
+        together = f"{'the other' if rows else 'all'} {len(names)}" if short else "\n".join(names)
+        rows.append((*description[:2], together, description[2]))
     return rows
 
 

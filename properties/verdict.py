@@ -61,7 +61,7 @@ class HeldTo:
     states: int
 
     def __str__(self) -> str:
-        return "held to a depth"
+        return "not proved"
 
 
 @dataclass(frozen=True, slots=True)
