@@ -21,7 +21,19 @@ def test_a_token_is_recognised_and_minted_once() -> None:
     raw = fapi.mint(SESSION)
     assert fapi.mint(SESSION) == raw
     assert fapi.recognise(raw) == SESSION
-    assert fapi.recognise(raw + "x") is None
+    assert fapi.recognise(fapi.mint(TEMPLATE)) == TEMPLATE
+    head, claims, signature = raw.split(".")
+    assert fapi.recognise(f"{head}.{claims}x.{signature}") is None
+    assert fapi.recognise("not a token") is None
+
+
+def test_a_long_campaign_does_not_keep_every_token() -> None:
+    """A token is recognised by what it says, not by a list of all there were."""
+    raw = fapi.mint(SESSION)
+    fapi.mint.cache_clear()
+    fapi.recognise.cache_clear()
+    assert fapi.recognise(raw) == SESSION
+    assert fapi.mint(SESSION) == raw
 
 
 def test_no_two_tokens_share_a_jwt() -> None:
