@@ -22,7 +22,7 @@ from properties.examples import FORMS as EXAMPLE_FORMS
 from properties.examples import BadDatabase, database
 from properties.expectations import Place
 from properties.explain import explain
-from properties.invariants import INVARIANTS, Invariant
+from properties.invariants import INVARIANTS, USUAL, Invariant
 from properties.observe import ModelCoverage, say_branches, write_observations
 from properties.render.files import save
 from properties.render.page import matrix
@@ -95,7 +95,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--invariant",
         action="append",
         metavar="ID",
-        help=f"what must hold: {', '.join(INVARIANTS)} (repeatable)",
+        help=f"what must hold: {', '.join(INVARIANTS)} (repeatable; default: {', '.join(USUAL)})",
     )
     group.addoption(
         "--runtime", default="headless", metavar="NAME", help=f"where the SDK runs: {', '.join(Runtime)}"
@@ -261,7 +261,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     parameters = []
     for cell in metafunc.config.stash[CELLS]:
-        for name in metafunc.config.getoption("invariant") or INVARIANTS:
+        for name in metafunc.config.getoption("invariant") or USUAL:
             known = [f for f in metafunc.config.stash[KNOWN] if f.covers(cell, name)]
             marks = [pytest.mark.xfail(strict=True, reason=str(f)) for f in known]
             label = f"{cell.target}-{cell.assumptions}-{name}"
@@ -275,7 +275,7 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
     findings = pytestconfig.stash[FINDINGS]
     targets = pytestconfig.stash[TARGETS]
     profile = pytestconfig.stash[PROFILE]
-    invariants = [INVARIANTS[name] for name in pytestconfig.getoption("invariant") or INVARIANTS]
+    invariants = [INVARIANTS[name] for name in pytestconfig.getoption("invariant") or USUAL]
 
     def find(cell: Cell) -> Findings:
         if cell not in findings:

@@ -23,7 +23,8 @@ class Purpose(Word):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One slot of the token cache: a token with its timers, or the promise of one."""
+    """One slot of the token cache: a token with its timers, or the promise of one. Where nobody clears the timers
+    of what was replaced in a slot, that lives on without one (`replaced`)."""
 
     template: str | None
     holder: int
@@ -31,6 +32,7 @@ class Entry:
     request: RequestId | None = None
     eviction: TimerId | None = None
     refresh: TimerId | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Client:
 
     def entry(self, template: str | None) -> Entry | None:
         """The cache's slot for `template`, if there is one."""
-        return next((entry for entry in self.cache if entry.template == template), None)
+        return next((one for one in self.cache if one.template == template and not one.replaced), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,16 @@ class Policy:
     merge_late_answers: bool
     """A fetch whose cache entry was replaced meanwhile still freshens the entry that replaced it (#9030)."""
 
+    clear_replaced_timers: bool
+    """A token that takes the place of another in the cache clears its timers (#8098). Without it they fire in
+    their time, and each refresh begins a chain of its own."""
+
+    offline_in_react_native: bool
+    """Headless: a navigator that does not say whether it is online counts as offline. A foreground call that
+    misses the cache then sends nothing (from #7912 until #8084)."""
+
     gateway_page_error: str
-    """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.29.3 the body
+    """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body
     is parsed before the status is looked at; 6.40.0 speaks of the status."""
 
     # What nobody has released: proposed fixes.
@@ -38,21 +46,39 @@ class Policy:
     second 401 is not looked into again."""
 
 
-CLERK_JS_6_7_1 = Policy(
-    "CLERK_JS_6_7_1",
+CLERK_JS_6_1_0 = Policy(
+    "CLERK_JS_6_1_0",
     guard_expired_refresh=False,
     merge_late_answers=False,
+    clear_replaced_timers=False,
+    offline_in_react_native=True,
     gateway_page_error="SyntaxError",
 )
+CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
+CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
-CLERK_JS_6_40_0 = replace(
-    CLERK_JS_6_7_4, name="CLERK_JS_6_40_0", merge_late_answers=True, gateway_page_error="api-503"
-)
+CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", merge_late_answers=True)
+CLERK_JS_6_40_0 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
 
-POLICIES: dict[str, Policy] = {
-    policy.name: policy for policy in (CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0)
+SINCE: dict[tuple[int, int, int], Policy] = {
+    (6, 1, 0): CLERK_JS_6_1_0,
+    (6, 3, 2): CLERK_JS_6_3_2,
+    (6, 3, 3): CLERK_JS_6_7_1,
+    (6, 7, 4): CLERK_JS_6_7_4,
+    (6, 24, 0): CLERK_JS_6_24_0,
+    (6, 40, 0): CLERK_JS_6_40_0,
 }
-"""The released policies by name, oldest first; the last is the newest release we pin."""
+"""The first release that behaves as a policy says, oldest first; the last policy is the newest release's."""
+
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in SINCE.values()}
+"""The released policies by name, oldest first."""
+
+
+def policy_of(version: str) -> Policy | None:
+    """The policy of a release, such as `6.28.1`; None for one that is older than all of ours, or no number."""
+    numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
+    return next((SINCE[since] for since in reversed(SINCE) if len(numbers) == 3 and since <= numbers), None)
+
 
 FIX_GUARD_OWN_TOKEN = replace(CLERK_JS_6_40_0, name="FIX_GUARD_OWN_TOKEN", guard_own_token=True)
 FIX_ONLY_WITHOUT_SESSION = replace(

@@ -105,32 +105,44 @@ def _drop(turn: Turn, entry: Entry | None) -> Turn:
     if entry is None:
         return turn
     timers = [timer for timer in (entry.eviction, entry.refresh) if timer is not None]
-    turn = turn.put(*(TimerCleared(timer) for timer in timers))
-    return turn.but(cache=tuple(other for other in turn.client.cache if other.template != entry.template))
+    return _swap(turn.put(*(TimerCleared(timer) for timer in timers)), entry, None)
 
 
-def _store(turn: Turn, entry: Entry) -> Turn:
-    """Put an entry into its slot; whatever was there goes, with its timers."""
-    turn = _drop(turn, turn.client.entry(entry.template))
-    return turn.but(cache=(*turn.client.cache, entry))
+def _swap(turn: Turn, entry: Entry, other: Entry | None) -> Turn:
+    """Put `other` in the place of an entry, or nothing."""
+    place = turn.client.cache.index(entry)
+    return turn.but(
+        cache=(*turn.client.cache[:place], *[other] * (other is not None), *turn.client.cache[place + 1 :])
+    )
+
+
+def _vacate(turn: Turn, template: str | None) -> Turn:
+    """Whatever is in a slot goes, with its timers; before #8098 they went on (tokenCache.ts setInternal)."""
+    entry = turn.client.entry(template)
+    if entry and not turn.client.policy.clear_replaced_timers and entry.token:
+        return _swap(turn, entry, replace(entry, replaced=True))
+    return _drop(turn, entry)
 
 
 def _cache_token(turn: Turn, template: str | None, holder: int, token: Token) -> Turn:
-    """Cache a token and arm both timers. Side effects: clears the slot's earlier timers, sets up to two.
+    """Put a token into its slot and arm both timers."""
+    return _arm(_vacate(turn, template), Entry(template, holder, token))
+
+
+def _arm(turn: Turn, entry: Entry) -> Turn:
+    """Add an entry with its timers, up to two.
 
     tokenCache.ts setInternal: no refresh timer when 17 s or less remain. Before #9030 the timers counted
     from the token's whole lifetime; the same thing for a token that arrives when it is minted.
     """
-    remaining = token.expires - turn.at // 1000
+    assert entry.token is not None, "only a token has timers"
+    remaining = entry.token.expires - turn.at // 1000
     eviction = turn.client.next_timer
-    turn = _store(turn, Entry(template, holder, token, eviction=eviction))
-    turn = turn.but(next_timer=eviction + 1).put(TimerSet(eviction, turn.at + remaining * 1000, None))
-    if remaining <= REFRESH_LEAD:
-        return turn
-    refresh = turn.client.next_timer
-    entry = Entry(template, holder, token, eviction=eviction, refresh=refresh)
-    turn = turn.but(cache=(*turn.client.cache[:-1], entry), next_timer=refresh + 1)
-    return turn.put(TimerSet(refresh, turn.at + (remaining - REFRESH_LEAD) * 1000, None))
+    entry, timers = replace(entry, eviction=eviction), [TimerSet(eviction, turn.at + remaining * 1000, None)]
+    if remaining > REFRESH_LEAD:
+        entry = replace(entry, refresh=eviction + 1)
+        timers.append(TimerSet(eviction + 1, turn.at + (remaining - REFRESH_LEAD) * 1000, None))
+    return turn.but(cache=(*turn.client.cache, entry), next_timer=eviction + len(timers)).put(*timers)
 
 
 def _announce(turn: Turn, holder: int, token: Token) -> Turn:
@@ -158,8 +170,12 @@ def _attempt(turn: Turn, call: Call) -> Turn:
     if entry:
         return turn.but(calls=(*turn.client.calls, replace(call, waits_for=entry.request)))
 
+    if turn.client.policy.offline_in_react_native and turn.client.runtime is Runtime.HEADLESS:
+        # Session.ts _getToken; up to three tries, browser.ts isBrowserOnline
+        return _again(turn, call) if call.failures < 3 else turn.put(CallSettled(call.call, None, "offline"))
     request = turn.client.next_request
-    turn = _store(turn, Entry(call.template, call.holder, request=request))
+    turn = _vacate(turn, call.template)
+    turn = turn.but(cache=(*turn.client.cache, Entry(call.template, call.holder, request=request)))
     turn = _send(turn, Flight(request, Purpose.FETCH, call.template, call.holder, cause=call.call))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
@@ -170,6 +186,8 @@ def _resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     if entry and (entry.request == flight.request or (entry.token and turn.client.policy.merge_late_answers)):
         # The slot's own fetch; or (#9030) one that was replaced meanwhile by a token, now a staler one.
         turn = _cache_token(turn, flight.template, entry.holder, token)
+    elif not turn.client.policy.clear_replaced_timers:
+        turn = _arm(turn, Entry(flight.template, flight.holder, token, replaced=True))
     turn = _announce(turn, flight.holder, token)
     turn, waiting = _release(turn, flight)
     return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
@@ -203,19 +221,24 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
         if failure is Outcome.UNAUTHORIZED or call.failures >= len(CALL_RETRY_DELAYS):
             error = ERROR_NAMES.get(failure, turn.client.policy.gateway_page_error)
             turn = turn.put(CallSettled(call.call, None, error))
-            continue
-        timer = turn.client.next_timer
-        later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
-        turn = turn.but(calls=(*turn.client.calls, later), next_timer=timer + 1)
-        turn = turn.put(TimerSet(timer, turn.at + CALL_RETRY_DELAYS[call.failures], call.call))
+        else:
+            turn = _again(turn, call)
     return turn
+
+
+def _again(turn: Turn, call: Call) -> Turn:
+    """A call tries again after a while. Side effect: sets its retry timer."""
+    timer = turn.client.next_timer
+    later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
+    turn = turn.but(calls=(*turn.client.calls, later), next_timer=timer + 1)
+    return turn.put(TimerSet(timer, turn.at + CALL_RETRY_DELAYS[call.failures], call.call))
 
 
 ERROR_NAMES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: "api-401",
     Outcome.RATE_LIMITED: "api-429",
     Outcome.BROKEN: "api-500",
-    Outcome.LOST: "network_error",
+    Outcome.LOST: "Error",
 }
 """What the app sees when a call ends without a token. What a gateway's page ends in, a policy says."""
 
@@ -251,10 +274,11 @@ def _timer_due(turn: Turn, timer: TimerId) -> Turn:
     for entry in client.cache:
         if entry.refresh == timer:
             spent = replace(entry, refresh=None)
-            turn = turn.but(cache=tuple(spent if e is entry else e for e in client.cache))
-            return _refresh(turn, spent)
+            return _refresh(_swap(turn, entry, spent), spent)
         if entry.eviction == timer:
-            return _drop(turn, replace(entry, eviction=None))
+            spent = replace(entry, eviction=None)
+            turn = _swap(turn, entry, spent)
+            return turn if entry.replaced else _drop(turn, spent)
     for call in client.calls:
         if call.retry == timer:
             turn = turn.but(calls=tuple(other for other in client.calls if other is not call))

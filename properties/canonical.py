@@ -94,6 +94,10 @@ def request_names(client: Client) -> dict[int | None, int]:
     return {number: name for name, number in enumerate(sorted(known, key=lambda n: (order.get(n, ()), n)), 1)}
 
 
+def _slot(entry: Entry) -> tuple[Any, ...]:
+    return entry.template or "", entry.replaced, entry.eviction or 0, entry.refresh or 0
+
+
 def _order(flight: Flight) -> tuple[Any, ...]:
     parent = _order(flight.parent) if flight.parent else ()
     return flight.purpose, flight.template or "", flight.holder, flight.tries, flight.cause or 0, parent
@@ -224,7 +228,7 @@ class _Form:
             client.runtime,
             client.signed_in,
             tuple(self._token(client.holders[holder]) for holder in self.holders),
-            tuple(map(self._entry, sorted(client.cache, key=lambda one: one.template or ""))),
+            tuple(map(self._entry, sorted(client.cache, key=_slot))),
             client.refreshing,
             tuple(map(self._flight, sorted(client.flights, key=lambda one: self.requests[one.request]))),
             tuple(
@@ -250,6 +254,7 @@ class _Form:
             self.requests.get(entry.request),
             self.timers.get(entry.eviction),
             self.timers.get(entry.refresh),
+            entry.replaced,
         )
 
     def _flight(self, flight: Flight) -> Flight:

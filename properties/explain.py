@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.client import Client
-from model.policy import POLICIES
+from model.policy import policy_of
 from model.world import NotEnabled
 from properties.counterexample import Counterexample, Found, Opinion, versions
 from properties.invariants import INVARIANTS, Invariant
@@ -74,6 +74,5 @@ def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opi
 
 def _model_of(target: str) -> ModelTarget | None:
     """The model of a released build; None for a build that no policy describes."""
-    name = target.removeprefix("clerk-js@").replace(".", "_")
-    policy = POLICIES.get(f"CLERK_JS_{name}")
-    return ModelTarget(policy) if policy and target.startswith("clerk-js@") else None
+    policy = policy_of(target.removeprefix("clerk-js@")) if target.startswith("clerk-js@") else None
+    return ModelTarget(policy) if policy else None

@@ -243,6 +243,7 @@ def _client(client: Client, world: World) -> list[tuple[str, str]]:
             _list(
                 _token(e.token, world.now) if e.token else f"the promise of request {e.request}"
                 for e in client.cache
+                if not e.replaced
             ),
         ),
         (
