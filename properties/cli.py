@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from model.world import NotEnabled
+from properties.cli_builds import bisect, conform, tour
 from properties.cli_engines import campaign, fail, matrix, prove
 from properties.counterexample import Counterexample, Found, versions
 from properties.counterexample import load as read_counterexample
@@ -196,5 +197,5 @@ def _show(found: Counterexample, file: Path) -> None:
     click.echo(plain(timeline(view(found), file), width, terminal), nl=False)
 
 
-for command in (campaign, prove, matrix):
+for command in (campaign, prove, matrix, conform, tour, bisect):
     main.add_command(command)

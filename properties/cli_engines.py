@@ -16,8 +16,17 @@ from model.terms import Runtime
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain
-from properties.invariants import INVARIANTS
-from properties.matrix import EVERY_ASSUMPTION, EVERY_POLICY, Task, as_json, as_markdown, prove_all, write_pages
+from properties.invariants import INVARIANTS, USUAL
+from properties.matrix import (
+    EVERY_ASSUMPTION,
+    EVERY_POLICY,
+    Task,
+    as_json,
+    as_markdown,
+    confirmed,
+    prove_all,
+    write_pages,
+)
 from properties.prove import App, Limits
 from properties.render import tally
 from properties.render.timeline import timeline
@@ -80,6 +89,7 @@ _PROOF = _options(
         show_default=True,
         help="look no deeper for a trace, in events",
     ),
+    click.option("--confirm", is_flag=True, help="play every counterexample of a release on its real build too"),
 )
 
 
@@ -107,6 +117,7 @@ def prove(
     calls: int,
     templates: bool,
     depth: int,
+    confirm: bool,
     seconds: float,
 ) -> None:
     """Prove the invariants on the model, for traces of any length and every length of time, or break them.
@@ -131,10 +142,14 @@ def prove(
     try:
         for task in tasks:
             findings.append(task.run(tell))
+        if live:
+            tell("")
+        if confirm:
+            findings = confirmed(findings, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
         fail("interrupted")
-    if live:
-        tell("")
+    except TargetError as error:
+        fail(str(error))
     _print(findings)
     click.echo(f"the app makes {App(calls, templates)}")
     for found in findings:
@@ -176,6 +191,7 @@ def matrix(
     calls: int,
     templates: bool,
     depth: int,
+    confirm: bool,
     seconds: float,
     workers: int | None,
     markdown: Path | None,
@@ -201,6 +217,8 @@ def matrix(
         findings = prove_all(tasks, workers or os.cpu_count() or 1, tell)
         if live:
             click.echo("\r\x1b[K", err=True, nl=False)
+        if confirm:
+            findings = confirmed(findings, lambda line: click.echo(line, err=True))
         if json_file:
             json_file.write_text(as_json(findings), encoding="utf-8")
         if markdown:
@@ -211,6 +229,8 @@ def matrix(
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:
         fail("interrupted")
+    except TargetError as error:
+        fail(str(error))
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}")
 
@@ -233,7 +253,7 @@ def _tasks(
                 raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
     except UnknownName as error:
         fail(str(error))
-    judged = tuple(invariants) or tuple(INVARIANTS)
+    judged = tuple(invariants) or tuple(USUAL)
     return [
         Task(name, names, Runtime(runtime), judged, app, limits) for names in assumptions for name in policies
     ]
@@ -316,7 +336,7 @@ def campaign(
         targets or ("model",),
         tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
         Runtime(runtime),
-        invariants or tuple(INVARIANTS),
+        invariants or tuple(USUAL),
         coverage=model_coverage,
     )
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from model.terms import Runtime
 from properties.explain import explain
 from properties.invariants import INVARIANTS
 from properties.prove import App, Limits, prove
+from properties.reduce import violates
 from properties.render.files import save
 from properties.render.page import matrix as matrix_page
 from properties.render.table import table
 from properties.report import describe
 from properties.run import Violation
 from properties.search import Cell, Findings
+from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import policy
 from properties.verdict import Violated
@@ -86,6 +89,31 @@ def prove_all(tasks: Sequence[Task], workers: int, tell: Callable[[int, Findings
 
 def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def confirmed(findings: Sequence[Findings], say: Callable[[str], None]) -> list[Findings]:
+    """The same, with every counterexample of a release's policy played on the build of that release.
+
+    Raises `TargetError`.
+    """
+    with contextlib.ExitStack() as targets:
+        builds: dict[str, ClerkJsTarget] = {}
+        for name in dict.fromkeys(found.cell.target for found in findings):
+            if (release := name.removeprefix("model@")) in POLICIES:
+                version = release.removeprefix("CLERK_JS_").replace("_", ".")
+                builds[name] = clerk_js_target(version, say)
+                targets.callback(builds[name].close)
+        return [_confirmed(found, builds.get(found.cell.target)) for found in findings]
+
+
+def _confirmed(found: Findings, build: ClerkJsTarget | None) -> Findings:
+    verdicts = dict(found.verdicts)
+    for name, verdict in found.verdicts.items():
+        if isinstance(verdict, Violated) and build is not None:
+            happens = violates(replace(verdict.trace, target=build.name), build, INVARIANTS[name])
+            word = "confirmed on" if happens else "NOT CONFIRMED on"
+            verdicts[name] = replace(verdict, confirmed=f"{word} {build.name}")
+    return replace(found, verdicts=verdicts)
 
 
 # -- what it comes to ---------------------------------------------------------------------------------------

@@ -155,8 +155,8 @@ class _Search:
         began = said = time.perf_counter()
         assumptions = self.cell.assumptions
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
-        add = _Hulls(graph).add if hull else _Zones(graph).add
-        add(_beginning(self.policy, self.cell.runtime, self.memory), None)
+        add = _Hulls(graph).add if hull else Zones(graph).add
+        add(beginning(self.policy, self.cell.runtime, self.memory), None)
         level = [0]
         while level:
             following: dict[int, None] = {}
@@ -189,7 +189,7 @@ class _Search:
         graph.closed = True
 
 
-class _Zones:
+class Zones:
     """Takes a state into the graph unless all that is possible in it is possible in one that is there."""
 
     def __init__(self, graph: Graph) -> None:
@@ -251,7 +251,7 @@ def _widened(bound: Bound) -> Bound:
 # -- states and steps ---------------------------------------------------------------------------------------
 
 
-def _beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
+def beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
     """Just signed in."""
     target = ModelTarget(policy)
     world = start(target, runtime)

@@ -99,9 +99,10 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
 def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
     """(style, verdict, evidence)."""
     match verdict:
-        case Violated(trace, shortest=shortest):
+        case Violated(trace, shortest=shortest, confirmed=confirmed):
             style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
-            return style, word, f"{len(trace.events)} events, {'shortest' if shortest else 'shrunk'}"
+            evidence = f"{len(trace.events)} events, {'shortest' if shortest else 'shrunk'}"
+            return style, word, f"{evidence}, {confirmed}" if confirmed else evidence
         case Held(traces, steps):
             late = reached.get(LATE_TIMER.name, 0)
             evidence = f"{traces} traces, {steps} steps" + (f", {LATE_TIMER.name} in {late}" if late else "")

@@ -24,13 +24,14 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Violated:
     """A trace breaks the invariant, `played` step by step; `shortest` if there is none with fewer events, or else
-    shrunk."""
+    shrunk. `confirmed` says where a model's trace was tried on a build, and what came of it."""
 
     trace: Trace
     played: tuple[Step, ...]
     traces: int
     steps: int
     shortest: bool = False
+    confirmed: str = ""
 
     @property
     def facts(self) -> tuple[Fact, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from model.events import Event
 from model.facts import Fact
 from model.policy import POLICIES
 from model.terms import Runtime, Token
-from properties.invariants import INVARIANTS
+from properties.invariants import INVARIANTS, USUAL
 from properties.run import Run
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
@@ -92,12 +92,16 @@ def of_kind(kind: type[Fact], facts: Iterable[Fact]) -> list[Fact]:
 
 
 def explore(
-    target: Target, *assumptions: str, traces: int = 300, runtime: Runtime = Runtime.HEADLESS
+    target: Target,
+    *assumptions: str,
+    traces: int = 300,
+    runtime: Runtime = Runtime.HEADLESS,
+    judging: Sequence[str] = USUAL,
 ) -> Findings:
     """A search that is the same every time."""
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
-    return search(target, cell, list(INVARIANTS.values()), profile)
+    return search(target, cell, [INVARIANTS[name] for name in judging], profile)
 
 
 # -- as a user runs it ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from model.terms import Outcome, Runtime
 from properties import campaign
 from properties import trace as trace_module
 from properties.campaign import Bench, CampaignError, Plan, Report, Result, digest, shards
-from properties.invariants import INVARIANTS
+from properties.invariants import USUAL
 from properties.render.tally import as_markdown, render
 from properties.report import plain
 from properties.targets.names import UnknownName
@@ -39,7 +39,7 @@ PLAN = Plan(
     targets=("model",),
     assumptions=(("starvation", "stale-on-arrival"), ("calm",)),
     runtime=Runtime.HEADLESS,
-    invariants=tuple(INVARIANTS),
+    invariants=tuple(USUAL),
     shard=30,
     steps=15,
 )
@@ -194,6 +194,7 @@ def test_a_damaged_entry_or_one_of_another_plan_is_done_again(
         path = whole_journal / f"{number:06}.json"
         path.write_bytes(change(path.read_bytes()))
 
+    assert b'"Answer"' in (whole_journal / "000000.json").read_bytes()
     damage(0, lambda text: text.replace(b'"Answer"', b'"Anwser"'))
     damage(1, lambda text: text[: len(text) // 2])
     damage(2, lambda text: b"")

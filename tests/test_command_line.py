@@ -36,7 +36,7 @@ FIXED = ("--target=model@CLERK_JS_6_7_4", "--assume=starvation,stale-after-expir
             "--target=keycloak@1",
             "unknown target 'keycloak@1' (known forms: model, model@POLICY, clerk-js@VERSION",
         ),
-        ("--target=model@CLERK_JS_9", "unknown policy 'CLERK_JS_9' (known: CLERK_JS_6_7_1, "),
+        ("--target=model@CLERK_JS_9", "unknown policy 'CLERK_JS_9' (known: CLERK_JS_6_1_0, "),
         ("--target=clerk-js@latest", "'latest' is not an exact version"),
         ("--target=path:nowhere.js", "there is no file nowhere.js"),
         ("--assume=starvation,tuesdays", "unknown assumption 'tuesdays' (known: calm, starvation, "),

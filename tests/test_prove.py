@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime
 from properties.canonical import Memory, contains, known, known_instants
 from properties.invariants import INVARIANTS
+from properties.matrix import confirmed
 from properties.prove import App, Graph, Limits, _Search, prove
 from properties.run import Run
 from properties.search import Cell, Findings
@@ -210,13 +212,31 @@ def test_a_limit_that_was_hit_is_no_success() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("prove", "--policy=CLERK"), "unknown policy 'CLERK' (known: CLERK_JS_6_7_1, "),
+        (("prove", "--policy=CLERK"), "unknown policy 'CLERK' (known: CLERK_JS_6_1_0, "),
         (("prove", "--assume=storm"), "unknown assumption 'storm' (known: calm, "),
         (("matrix", "--invariant=never-sleeps"), "unknown invariant 'never-sleeps' (known: "),
     ],
 )
 def test_an_unknown_name_is_told_with_the_known_ones(words: tuple[str, ...], said: str) -> None:
     assert said in complaint(sessionproof(*words))
+
+
+def test_a_counterexample_of_a_release_is_confirmed_on_its_build(builds: dict[str, ClerkJsTarget]) -> None:
+    ready(builds["6.7.1"])
+    words = ("--assume=starvation,stale-after-expiry", f"--invariant={HEADLINE}")
+    done = sessionproof("prove", "--policy=CLERK_JS_6_7_1", *words, "--confirm")
+    assert done.returncode == 1, done.stderr
+    assert "3 events, shortest, confirmed on clerk-js@6.7.1" in done.stdout
+
+
+def test_what_a_build_does_not_do_is_not_confirmed(builds: dict[str, ClerkJsTarget]) -> None:
+    wrong = replace(POLICIES["CLERK_JS_6_7_4"], guard_expired_refresh=False)
+    found = prove(wrong, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"), [INVARIANTS[HEADLINE]])
+    ready(builds["6.7.4"])
+    (judged,) = confirmed([found], lambda line: None)
+    verdict = judged.verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert verdict.confirmed == "NOT CONFIRMED on clerk-js@6.7.4"
 
 
 def test_the_matrix_is_printed_and_written(tmp_path: Path) -> None:

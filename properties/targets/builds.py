@@ -31,6 +31,7 @@ DOWNLOAD_TIMEOUT = 300
 """Seconds that npm may take."""
 
 _EXACT = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
+_STABLE = re.compile(r"\d+\.\d+\.\d+")
 _UNKNOWN_VERSION = {"E404", "ETARGET"}
 _NO_NETWORK = {
     *("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ERR_SOCKET_TIMEOUT"),
@@ -47,7 +48,29 @@ def cached_versions() -> list[str]:
     """The versions that need no network, in the order of their numbers."""
     folder = cache_folder()
     found = [path.name for path in folder.iterdir() if _bundle_in(path)] if folder.is_dir() else []
-    return sorted(found, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
+    return sorted(found, key=numbers)
+
+
+def released_versions() -> list[str]:
+    """Every stable version that npm knows of, in the order of their numbers. Raises `TargetError`."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise TargetError(f"npm is needed to list the versions of {PACKAGE}, and there is none on the PATH")
+    command = [npm, "view", PACKAGE, "versions", "--json"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TargetError(f"npm does not list the versions of {PACKAGE} ({type(error).__name__})") from None
+    match _json(done.stdout):
+        case [str(), *_] as versions if done.returncode == 0:
+            return sorted((one for one in versions if _STABLE.fullmatch(one)), key=numbers)
+        case said:
+            raise _refusal("*", said if isinstance(said, dict) else {}, done.stderr)
+
+
+def numbers(version: str) -> list[int]:
+    """What versions are ordered by."""
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def fetch_build(version: str, say: Callable[[str], None]) -> Path:

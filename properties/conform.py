@@ -1,0 +1,136 @@
+"""Conformance: does the model tell the truth about a build?
+
+Both go through the same trace in lock step. After every stimulus, what a user or a server could have seen of the
+two is compared, and when their next timers are due. A difference is one more thing to search for: it is shrunk,
+saved and told like the violation of an invariant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.terms import (
+    CallSettled,
+    Millis,
+    Output,
+    RequestSent,
+    Runtime,
+    SignedOut,
+    Stimulus,
+    TimerCleared,
+    TimerDue,
+    TimerId,
+    TimerSet,
+    Token,
+)
+from properties.invariants import Invariant
+from properties.system import Step
+from properties.target import Target
+from properties.wording import clock
+
+CONFORMS = "build-conforms-to-model"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one target did after a stimulus, and when (ms) its timers are due from then on."""
+
+    did: tuple[str, ...]
+    due: tuple[Millis, ...]
+
+    def __str__(self) -> str:
+        timers = ", ".join(clock(due) for due in self.due)
+        return f"{'; '.join(self.did) or 'does nothing'}; {f'timers due at {timers}' if timers else 'no timers'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where the two parted: after a stimulus (None: the sign-in) at an instant in ms."""
+
+    stimulus: Stimulus | None
+    at: Millis
+    build: Seen
+    model: Seen
+
+    def __str__(self) -> str:
+        return f"at {clock(self.at)} the build {self.build}; the model {self.model}"
+
+
+class LockStep:
+    """A build as the world sees it, with the model doing the same things until it does another."""
+
+    def __init__(self, build: Target, model: Target) -> None:
+        self.name = build.name
+        self.build, self.model = build, model
+        self.difference: Difference | None = None
+        self._timers: dict[str, dict[TimerId, Millis]] = {}
+
+    def prepare(self) -> None:
+        """Make both ready. Raises `TargetError`."""
+        self.build.prepare()
+        self.model.prepare()
+
+    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        """Sign both in. Raises `TargetError`."""
+        self.difference, self._timers = None, {"build": {}, "model": {}}
+        return self._compared(None, 0, self.build.start(runtime, token), self.model.start(runtime, token))
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """Hand the stimulus to both. Raises `TargetError`."""
+        if self.difference:  # from here on it is another story
+            return self.build.feed(stimulus, at)
+        twin = self._twin(stimulus)
+        return self._compared(stimulus, at, self.build.feed(stimulus, at), self.model.feed(twin, at))
+
+    def finish(self) -> None:
+        """End the trace for both. Raises `TargetError`."""
+        self.build.finish()
+        self.model.finish()
+
+    def close(self) -> None:
+        """Release both. Raises `TargetError`."""
+        self.build.close()
+        self.model.close()
+
+    def _twin(self, stimulus: Stimulus) -> Stimulus:
+        """The same stimulus for the model. Timers are paired by when they are due: ids are their own affair."""
+        if not isinstance(stimulus, TimerDue):
+            return stimulus
+        due = self._timers["build"].pop(stimulus.timer)
+        twin = min(timer for timer, when in self._timers["model"].items() if when == due)
+        del self._timers["model"][twin]
+        return TimerDue(twin)
+
+    def _compared(
+        self, stimulus: Stimulus | None, at: Millis, built: tuple[Output, ...], modelled: tuple[Output, ...]
+    ) -> tuple[Output, ...]:
+        build, model = self._seen("build", built), self._seen("model", modelled)
+        if build != model:
+            self.difference = Difference(stimulus, at, build, model)
+        return built
+
+    def _seen(self, who: str, outputs: tuple[Output, ...]) -> Seen:
+        live, did = self._timers[who], []
+        for output in outputs:
+            match output:
+                case TimerSet(timer, due, _):
+                    live[timer] = due
+                case TimerCleared(timer):
+                    live.pop(timer, None)
+                case RequestSent(request, endpoint, template, _):
+                    did.append(f"sends request {request} for {endpoint}{f' ({template})' if template else ''}")
+                case SignedOut():
+                    did.append("signs the user out")
+                case CallSettled(call, token, error):
+                    did.append(f"ends call {call} with {token or error}")
+        return Seen(tuple(sorted(did)), tuple(sorted(live.values())))
+
+
+def conforms(pair: LockStep) -> Invariant:
+    """The invariant that the two of a pair agree."""
+
+    def check(step: Step) -> str | None:
+        return str(pair.difference) if pair.difference else None
+
+    sentence = "After every stimulus, the build has done what its model does, and its timers are due as there."
+    return Invariant(CONFORMS, sentence, check, frozenset(Runtime))

@@ -1,0 +1,248 @@
+"""A tour: traces that together take every transition of a policy's graph, for the build to be held against.
+
+Random search hopes; a tour knows. The exhaustive engine's exact graph says which transitions there are: from
+which state, by which event, to which state, whatever the lengths of time. The model then walks: wherever it is,
+it takes a transition that none has taken yet, or else the way to the nearest state that has one. Lengths are
+drawn from the range that makes an event the transition it is, often one of its ends, so that two tours differ.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from model.assumptions import Assumptions
+from model.events import Advance, Answer, Event, Freeze
+from model.policy import Policy
+from model.terms import Millis, Runtime
+from properties.canonical import Memory, State, known, known_instants, request_names
+from properties.prove import App, Graph, Limits, Zones, beginning, transitions
+from properties.run import Run
+from properties.target import TargetError
+from properties.targets.model_target import ModelTarget
+from properties.trace import Trace
+from properties.zone import ENDLESS, Instant
+
+Label: TypeAlias = tuple[Any, ...]
+"""What an event is, whatever its length: its type, and the rest of its fields."""
+
+Transition: TypeAlias = tuple[int, Label, int]
+"""From a shape of states by an event to another shape; shapes by number."""
+
+LONGEST = 60
+"""Events in a trace of a tour, at most."""
+
+PATIENCE = 40
+"""Traces in a row that bring nothing new, after which a tour gives up."""
+
+MOSTLY = 0.8
+"""How often a length ends at a whole second of the clock."""
+
+OPEN_END: Millis = 8 * 3600 * 1000
+"""How far beyond its lower end a length without an upper one may be, in ms."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What there is to see: every transition of the closed graph."""
+
+    policy: Policy
+    runtime: Runtime
+    assumptions: Assumptions
+    app: App
+    memory: Memory
+    shapes: dict[Any, int] = field(default_factory=dict)
+    transitions: set[Transition] = field(default_factory=set)
+    into: dict[int, set[int]] = field(default_factory=dict)
+    states: int = 0
+
+    def shape(self, state: State) -> int:
+        """The number of a state's fields without their instants."""
+        return self.shapes.setdefault(known_instants(state)[0], len(self.shapes))
+
+
+def plan(
+    policy: Policy,
+    runtime: Runtime,
+    assumptions: Assumptions,
+    app: App,
+    limits: Limits,
+    tell: Callable[[str], None],
+) -> Plan:
+    """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
+    hangs = any(member.hangs for member in assumptions.members)
+    made = Plan(policy, runtime, assumptions, app, Memory(False, not hangs))
+    graph = Graph()
+    zones = Zones(graph)
+    zones.add(beginning(policy, runtime, made.memory), None)
+    began = said = time.perf_counter()
+    queue, place = deque([0]), 0
+    while queue:
+        place = queue.popleft()
+        state = graph.states[place]
+        before = made.shape(state)
+        for step, after in transitions(state, assumptions, app, made.memory):
+            made.transitions.add((before, label(step.event), made.shape(after)))
+            if (new := zones.add(after, (place, step.event))) is not None:
+                queue.append(new)
+        now = time.perf_counter()
+        if now - said > 1:
+            said = now
+            tell(f"planning: {len(graph.states):,} states, {len(made.transitions):,} transitions")
+        if now - began > limits.seconds:
+            raise TargetError(
+                f"the graph of {policy.name} under {assumptions} is not closed after {limits.seconds:g} s "
+                f"({len(graph.states):,} states): raise --seconds, or assume less"
+            )
+    made.states = len(graph.states)
+    return made
+
+
+def label(event: Event) -> Label:
+    """What an event is, whatever its length."""
+    match event:
+        case Advance():
+            return (Advance,)
+        case Freeze(_, kind):
+            return Freeze, kind
+        case _:
+            return (type(event), event)
+
+
+@dataclass(slots=True)
+class Tour:
+    """The traces of a tour, and the transitions that they take."""
+
+    plan: Plan
+    traces: list[Trace] = field(default_factory=list)
+    taken: set[Transition] = field(default_factory=set)
+
+    @property
+    def missed(self) -> set[Transition]:
+        """What no trace takes."""
+        return self.plan.transitions - self.taken
+
+
+def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], None]) -> Tour:
+    """Traces that take every transition of the plan, or as many as it finds a way to within the limits."""
+    tour = Tour(plan)
+    began = said = time.perf_counter()
+    barren = 0
+    while tour.missed and barren < PATIENCE and time.perf_counter() - began < limits.seconds:
+        taken = len(tour.taken)
+        tour.traces.append(_Walk(tour, draw).trace())
+        if len(tour.taken) == taken:
+            tour.traces.pop()
+            barren += 1
+        else:
+            barren = 0
+        if time.perf_counter() - said > 1:
+            said = time.perf_counter()
+            tell(f"planning: {len(tour.traces):,} traces take {len(tour.taken):,} of {len(plan.transitions):,}")
+    return tour
+
+
+class _Walk:
+    """One trace on the model, always towards what none has taken."""
+
+    def __init__(self, tour: Tour, draw: random.Random) -> None:
+        self._tour, self._plan, self._draw = tour, tour.plan, draw
+        self._target = ModelTarget(tour.plan.policy)
+        self._run = Run(self._target, tour.plan.runtime, tour.plan.assumptions, ())
+        self._goals = {before for before, _, _ in tour.missed}
+        self._stubborn = draw.random() < 0.3
+        if not self._stubborn and draw.random() < 0.5:  # not always to the nearest: the way to that may be barred
+            self._goals = {draw.choice(sorted(self._goals))}
+        self._distance = _distances(tour.plan, self._goals)
+
+    def trace(self) -> Trace:
+        """Walk until nothing new is in reach; what lies behind the last new transition is cut off."""
+        useful = 0
+        here = self._here()
+        before = self._plan.shape(here)
+        while len(self._run.steps) < LONGEST:
+            ways = list(self._ways(here, before))
+            if not ways:
+                break
+            best = min(self._far(way) for way, _ in ways)
+            if (
+                best > 0 and before in self._goals and not self._stubborn
+            ):  # what is new here is not for a clock that stands like this
+                self._goals.discard(before)
+                self._distance = _distances(self._plan, self._goals)
+                best = min(self._far(way) for way, _ in ways)
+            if best == LONGEST:
+                break
+            way, event = self._draw.choice([pair for pair in ways if self._far(pair[0]) == best])
+            self._run.play(event)
+            here = self._here()
+            after = self._plan.shape(here)
+            done = before, way[1], after
+            before = after
+            if done in self._tour.missed:
+                self._tour.taken.add(done)
+                useful = len(self._run.steps)
+        trace = self._run.trace
+        return Trace(trace.target, trace.runtime, trace.assumptions, trace.events[:useful])
+
+    def _far(self, way: Transition) -> int:
+        """How many events until something new: 0 if this transition is."""
+        if way not in self._tour.taken and way in self._plan.transitions:
+            return 0
+        return 1 + self._distance.get(way[2], LONGEST - 1)
+
+    def _here(self) -> State:
+        assert self._target.client is not None, "a run has started it"
+        return known(self._run.world, self._target.client, self._plan.memory)
+
+    def _ways(self, here: State, before: int) -> Iterator[tuple[Transition, Event]]:
+        """Every transition from here, with an event that takes it."""
+        assert self._target.client is not None, "a run has started it"
+        numbers = {name: number for number, name in request_names(self._target.client).items()}
+        for step, after in transitions(here, self._plan.assumptions, self._plan.app, self._plan.memory):
+            way = before, label(step.event), self._plan.shape(after)
+            match step.event:
+                case Answer(name, outcome):
+                    event: Event = Answer(numbers[name] or 0, outcome)
+                case Advance(length) | Freeze(length):
+                    ms = self._length(length)
+                    if ms is None:
+                        continue
+                    event = replace(step.event, ms=ms)
+                case _:
+                    event = step.event
+            if self._plan.assumptions.permit(self._run.world, event):
+                yield way, event
+
+    def _length(self, length: Any) -> Millis | None:
+        """A length in ms from the range that the run under way left open, one of its ends or any in between; None
+        where the range has room for less than one ms."""
+        name: int = length.ups[0]
+        bounds = Instant.zone.bounds
+        first: Millis = (1 - bounds[0][name]) // 2 + (bounds[0][name] + 1) % 2
+        last = first + OPEN_END if bounds[name][0] == ENDLESS else (bounds[name][0] - 1) // 2
+        if last < (first := max(first, 1)):
+            return None
+        ms = self._draw.choice([first, last, self._draw.randint(first, last)])
+        whole = ms - (self._run.world.now + ms) % 1000  # tokens know only whole seconds
+        return whole if first <= whole and self._draw.random() < MOSTLY else ms
+
+
+def _distances(plan: Plan, goals: set[int]) -> dict[int, int]:
+    """For each shape, how many events it is from one of `goals`."""
+    if not plan.into:
+        for before, _, after in plan.transitions:
+            plan.into.setdefault(after, set()).add(before)
+    distances = dict.fromkeys(goals, 0)
+    queue = deque(distances)
+    while queue:
+        shape = queue.popleft()
+        for before in plan.into.get(shape, ()):
+            if before not in distances:
+                distances[before] = distances[shape] + 1
+                queue.append(before)
+    return distances

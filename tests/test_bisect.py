@@ -1,0 +1,69 @@
+"""Which release changed a verdict: defects that were released, found again by search and with no case for any."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from properties.targets.builds import numbers
+from properties.targets.clerk_js import ClerkJsTarget
+from tests.support import HEADLINE, complaint, ready, sessionproof
+
+RANGE = ("--from=6.7.0", "--to=6.7.5")
+
+HISTORY = [
+    (HEADLINE, "starvation,stale-after-expiry", "5.128.0", "6.0.0", "breaks with"),  # possible since #7317
+    ("foreground-recovers", "calm", "6.3.1", "6.3.2", "holds again with"),  # #8084
+    ("one-refresh-at-a-time", "calm", "6.3.2", "6.3.3", "holds again with"),  # #8098
+    (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
+    ("one-refresh-at-a-time", "outage", "6.23.0", "6.24.0", "holds again with"),  # #9030
+]
+
+
+@pytest.mark.parametrize(("invariant", "assumptions", "before", "after", "what"), HISTORY)
+def test_a_released_defect_is_found_before_its_fix_and_not_after(
+    builds: dict[str, ClerkJsTarget], invariant: str, assumptions: str, before: str, after: str, what: str
+) -> None:
+    ready(builds["6.7.4"])
+    words = (f"--invariant={invariant}", f"--assume={assumptions}", f"--from={before}", f"--to={after}")
+    done = sessionproof("bisect", *words, "--traces=60")
+    assert done.returncode == 0, done.stderr
+    assert f"{what} {after} (the one before is {before})" in done.stdout
+
+
+def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[str, ClerkJsTarget]) -> None:
+    ready(builds["6.7.4"])
+    words = (f"--invariant={HEADLINE}", "--assume=starvation,stale-after-expiry", *RANGE, "--traces=60")
+    done = sessionproof("bisect", *words)
+    assert done.returncode == 0, done.stderr
+    looked = re.findall(r"^  (\S+) +(VIOLATED|held)", done.stdout, re.MULTILINE)
+    assert dict(looked) == {"6.7.0": "VIOLATED", "6.7.1": "VIOLATED", "6.7.4": "held", "6.7.5": "held"}
+    assert "holds again with 6.7.4 (the one before is 6.7.1)" in done.stdout
+    every = sessionproof("bisect", *words, "--every")
+    assert every.stdout.count("holds again with") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--from=6.7.4", "--to=6.7.5"), "not violated on 6.7.4 and on 6.7.5: nothing to find between them"),
+        (("--from=6.7.2", "--to=6.7.5"), "npm has no 6.7.2; it has 6.7.0, 6.7.1, 6.7.4"),
+        (("--from=6.7.5", "--to=6.7.4"), "there is nothing between 6.7.5 and 6.7.4"),
+    ],
+)
+def test_where_there_is_nothing_to_find_that_is_said(
+    builds: dict[str, ClerkJsTarget], words: tuple[str, ...], said: str
+) -> None:
+    ready(builds["6.7.4"])
+    place = (f"--invariant={HEADLINE}", "--assume=starvation,stale-after-expiry", "--traces=50")
+    assert said in complaint(sessionproof("bisect", *place, *words))
+
+
+def test_versions_are_in_the_order_of_their_numbers() -> None:
+    assert sorted(["6.10.0", "6.9.1", "6.9.0", "5.128.0"], key=numbers) == [
+        "5.128.0",
+        "6.9.0",
+        "6.9.1",
+        "6.10.0",
+    ]

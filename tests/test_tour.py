@@ -1,0 +1,92 @@
+"""The tour: every transition of a policy's graph, on the model and on the build."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from model import session
+from model.client import Entry, Turn
+from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, Policy
+from model.terms import Runtime
+from properties.prove import App, Limits
+from properties.run import Run
+from properties.target import TargetError
+from properties.targets.clerk_js import ClerkJsTarget
+from properties.targets.model_target import ModelTarget
+from properties.tour import Plan, plan, walk
+from tests.support import assuming, complaint, ready, sessionproof
+
+
+def planned(policy: Policy, *names: str, seconds: float = 60) -> Plan:
+    """Every transition there is."""
+    return plan(policy, Runtime.HEADLESS, assuming(*names), App(), Limits(seconds=seconds), lambda line: None)
+
+
+@pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
+def test_every_transition_is_taken_on_the_build_in_lock_step(
+    builds: dict[str, ClerkJsTarget], release: str
+) -> None:
+    ready(builds[release])
+    done = sessionproof("tour", f"--target=clerk-js@{release}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (taken, there_are) = re.findall(r"events: (\d+) of (\d+) transitions", done.stdout)[0]
+    assert taken == there_are
+    assert int(taken) > 100
+
+
+def test_two_seeds_take_other_ways_and_one_seed_the_same() -> None:
+    seen = planned(CLERK_JS_6_40_0, "revocation")
+
+    def traces(seed: int) -> list[str]:
+        return [str(trace) for trace in walk(seen, random.Random(seed), Limits(), lambda line: None).traces]
+
+    assert traces(1) == traces(1)
+    assert traces(1) != traces(2)
+
+
+def test_the_traces_of_a_tour_are_permitted_and_play_to_their_end() -> None:
+    seen = planned(CLERK_JS_6_7_4, "starvation")
+    for trace in walk(seen, random.Random(3), Limits(), lambda line: None).traces:
+        run = Run(ModelTarget(CLERK_JS_6_7_4), trace.runtime, trace.assumptions, ())
+        for event in trace.events:
+            assert trace.assumptions.permit(run.world, event)
+            run.play(event)
+
+
+def test_a_mistake_on_the_edge_of_the_guard_is_met_by_the_tour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`>=` for `>`: only a freeze that ends at the instant of expiry tells, and the tour goes to the edges."""
+    seen = planned(CLERK_JS_6_7_4, "starvation")
+    tour = walk(seen, random.Random(0), Limits(), lambda line: None)
+    right = [play(trace.events) for trace in tour.traces]
+
+    def wrong(turn: Turn, entry: Entry) -> bool:
+        token = turn.client.holders[entry.holder]
+        return token is not None and turn.at >= token.expires * 1000
+
+    monkeypatch.setattr(session, "_guarded", wrong)
+    assert [play(trace.events) for trace in tour.traces] != right
+
+
+def play(events: tuple[object, ...]) -> list[str]:
+    """What is seen of a trace on the model, as far as it goes."""
+    run = Run(ModelTarget(CLERK_JS_6_7_4), Runtime.HEADLESS, assuming("starvation"), ())
+    seen = []
+    for event in events:
+        try:
+            seen.append(str(run.play(event).facts))  # type: ignore[arg-type]
+        except Exception as error:
+            return [*seen, str(error)]
+    return seen
+
+
+def test_a_graph_that_is_not_closed_is_no_plan() -> None:
+    with pytest.raises(TargetError, match=r"is not closed after 0\.01 s"):
+        planned(CLERK_JS_6_7_4, "outage", seconds=0.01)
+
+
+def test_what_a_tour_cannot_do_is_told_in_one_line() -> None:
+    assert "unknown assumption 'rain'" in complaint(sessionproof("tour", "--assume=rain"))
+    assert "is a model" in complaint(sessionproof("tour", "--target=model"))
