@@ -53,7 +53,7 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
     yield from ("", "## How to reproduce", "")
     if repro:
         version = trace.target.rpartition("@")[2].removeprefix("CLERK_JS_").replace("_", ".")
-        yield from ("In an empty folder, with Node 18 or newer:", "", "```sh")
+        yield from ("In an empty folder, with Node 18 or newer; `repro.mjs` is the script below:", "", "```sh")
         yield from (
             f"npm i @clerk/clerk-js@{version} @sinonjs/fake-timers",
             "node repro.mjs   # exits 1 while it happens",
