@@ -24,6 +24,7 @@ from properties.expectations import Place
 from properties.explain import explain
 from properties.invariants import INVARIANTS, USUAL, Invariant
 from properties.observe import ModelCoverage, say_branches, write_observations
+from properties.prove import App, Limits
 from properties.render.files import save
 from properties.render.page import matrix
 from properties.render.summary import summary
@@ -34,7 +35,9 @@ from properties.report import WIDTH, known_findings, never_used, no_longer_happe
 from properties.run import Violation
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
+from properties.targets.model_target import ModelTarget
 from properties.targets.names import FORMS, UnknownName, make_target
+from properties.tour import Coverage, plan
 from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.
@@ -73,6 +76,7 @@ KNOWN = pytest.StashKey[tuple[expectations.Finding, ...]]()
 TARGETS = pytest.StashKey[dict[str, Target]]()
 PROFILE = pytest.StashKey[settings]()
 COVERAGE = pytest.StashKey[ModelCoverage]()
+TRANSITIONS = pytest.StashKey[dict[Cell, Coverage | str]]()
 CELLS = pytest.StashKey[list[Cell]]()
 
 
@@ -124,7 +128,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--model-coverage",
         action="store_true",
-        help="say which branches of the model the run took (slower; in one process)",
+        help="say which branches and transitions of the model the run took (slower; in one process)",
     )
     group.addoption(
         "--pages",
@@ -139,6 +143,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[FINDINGS] = {}
     config.stash[REPORTS] = {}
     config.stash[TARGETS] = {}
+    config.stash[TRANSITIONS] = {}
     try:
         config.stash[KNOWN] = _known(config)
         config.stash[CELLS] = _cells(config)
@@ -279,9 +284,10 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
 
     def find(cell: Cell) -> Findings:
         if cell not in findings:
+            judged = _watched(pytestconfig, cell, invariants)
             with _Progress(pytestconfig, cell) as progress:
                 try:
-                    findings[cell] = search(targets[cell.target], cell, invariants, profile, progress.tell)
+                    findings[cell] = search(targets[cell.target], cell, judged, profile, progress.tell)
                     _explain(pytestconfig, findings[cell], targets[cell.target])
                 except TargetError as error:
                     pytest.exit(f"{cell.target}: {error}", returncode=2)
@@ -296,6 +302,21 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
             target.close()
     except TargetError as error:
         pytest.exit(f"{target.name}: {error}", returncode=2)
+
+
+def _watched(config: pytest.Config, cell: Cell, invariants: list[Invariant]) -> list[Invariant]:
+    """The invariants, of which one takes down the transitions of the model, if coverage is asked for."""
+    target = config.stash[TARGETS][cell.target]
+    if COVERAGE not in config.stash or not isinstance(target, ModelTarget):
+        return invariants
+    coverage = config.stash[TRANSITIONS]
+    try:
+        seen = plan(target.policy, cell.runtime, cell.assumptions, App(), Limits(seconds=10), lambda line: None)
+    except TargetError as error:
+        coverage[cell] = str(error).partition(":")[0]
+        return invariants
+    watcher = coverage[cell] = Coverage(seen, target)
+    return [watcher.watching(invariants[0]), *invariants[1:]]
 
 
 def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
@@ -387,6 +408,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if COVERAGE in config.stash:
         terminalreporter.write("\nbranches of the model\n")
         terminalreporter.write("".join(f"  {line}\n" for line in say_branches(config.stash[COVERAGE].end())))
+        terminalreporter.write("transitions of the model, where the app makes one call at a time\n")
+        for cell, taken in config.stash[TRANSITIONS].items():
+            terminalreporter.write(f"  {cell.target}, assuming {cell.assumptions}: {taken}\n")
     if config.getoption("update_expectations"):
         terminalreporter.write("\n" + _update_expectations(config, verdicts, violations))
     if folder := config.getoption("pages"):

@@ -16,12 +16,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from model.assumptions import Assumptions
+from model.client import Client
 from model.events import Advance, Answer, Event, Freeze
 from model.policy import Policy
 from model.terms import Millis, Runtime
+from model.world import World
 from properties.canonical import Memory, State, known, known_instants, request_names
+from properties.invariants import Invariant
 from properties.prove import App, Graph, Limits, Zones, beginning, transitions
 from properties.run import Run
+from properties.system import Step, start
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
@@ -100,6 +104,50 @@ def plan(
             )
     made.states = len(graph.states)
     return made
+
+
+class Coverage:
+    """Which transitions of a plan a run of the model takes, while somebody judges its steps."""
+
+    def __init__(self, plan: Plan, target: ModelTarget) -> None:
+        self.plan = plan
+        self.taken: set[Transition] = set()
+        self._target = target
+        self._after: tuple[World, Client] | None = None
+
+    def watching(self, invariant: Invariant) -> Invariant:
+        """The same invariant, which tells us of every step that it judges."""
+
+        def check(step: Step) -> str | None:
+            self._see(step)
+            return invariant.check(step)
+
+        return replace(invariant, check=check)
+
+    def _see(self, step: Step) -> None:
+        client = self._before(step)
+        after = self._target.client
+        assert after is not None, "a run has started it"
+        event = step.event
+        if isinstance(event, Answer):
+            event = replace(event, request=request_names(client).get(event.request, 0))
+        shapes = (known(step.before, client, self.plan.memory), known(step.after, after, self.plan.memory))
+        before, then = map(self.plan.shape, shapes)
+        self.taken.add((before, label(event), then))
+        self._after = step.after, after
+
+    def _before(self, step: Step) -> Client:
+        """The client before a step: as the last one left it, or just signed in."""
+        if self._after and self._after[0] is step.before:
+            return self._after[1]
+        fresh = ModelTarget(self.plan.policy)
+        start(fresh, self.plan.runtime)
+        assert fresh.client is not None, "it has just been started"
+        return fresh.client
+
+    def __str__(self) -> str:
+        there_are = len(self.plan.transitions)
+        return f"{len(self.taken & self.plan.transitions):,} of {there_are:,} transitions"
 
 
 def label(event: Event) -> Label:

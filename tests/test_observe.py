@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,22 @@ CASE = ("--target=model", "--assume=calm", "-q")
 
 def test_the_branches_of_the_model_that_a_run_took_are_counted() -> None:
     calm = check(*CASE, "--model-coverage").stdout
-    wild = check(
-        "--target=model", "--assume=starvation,outage,rotated-credential", "-q", "--model-coverage"
-    ).stdout
+    wild = check("--target=model", "--assume=starvation,stale-after-expiry", "-q", "--model-coverage").stdout
     assert _taken(calm) < _taken(wild)
+    assert 10 < _transitions(calm)[0] <= _transitions(calm)[1]
+    assert _transitions(calm)[1] < _transitions(wild)[0] < _transitions(wild)[1]
+
+
+def _transitions(text: str) -> tuple[int, int]:
+    ((taken, there_are),) = re.findall(r"([\d,]+) of ([\d,]+) transitions", text)
+    return int(taken.replace(",", "")), int(there_are.replace(",", ""))
+
+
+def test_a_graph_too_large_to_close_has_no_share() -> None:
+    text = check(
+        "--target=model@CLERK_JS_6_3_2", "--assume=outage", "-q", f"--invariant={HEADLINE}", "--model-coverage"
+    ).stdout
+    assert re.search(r"assuming outage: the graph of CLERK_JS_6_3_2 under outage is not closed after \d+ s", text)
 
 
 def _taken(text: str) -> int:
