@@ -311,7 +311,7 @@ def _watched(config: pytest.Config, cell: Cell, invariants: list[Invariant]) -> 
         return invariants
     coverage = config.stash[TRANSITIONS]
     try:
-        seen = plan(target.policy, cell.runtime, cell.assumptions, App(), Limits(seconds=10), lambda line: None)
+        seen = plan(target.policy, cell.runtime, cell.assumptions, App(), Limits(seconds=5), lambda line: None)
     except TargetError as error:
         coverage[cell] = str(error).partition(":")[0]
         return invariants
