@@ -270,7 +270,7 @@ def tour(spec: str, policy_name: str | None, names: str, runtime: str, seed: int
             limits = Limits(seconds=seconds)
             chosen = policy(pair.model.name.removeprefix("model@"))
             seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say)
-            click.echo(f"graph   {seen.states:,} states of {len(seen.shapes):,} shapes")
+            click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
             click.echo(f"        {len(seen.transitions):,} transitions from shape to shape, closed")
             way = walk(seen, random.Random(seed), limits, _say)
             for trace in way.traces:

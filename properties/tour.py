@@ -21,11 +21,11 @@ from model.events import Advance, Answer, Event, Freeze
 from model.policy import Policy
 from model.terms import Millis, Runtime
 from model.world import World
-from properties.canonical import Memory, State, known, known_instants, request_names
+from properties.canonical import Memory, State, contains, known, known_instants, request_names
 from properties.invariants import Invariant
 from properties.prove import App, Graph, Limits, Zones, beginning, transitions
 from properties.run import Run
-from properties.system import Step, start
+from properties.system import Step, play, start
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
@@ -37,14 +37,17 @@ Label: TypeAlias = tuple[Any, ...]
 Transition: TypeAlias = tuple[int, Label, int]
 """From a shape of states by an event to another shape; shapes by number."""
 
+Place: TypeAlias = tuple[World, Client]
+"""Where a walk is."""
+
+TRIES = 150
+"""Events that may be tried in order to follow one path."""
+
 LONGEST = 60
 """Events in a trace of a tour, at most."""
 
 PATIENCE = 40
 """Traces in a row that bring nothing new, after which a tour gives up."""
-
-MOSTLY = 0.8
-"""How often a length ends at a whole second of the clock."""
 
 OPEN_END: Millis = 8 * 3600 * 1000
 """How far beyond its lower end a length without an upper one may be, in ms."""
@@ -60,9 +63,9 @@ class Plan:
     app: App
     memory: Memory
     shapes: dict[Any, int] = field(default_factory=dict)
-    transitions: set[Transition] = field(default_factory=set)
+    transitions: dict[Transition, tuple[int, Event]] = field(default_factory=dict)  # where first met in the graph
+    graph: Graph = field(default_factory=Graph)
     into: dict[int, set[int]] = field(default_factory=dict)
-    states: int = 0
 
     def shape(self, state: State) -> int:
         """The number of a state's fields without their instants."""
@@ -80,7 +83,7 @@ def plan(
     """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
     hangs = any(member.hangs for member in assumptions.members)
     made = Plan(policy, runtime, assumptions, app, Memory(False, not hangs))
-    graph = Graph()
+    graph = made.graph
     zones = Zones(graph)
     zones.add(beginning(policy, runtime, made.memory), None)
     began = said = time.perf_counter()
@@ -90,7 +93,7 @@ def plan(
         state = graph.states[place]
         before = made.shape(state)
         for step, after in transitions(state, assumptions, app, made.memory):
-            made.transitions.add((before, label(step.event), made.shape(after)))
+            made.transitions.setdefault((before, label(step.event), made.shape(after)), (place, step.event))
             if (new := zones.add(after, (place, step.event))) is not None:
                 queue.append(new)
         now = time.perf_counter()
@@ -102,7 +105,6 @@ def plan(
                 f"the graph of {policy.name} under {assumptions} is not closed after {limits.seconds:g} s "
                 f"({len(graph.states):,} states): raise --seconds, or assume less"
             )
-    made.states = len(graph.states)
     return made
 
 
@@ -147,7 +149,7 @@ class Coverage:
 
     def __str__(self) -> str:
         there_are = len(self.plan.transitions)
-        return f"{len(self.taken & self.plan.transitions):,} of {there_are:,} transitions"
+        return f"{len(self.taken & self.plan.transitions.keys()):,} of {there_are:,} transitions"
 
 
 def label(event: Event) -> Label:
@@ -170,9 +172,9 @@ class Tour:
     taken: set[Transition] = field(default_factory=set)
 
     @property
-    def missed(self) -> set[Transition]:
+    def missed(self) -> list[Transition]:
         """What no trace takes."""
-        return self.plan.transitions - self.taken
+        return [one for one in self.plan.transitions if one not in self.taken]
 
 
 def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], None]) -> Tour:
@@ -180,14 +182,13 @@ def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], 
     tour = Tour(plan)
     began = said = time.perf_counter()
     barren = 0
-    while tour.missed and barren < PATIENCE and time.perf_counter() - began < limits.seconds:
-        taken = len(tour.taken)
-        tour.traces.append(_Walk(tour, draw).trace())
-        if len(tour.taken) == taken:
-            tour.traces.pop()
-            barren += 1
-        else:
-            barren = 0
+    while (missed := tour.missed) and barren < PATIENCE and time.perf_counter() - began < limits.seconds:
+        walk = _Walk(tour, missed, draw)
+        if barren:
+            walk.follow(draw.choice(missed))
+        if trace := walk.trace():
+            tour.traces.append(trace)
+        barren = 0 if trace else barren + 1
         if time.perf_counter() - said > 1:
             said = time.perf_counter()
             tell(f"planning: {len(tour.traces):,} traces take {len(tour.taken):,} of {len(plan.transitions):,}")
@@ -197,87 +198,120 @@ def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], 
 class _Walk:
     """One trace on the model, always towards what none has taken."""
 
-    def __init__(self, tour: Tour, draw: random.Random) -> None:
-        self._tour, self._plan, self._draw = tour, tour.plan, draw
+    def __init__(self, tour: Tour, missed: list[Transition], draw: random.Random) -> None:
+        self._plan, self._taken, self._draw = tour.plan, tour.taken, draw
         self._target = ModelTarget(tour.plan.policy)
         self._run = Run(self._target, tour.plan.runtime, tour.plan.assumptions, ())
-        self._goals = {before for before, _, _ in tour.missed}
+        self._useful = 0
+        self._goals = {before for before, _, _ in missed}
         self._stubborn = draw.random() < 0.3
         if not self._stubborn and draw.random() < 0.5:  # not always to the nearest: the way to that may be barred
             self._goals = {draw.choice(sorted(self._goals))}
         self._distance = _distances(tour.plan, self._goals)
 
-    def trace(self) -> Trace:
-        """Walk until nothing new is in reach; what lies behind the last new transition is cut off."""
-        useful = 0
-        here = self._here()
-        before = self._plan.shape(here)
+    @property
+    def _now(self) -> Place:
+        assert self._target.client is not None, "a run has started it"
+        return self._run.world, self._target.client
+
+    def trace(self) -> Trace | None:
+        """Walk until nothing new is in reach. What lies behind the last new transition is cut off; None if there
+        was no new one."""
         while len(self._run.steps) < LONGEST:
-            ways = list(self._ways(here, before))
-            if not ways:
-                break
-            best = min(self._far(way) for way, _ in ways)
-            if (
-                best > 0 and before in self._goals and not self._stubborn
-            ):  # what is new here is not for a clock that stands like this
+            here = known(*self._now, self._plan.memory)
+            before = self._plan.shape(here)
+            ways = list(self._ways(self._now, here))
+            best = min((self._far(way) for way, _ in ways), default=LONGEST)
+            if best > 0 and before in self._goals and not self._stubborn:
+                # What is new from here on is not for a clock that stands as it does.
                 self._goals.discard(before)
                 self._distance = _distances(self._plan, self._goals)
-                best = min(self._far(way) for way, _ in ways)
+                best = min((self._far(way) for way, _ in ways), default=LONGEST)
             if best == LONGEST:
                 break
-            way, event = self._draw.choice([pair for pair in ways if self._far(pair[0]) == best])
-            self._run.play(event)
-            here = self._here()
-            after = self._plan.shape(here)
-            done = before, way[1], after
-            before = after
-            if done in self._tour.missed:
-                self._tour.taken.add(done)
-                useful = len(self._run.steps)
+            way, events = self._draw.choice([pair for pair in ways if self._far(pair[0]) == best])
+            self._play(before, way[1], self._draw.choice(events))
         trace = self._run.trace
-        return Trace(trace.target, trace.runtime, trace.assumptions, trace.events[:useful])
+        return replace(trace, events=trace.events[: self._useful]) if self._useful else None
+
+    def follow(self, goal: Transition) -> None:
+        """Go the way to a transition on which the graph first met it, with lengths that lead there, if they are
+        found in some tries."""
+        number, event = self._plan.transitions[goal]
+        path = self._plan.graph.path(number, event)
+        shapes = [self._plan.shape(state) for state, _ in path[1:]] + [goal[2]]
+        tries = TRIES
+
+        def rest(place: Place, depth: int) -> list[Event] | None:
+            nonlocal tries
+            if depth == len(path):
+                return []
+            here = known(*place, self._plan.memory)
+            if tries == 0 or not contains(path[depth][0], here):
+                return None
+            wanted = label(path[depth][1]), shapes[depth]
+            for way, events in self._ways(place, here):
+                if way[1:] != wanted:
+                    continue
+                for one in events:
+                    tries = max(tries - 1, 0)
+                    target = ModelTarget(self._plan.policy)
+                    target.client = place[1]
+                    after = play(place[0], one, target).after
+                    if (found := rest((after, target.client), depth + 1)) is not None:
+                        return [one, *found]
+            return None
+
+        for one, (_, event) in zip(rest(self._now, 0) or (), path, strict=False):
+            self._play(self._plan.shape(known(*self._now, self._plan.memory)), label(event), one)
+
+    def _play(self, before: int, named: Label, event: Event) -> None:
+        self._run.play(event)
+        done = before, named, self._plan.shape(known(*self._now, self._plan.memory))
+        if done in self._plan.transitions and done not in self._taken:
+            self._taken.add(done)
+            self._useful = len(self._run.steps)
 
     def _far(self, way: Transition) -> int:
         """How many events until something new: 0 if this transition is."""
-        if way not in self._tour.taken and way in self._plan.transitions:
+        if way not in self._taken and way in self._plan.transitions:
             return 0
         return 1 + self._distance.get(way[2], LONGEST - 1)
 
-    def _here(self) -> State:
-        assert self._target.client is not None, "a run has started it"
-        return known(self._run.world, self._target.client, self._plan.memory)
-
-    def _ways(self, here: State, before: int) -> Iterator[tuple[Transition, Event]]:
-        """Every transition from here, with an event that takes it."""
-        assert self._target.client is not None, "a run has started it"
-        numbers = {name: number for number, name in request_names(self._target.client).items()}
-        for step, after in transitions(here, self._plan.assumptions, self._plan.app, self._plan.memory):
-            way = before, label(step.event), self._plan.shape(after)
-            match step.event:
+    def _ways(self, place: Place, here: State) -> Iterator[tuple[Transition, list[Event]]]:
+        """Every transition from here, with events that take it."""
+        world, client = place
+        before = self._plan.shape(here)
+        numbers = {name: number for number, name in request_names(client).items()}
+        found = [  # before anybody else compares instants
+            (step.event, self._plan.shape(after), self._lengths(step.event, world.now))
+            for step, after in transitions(here, self._plan.assumptions, self._plan.app, self._plan.memory)
+        ]
+        for event, after, lengths in found:
+            match event:
                 case Answer(name, outcome):
-                    event: Event = Answer(numbers[name] or 0, outcome)
-                case Advance(length) | Freeze(length):
-                    ms = self._length(length)
-                    if ms is None:
-                        continue
-                    event = replace(step.event, ms=ms)
+                    events: list[Event] = [Answer(numbers[name] or 0, outcome)]
+                case Advance() | Freeze():
+                    events = [replace(event, ms=ms) for ms in lengths]
                 case _:
-                    event = step.event
-            if self._plan.assumptions.permit(self._run.world, event):
-                yield way, event
+                    events = [event]
+            if events := [one for one in events if self._plan.assumptions.permit(world, one)]:
+                yield (before, label(event), after), events
 
-    def _length(self, length: Any) -> Millis | None:
-        """A length in ms from the range that the run under way left open, one of its ends or any in between; None
-        where the range has room for less than one ms."""
+    def _lengths(self, event: Event, now: Millis) -> list[Millis]:
+        """Lengths in ms from the range that the run under way left open: its ends, and some in between."""
+        if not isinstance(event, Advance | Freeze):
+            return []
+        length: Any = event.ms
         name: int = length.ups[0]
         bounds = Instant.zone.bounds
         first: Millis = (1 - bounds[0][name]) // 2 + (bounds[0][name] + 1) % 2
-        last = first + OPEN_END if bounds[name][0] == ENDLESS else (bounds[name][0] - 1) // 2
+        last: Millis = first + OPEN_END if bounds[name][0] == ENDLESS else (bounds[name][0] - 1) // 2
         if last < (first := max(first, 1)):
-            return None
-        ms = self._draw.choice([first, last, self._draw.randint(first, last)])
-        whole = ms - (self._run.world.now + ms) % 1000  # tokens know only whole seconds
-        return whole if first <= whole and self._draw.random() < MOSTLY else ms
+            return []
+        some = [first, last, self._draw.randint(first, last), first + (last - first) // 2]
+        whole = [ms - (now + ms) % 1000 for ms in some]  # tokens know only whole seconds
+        return [*dict.fromkeys(ms for ms in (*whole, *some[:2]) if first <= ms)]
 
 
 def _distances(plan: Plan, goals: set[int]) -> dict[int, int]:
