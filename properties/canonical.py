@@ -60,9 +60,8 @@ def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory(
     return _Form(world, client, zone, memory).state()
 
 
-def known(world: World, client: Client, memory: Memory = Memory()) -> State:
-    """The canonical state of a world and client whose instants are numbers."""
-    zone = Instant.zone = Zone([[AT_MOST_0]])
+def symbolic(world: World, client: Client) -> tuple[World, Client]:
+    """The same world and client with instants that count from instant 0, which is when the user signed in."""
     origin = cast(Any, Instant((0,), (), 0))
 
     def token(one: Token | None) -> Any:
@@ -76,8 +75,13 @@ def known(world: World, client: Client, memory: Memory = Memory()) -> State:
         calls=tuple(replace(call, asked_at=origin + call.asked_at) for call in world.calls),
     )
     cache = tuple(replace(entry, token=token(entry.token)) for entry in client.cache)
-    client = replace(client, holders=tuple(map(token, client.holders)), cache=cache)
-    return canonical(world, client, zone, memory)
+    return world, replace(client, holders=tuple(map(token, client.holders)), cache=cache)
+
+
+def known(world: World, client: Client, memory: Memory = Memory()) -> State:
+    """The canonical state of a world and client whose instants are numbers."""
+    zone = Instant.zone = Zone([[AT_MOST_0]])
+    return canonical(*symbolic(world, client), zone, memory)
 
 
 def _names(numbers: Iterable[int]) -> dict[int | None, int]:

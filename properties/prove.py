@@ -261,36 +261,53 @@ def beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
 
 def transitions(state: State, assumptions: Assumptions, app: App, memory: Memory) -> Iterator[tuple[Step, State]]:
     """Every step that is possible in a state, and where it leads. Whoever takes one may compare its instants."""
-    Instant.zone = state.zone
-    kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(state.world)]
-    if len(state.world.calls) < app.calls:
+    place = state.world, state.client
+    return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory))
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A step that is possible: where it leads, as it is and in canonical form."""
+
+    step: Step
+    client: Client
+    state: State
+
+
+def ways(
+    place: tuple[World, Client],
+    bounds: Sequence[Sequence[Bound]],
+    assumptions: Assumptions,
+    app: App,
+    memory: Memory,
+) -> Iterator[Way]:
+    """Every step that is possible where `bounds` are known of the instants. Until the next one is taken, the
+    zone of the run is what is known after it."""
+    world, client = place
+    Instant.zone = Zone(bounds)
+    kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
+    if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
     kinds += [Revoke(), Advance, *FreezeKind]
+
+    def let(kind: Kind) -> Callable[[Zone], Way | None]:
+        def happen(zone: Zone) -> Way | None:
+            event = kind if isinstance(kind, Event) else _lasting(kind, world, zone)
+            if not assumptions.permit(world, event):
+                return None
+            target = ModelTarget(client.policy)
+            target.client = client
+            step = play(world, event, target)
+            return Way(step, target.client, canonical(step.after, target.client, zone, memory))
+
+        return happen
+
     for kind in kinds:
-        for done in every_way(state.bounds, _play(state, kind, assumptions, memory)):
-            if done:
-                yield done
+        yield from (way for way in every_way(bounds, let(kind)) if way)
 
 
-def _play(
-    state: State, kind: Kind, assumptions: Assumptions, memory: Memory
-) -> Callable[[Zone], tuple[Step, State] | None]:
-    """Lets an event of this kind happen; None where the assumptions do not allow it."""
-
-    def run(zone: Zone) -> tuple[Step, State] | None:
-        length = cast(Any, Instant((zone.another(),), (0,), 0))
-        match kind:
-            case FreezeKind():
-                event: Event = Freeze(length, kind)
-            case type():
-                event = Advance(length)
-            case _:
-                event = kind
-        if not assumptions.permit(state.world, event):
-            return None
-        target = ModelTarget(state.client.policy)
-        target.client = state.client
-        step = play(state.world, event, target)
-        return step, canonical(step.after, target.client, zone, memory)
-
-    return run
+def _lasting(kind: type[Advance] | FreezeKind, world: World, zone: Zone) -> Event:
+    """Time that passes until an instant of which nothing is known yet."""
+    now = cast(Any, world.now)
+    length = cast(Any, Instant((zone.another(),), now.ups, -now.ms))
+    return Freeze(length, kind) if isinstance(kind, FreezeKind) else Advance(length)

@@ -2,8 +2,10 @@
 
 Random search hopes; a tour knows. The exhaustive engine's exact graph says which transitions there are: from
 which state, by which event, to which state, whatever the lengths of time. The model then walks: wherever it is,
-it takes a transition that none has taken yet, or else the way to the nearest state that has one. Lengths are
-drawn from the range that makes an event the transition it is, often one of its ends, so that two tours differ.
+it takes a transition that none has taken yet, or else the way to the nearest state that has one; when that finds
+nothing more, the way on which the graph first met one that is missing. What each event asks of the lengths of
+time is gathered on the way, and at its end all of them are drawn from what is left open, often the ends of it, so
+that two tours differ.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -21,15 +23,15 @@ from model.events import Advance, Answer, Event, Freeze
 from model.policy import Policy
 from model.terms import Millis, Runtime
 from model.world import World
-from properties.canonical import Memory, State, contains, known, known_instants, request_names
+from properties.canonical import Memory, State, known, known_instants, request_names, symbolic
 from properties.invariants import Invariant
-from properties.prove import App, Graph, Limits, Zones, beginning, transitions
+from properties.prove import App, Graph, Limits, Zones, beginning, transitions, ways
 from properties.run import Run
-from properties.system import Step, play, start
+from properties.system import Step, start
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
-from properties.zone import ENDLESS, Instant
+from properties.zone import AT_MOST_0, ENDLESS, Bound, Instant, Zone, at_most
 
 Label: TypeAlias = tuple[Any, ...]
 """What an event is, whatever its length: its type, and the rest of its fields."""
@@ -40,11 +42,14 @@ Transition: TypeAlias = tuple[int, Label, int]
 Place: TypeAlias = tuple[World, Client]
 """Where a walk is."""
 
-TRIES = 150
+LONGEST = 40
+"""Events in a trace of a tour, at most."""
+
+TRIES = 200
 """Events that may be tried in order to follow one path."""
 
-LONGEST = 60
-"""Events in a trace of a tour, at most."""
+DETOUR = 12
+"""Events without anything new, after which a trace ends."""
 
 PATIENCE = 40
 """Traces in a row that bring nothing new, after which a tour gives up."""
@@ -65,11 +70,15 @@ class Plan:
     shapes: dict[Any, int] = field(default_factory=dict)
     transitions: dict[Transition, tuple[int, Event]] = field(default_factory=dict)  # where first met in the graph
     graph: Graph = field(default_factory=Graph)
+    places: dict[Place, int] = field(default_factory=dict)
     into: dict[int, set[int]] = field(default_factory=dict)
 
     def shape(self, state: State) -> int:
         """The number of a state's fields without their instants."""
-        return self.shapes.setdefault(known_instants(state)[0], len(self.shapes))
+        place = state.world, state.client
+        if place not in self.places:
+            self.places[place] = self.shapes.setdefault(known_instants(state)[0], len(self.shapes))
+        return self.places[place]
 
 
 def plan(
@@ -121,22 +130,20 @@ class Coverage:
         """The same invariant, which tells us of every step that it judges."""
 
         def check(step: Step) -> str | None:
-            self._see(step)
+            self.taken.add(self.see(step))
             return invariant.check(step)
 
         return replace(invariant, check=check)
 
-    def _see(self, step: Step) -> None:
+    def see(self, step: Step) -> Transition:
+        """The transition that a step was. Steps are to be seen in their order."""
         client = self._before(step)
         after = self._target.client
         assert after is not None, "a run has started it"
-        event = step.event
-        if isinstance(event, Answer):
-            event = replace(event, request=request_names(client).get(event.request, 0))
         shapes = (known(step.before, client, self.plan.memory), known(step.after, after, self.plan.memory))
         before, then = map(self.plan.shape, shapes)
-        self.taken.add((before, label(event), then))
         self._after = step.after, after
+        return before, label(step.event, request_names(client)), then
 
     def _before(self, step: Step) -> Client:
         """The client before a step: as the last one left it, or just signed in."""
@@ -152,13 +159,15 @@ class Coverage:
         return f"{len(self.taken & self.plan.transitions.keys()):,} of {there_are:,} transitions"
 
 
-def label(event: Event) -> Label:
-    """What an event is, whatever its length."""
+def label(event: Event, names: dict[int | None, int] | None = None) -> Label:
+    """What an event is, whatever its length; a request goes by its name in canonical form, if it has another."""
     match event:
         case Advance():
             return (Advance,)
         case Freeze(_, kind):
             return Freeze, kind
+        case Answer(request, _) if names:
+            return Answer, replace(event, request=names.get(request, 0))
         case _:
             return (type(event), event)
 
@@ -183,135 +192,165 @@ def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], 
     began = said = time.perf_counter()
     barren = 0
     while (missed := tour.missed) and barren < PATIENCE and time.perf_counter() - began < limits.seconds:
-        walk = _Walk(tour, missed, draw)
+        walk = _Walk(tour, draw)
         if barren:
             walk.follow(draw.choice(missed))
-        if trace := walk.trace():
-            tour.traces.append(trace)
-        barren = 0 if trace else barren + 1
+        walk.explore()
+        barren = 0 if walk.take() else barren + 1
         if time.perf_counter() - said > 1:
             said = time.perf_counter()
             tell(f"planning: {len(tour.traces):,} traces take {len(tour.taken):,} of {len(plan.transitions):,}")
     return tour
 
 
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where a walk is. Its lengths of time are open: `bounds` are what every event so far asks of them."""
+
+    place: Place
+    bounds: Sequence[Sequence[Bound]]
+    shape: int
+    events: tuple[Event, ...] = ()
+    sums: tuple[tuple[int, Instant], ...] = ()  # instants that are a sum of others: timers that a sleep put off
+
+
 class _Walk:
-    """One trace on the model, always towards what none has taken."""
+    """One trace on the model, towards what none has taken. How long things last is said at its end."""
 
-    def __init__(self, tour: Tour, missed: list[Transition], draw: random.Random) -> None:
-        self._plan, self._taken, self._draw = tour.plan, tour.taken, draw
-        self._target = ModelTarget(tour.plan.policy)
-        self._run = Run(self._target, tour.plan.runtime, tour.plan.assumptions, ())
-        self._useful = 0
-        self._goals = {before for before, _, _ in missed}
-        self._stubborn = draw.random() < 0.3
-        if not self._stubborn and draw.random() < 0.5:  # not always to the nearest: the way to that may be barred
-            self._goals = {draw.choice(sorted(self._goals))}
-        self._distance = _distances(tour.plan, self._goals)
+    def __init__(self, tour: Tour, draw: random.Random) -> None:
+        self._tour, self._plan, self._draw = tour, tour.plan, draw
+        target = ModelTarget(self._plan.policy)
+        world = start(target, self._plan.runtime)
+        assert target.client is not None, "it has just been started"
+        shape = self._plan.shape(known(world, target.client, self._plan.memory))
+        self._spot = _Spot(symbolic(world, target.client), ((AT_MOST_0,),), shape)
+        self._taken: set[Transition] = set()
 
-    @property
-    def _now(self) -> Place:
-        assert self._target.client is not None, "a run has started it"
-        return self._run.world, self._target.client
-
-    def trace(self) -> Trace | None:
-        """Walk until nothing new is in reach. What lies behind the last new transition is cut off; None if there
-        was no new one."""
-        while len(self._run.steps) < LONGEST:
-            here = known(*self._now, self._plan.memory)
-            before = self._plan.shape(here)
-            ways = list(self._ways(self._now, here))
-            best = min((self._far(way) for way, _ in ways), default=LONGEST)
-            if best > 0 and before in self._goals and not self._stubborn:
+    def explore(self) -> None:
+        """Walk until nothing new is in reach."""
+        goals = {before for before, _, _ in self._tour.missed}
+        distance = _distances(self._plan, goals)
+        useful = len(self._spot.events)
+        while len(self._spot.events) < min(LONGEST, useful + DETOUR):
+            choices = list(self._ways(self._spot))
+            if self._spot.shape in goals and not any(self._is_new(transition) for transition, _ in choices):
                 # What is new from here on is not for a clock that stands as it does.
-                self._goals.discard(before)
-                self._distance = _distances(self._plan, self._goals)
-                best = min((self._far(way) for way, _ in ways), default=LONGEST)
-            if best == LONGEST:
+                goals.discard(self._spot.shape)
+                distance = _distances(self._plan, goals)
+            far = [0 if self._is_new(one) else 1 + distance.get(one[2], LONGEST) for one, _ in choices]
+            if min(far, default=LONGEST) >= LONGEST:
                 break
-            way, events = self._draw.choice([pair for pair in ways if self._far(pair[0]) == best])
-            self._play(before, way[1], self._draw.choice(events))
-        trace = self._run.trace
-        return replace(trace, events=trace.events[: self._useful]) if self._useful else None
+            nearest = [one for one, steps in zip(choices, far, strict=True) if steps == min(far)]
+            transition, self._spot = self._draw.choice(nearest)
+            if self._is_new(transition):
+                self._taken.add(transition)
+                useful = len(self._spot.events)
 
     def follow(self, goal: Transition) -> None:
-        """Go the way to a transition on which the graph first met it, with lengths that lead there, if they are
-        found in some tries."""
+        """Go the way to a transition on which the graph first met it, if it is found in some tries: where time
+        passes, one way of the graph may be several of ours, of which not all lead on."""
         number, event = self._plan.transitions[goal]
         path = self._plan.graph.path(number, event)
-        shapes = [self._plan.shape(state) for state, _ in path[1:]] + [goal[2]]
+        labels = [label(event) for _, event in path]
+        shapes = [*(self._plan.shape(state) for state, _ in path[1:]), goal[2]]
         tries = TRIES
 
-        def rest(place: Place, depth: int) -> list[Event] | None:
+        def rest(spot: _Spot, depth: int) -> _Spot | None:
             nonlocal tries
             if depth == len(path):
-                return []
-            here = known(*place, self._plan.memory)
-            if tries == 0 or not contains(path[depth][0], here):
-                return None
-            wanted = label(path[depth][1]), shapes[depth]
-            for way, events in self._ways(place, here):
-                if way[1:] != wanted:
-                    continue
-                for one in events:
-                    tries = max(tries - 1, 0)
-                    target = ModelTarget(self._plan.policy)
-                    target.client = place[1]
-                    after = play(place[0], one, target).after
-                    if (found := rest((after, target.client), depth + 1)) is not None:
-                        return [one, *found]
+                return spot
+            for (_, *wanted), after in self._ways(spot):
+                if wanted == [labels[depth], shapes[depth]] and tries > 0:
+                    tries -= 1
+                    if found := rest(after, depth + 1):
+                        return found
             return None
 
-        for one, (_, event) in zip(rest(self._now, 0) or (), path, strict=False):
-            self._play(self._plan.shape(known(*self._now, self._plan.memory)), label(event), one)
+        self._spot = rest(self._spot, 0) or self._spot
 
-    def _play(self, before: int, named: Label, event: Event) -> None:
-        self._run.play(event)
-        done = before, named, self._plan.shape(known(*self._now, self._plan.memory))
-        if done in self._plan.transitions and done not in self._taken:
-            self._taken.add(done)
-            self._useful = len(self._run.steps)
+    def take(self) -> bool:
+        """Choose lengths, play the trace and keep it, if it takes transitions that none has taken. What lies
+        behind the last of these is cut off."""
+        for whole in (0.5, 1.0):
+            at = _numbers(self._spot, self._draw, whole)
+            target = ModelTarget(self._plan.policy)
+            run = Run(target, self._plan.runtime, self._plan.assumptions, ())
+            seen, useful = Coverage(self._plan, target), 0
+            for event in self._spot.events:
+                if not run.assumptions.permit(run.world, numbered := _numbered(event, at)):
+                    break
+                done = seen.see(run.play(numbered))
+                if done in self._plan.transitions and done not in self._tour.taken:
+                    self._tour.taken.add(done)
+                    useful = len(run.steps)
+            if useful:
+                self._tour.traces.append(replace(run.trace, events=run.events[:useful]))
+                return True
+        return False
 
-    def _far(self, way: Transition) -> int:
-        """How many events until something new: 0 if this transition is."""
-        if way not in self._taken and way in self._plan.transitions:
-            return 0
-        return 1 + self._distance.get(way[2], LONGEST - 1)
+    def _ways(self, spot: _Spot) -> Iterator[tuple[Transition, _Spot]]:
+        """Every transition from a spot, and where it leads."""
+        plan, names = self._plan, request_names(spot.place[1])
+        for way in ways(spot.place, spot.bounds, plan.assumptions, plan.app, plan.memory):
+            zone = Instant.zone
+            world, sums = _put_off(way.step.after, zone)
+            shape, events = plan.shape(way.state), (*spot.events, way.step.event)
+            after = _Spot((world, way.client), zone.bounds, shape, events, spot.sums + sums)
+            yield (spot.shape, label(way.step.event, names), shape), after
 
-    def _ways(self, place: Place, here: State) -> Iterator[tuple[Transition, list[Event]]]:
-        """Every transition from here, with events that take it."""
-        world, client = place
-        before = self._plan.shape(here)
-        numbers = {name: number for number, name in request_names(client).items()}
-        found = [  # before anybody else compares instants
-            (step.event, self._plan.shape(after), self._lengths(step.event, world.now))
-            for step, after in transitions(here, self._plan.assumptions, self._plan.app, self._plan.memory)
-        ]
-        for event, after, lengths in found:
-            match event:
-                case Answer(name, outcome):
-                    events: list[Event] = [Answer(numbers[name] or 0, outcome)]
-                case Advance() | Freeze():
-                    events = [replace(event, ms=ms) for ms in lengths]
-                case _:
-                    events = [event]
-            if events := [one for one in events if self._plan.assumptions.permit(world, one)]:
-                yield (before, label(event), after), events
+    def _is_new(self, transition: Transition) -> bool:
+        taken = transition in self._tour.taken or transition in self._taken
+        return not taken and transition in self._plan.transitions
 
-    def _lengths(self, event: Event, now: Millis) -> list[Millis]:
-        """Lengths in ms from the range that the run under way left open: its ends, and some in between."""
-        if not isinstance(event, Advance | Freeze):
-            return []
-        length: Any = event.ms
-        name: int = length.ups[0]
-        bounds = Instant.zone.bounds
-        first: Millis = (1 - bounds[0][name]) // 2 + (bounds[0][name] + 1) % 2
-        last: Millis = first + OPEN_END if bounds[name][0] == ENDLESS else (bounds[name][0] - 1) // 2
-        if last < (first := max(first, 1)):
-            return []
-        some = [first, last, self._draw.randint(first, last), first + (last - first) // 2]
-        whole = [ms - (now + ms) % 1000 for ms in some]  # tokens know only whole seconds
-        return [*dict.fromkeys(ms for ms in (*whole, *some[:2]) if first <= ms)]
+
+def _put_off(world: World, zone: Zone) -> tuple[World, tuple[tuple[int, Instant], ...]]:
+    """A world whose timers are due at instants with names, also those that a sleep has put off; and what these
+    new names stand for."""
+    timers, sums = [], []
+    for timer in world.timers:
+        due: Any = timer.due
+        if due.downs:
+            sums.append((zone.sum(due), due))
+            due = Instant((sums[-1][0],), (), 0)
+        timers.append(replace(timer, due=due))
+    return world.but(timers=tuple(timers)), tuple(sums)
+
+
+def _numbers(spot: _Spot, draw: random.Random, whole: float) -> list[Millis]:
+    """Instants in ms, as the bounds on them allow: an end of what is left open to each, or something between;
+    with this probability a whole second, if there is one, for tokens know no others."""
+    zone = Zone(spot.bounds)
+    sums = dict(spot.sums)
+    names = range(len(zone.bounds))
+    for one in names:  # on whole ms, less than is at most one less
+        for other in names:
+            if (bound := zone.bounds[one][other]) % 2 == 0 and bound < ENDLESS:
+                zone.assume(one, other, bound - 1)
+    at: list[Millis] = []
+    for one in names:
+        if one in sums:
+            at.append(_value(sums[one], at))
+        else:
+            first: Millis = -((zone.bounds[0][one] - 1) // 2)
+            last: Millis = (zone.bounds[one][0] - 1) // 2
+            last = max(first, min(last, first + OPEN_END))
+            some = [first, last, first + (last - first) // 2, draw.randint(first, last)]
+            seconds = [ms - ms % 1000 for ms in (*some, first + 999) if ms - ms % 1000 >= first]
+            at.append(draw.choice(seconds) if seconds and draw.random() < whole else draw.choice(some))
+        zone.assume(one, 0, at_most(at[-1]))
+        zone.assume(0, one, at_most(-at[-1]))
+    return at
+
+
+def _value(instant: Any, at: list[Millis]) -> Millis:
+    ups, downs = (sum(at[one] for one in some) for some in (instant.ups, instant.downs))
+    ms: Millis = ups - downs + instant.ms
+    return ms
+
+
+def _numbered(event: Event, at: list[Millis]) -> Event:
+    """An event with its length as a number."""
+    return replace(event, ms=_value(event.ms, at)) if isinstance(event, Advance | Freeze) else event
 
 
 def _distances(plan: Plan, goals: set[int]) -> dict[int, int]:

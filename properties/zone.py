@@ -104,6 +104,19 @@ class Zone:
             for k, down in enumerate(downs)
         )
 
+    def sum(self, instant: Instant) -> int:
+        """A name for a sum of instants, with the best that we know of it."""
+        name = self.another()
+        for other in range(name):
+            gap = instant - Instant((other,), (), 0)
+            for i, j, ms, ups, downs in (
+                (name, other, gap.ms, gap.ups, gap.downs),
+                (other, name, -gap.ms, gap.downs, gap.ups),
+            ):
+                bound = self.bound(ups, downs)
+                self.bounds[i][j] = ENDLESS if bound == ENDLESS else bound + 2 * ms
+        return name
+
     def within(self, other: Zone) -> bool:
         """Is everything that is possible here possible in `other` too, of the same instants?"""
         pairs = zip(self.bounds, other.bounds, strict=True)
