@@ -65,6 +65,7 @@ DEFAULT_ASSUMPTIONS = (
     "starvation,stale-after-expiry",
     "starvation,stale-for-good",
     "starvation,stale-on-arrival",
+    "stale-edge",
     "outage",
     "outage,rotated-credential",
     "revocation",

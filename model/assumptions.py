@@ -42,6 +42,7 @@ class Assumption:
     freezes: bool = False
     hangs: bool = False
     revokes: bool = False
+    lags: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
 
@@ -73,6 +74,10 @@ def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 
 
+def _stale_edge(_world: World, request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.STALE_TOKEN,) if request.endpoint is Endpoint.TOKENS else ()
+
+
 LATE_TIMER = Sometimes("a late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
 FROZEN = Sometimes("the event loop froze", lambda fact: isinstance(fact, Frozen))
 LIE_401 = Sometimes(
@@ -80,6 +85,9 @@ LIE_401 = Sometimes(
     lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.UNAUTHORIZED and not fact.honest,
 )
 FAULT = Sometimes("a request failed", lambda fact: isinstance(fact, Told) and not fact.honest)
+STALE = Sometimes(
+    "a token made from older data", lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.STALE_TOKEN
+)
 ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
 
 
@@ -160,6 +168,14 @@ ASSUMPTIONS: dict[str, Assumption] = {
             hangs=True,
             sometimes=(FAULT,),
             faults=(*FAILURES, HANGING),
+        ),
+        Assumption(
+            "stale-edge",
+            "A request for a token is answered by an edge that lags behind: the token is valid, but made from "
+            "older data (lower oiat) than one already given.",
+            _stale_edge,
+            lags=True,
+            sometimes=(STALE,),
         ),
         Assumption(
             "revocation",

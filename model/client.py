@@ -23,8 +23,9 @@ class Purpose(Word):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One slot of the token cache: a token with its timers, or the promise of one. Where nobody clears the timers
-    of what was replaced in a slot, that lives on without one (`replaced`)."""
+    """One slot of the token cache: a token with its timers, or the promise of one, that is to be fresher than the
+    `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
+    (`replaced`)."""
 
     template: str | None
     holder: int
@@ -33,6 +34,7 @@ class Entry:
     eviction: TimerId | None = None
     refresh: TimerId | None = None
     replaced: bool = False
+    baseline: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)

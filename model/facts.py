@@ -120,4 +120,18 @@ class Settled:
     told_ended: bool
 
 
-Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The session's last active token is another one."""
+
+    at: Millis
+    token: Token
+    before: Token | None
+
+    @property
+    def backwards(self) -> bool:
+        """Are the claims of the new one older?"""
+        return self.token.behind and self.before is not None and not self.before.behind
+
+
+Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced

@@ -17,16 +17,23 @@ class Policy:
     guard_expired_refresh: bool
     """Headless: a refresh timer that fires after the last active token expired sends nothing (#8303)."""
 
-    merge_late_answers: bool
-    """A fetch whose cache entry was replaced meanwhile still freshens the entry that replaced it (#9030)."""
+    keep_freshest: bool
+    """A token made from older data takes the place of no fresher one, and a fetch whose cache entry was replaced
+    meanwhile still freshens the entry that replaced it (#9030)."""
 
     clear_replaced_timers: bool
     """A token that takes the place of another in the cache clears its timers (#8098). Without it they fire in
     their time, and each refresh begins a chain of its own."""
 
     offline_in_react_native: bool
-    """Headless: a navigator that does not say whether it is online counts as offline. A foreground call that
-    misses the cache then sends nothing (from #7912 until #8084)."""
+    """Headless: a navigator that does not say whether it is online counts as offline (until #8084)."""
+
+    sends_when_offline: bool
+    """A foreground call that misses the cache while offline sends its request all the same; when that is lost, an
+    empty token comes of it, in the background too (until #7912)."""
+
+    retry_rate_limited: bool
+    """A call that is answered 429 tries again (#8004)."""
 
     gateway_page_error: str
     """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body
@@ -46,21 +53,25 @@ class Policy:
     second 401 is not looked into again."""
 
 
-CLERK_JS_6_1_0 = Policy(
-    "CLERK_JS_6_1_0",
+CLERK_JS_6_0_0 = Policy(
+    "CLERK_JS_6_0_0",
     guard_expired_refresh=False,
-    merge_late_answers=False,
+    keep_freshest=False,
     clear_replaced_timers=False,
     offline_in_react_native=True,
+    sends_when_offline=True,
+    retry_rate_limited=False,
     gateway_page_error="SyntaxError",
 )
+CLERK_JS_6_1_0 = replace(CLERK_JS_6_0_0, name="CLERK_JS_6_1_0", sends_when_offline=False, retry_rate_limited=True)
 CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
-CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", merge_late_answers=True)
+CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True)
 CLERK_JS_6_40_0 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
 
 SINCE: dict[tuple[int, int, int], Policy] = {
+    (6, 0, 0): CLERK_JS_6_0_0,
     (6, 1, 0): CLERK_JS_6_1_0,
     (6, 3, 2): CLERK_JS_6_3_2,
     (6, 3, 3): CLERK_JS_6_7_1,

@@ -24,8 +24,8 @@ token. An answer with a client payload replaces the object; timers set before go
 
 Known gaps
 ----------
-Organizations, piggybacked client payloads, touch, offline mode, stale tokens (lower `oiat`) and the cookie
-service of the browser are not modelled yet. Answers are minted when they arrive. The SDK draws jitter for
+Organizations, piggybacked client payloads, touch, offline mode and the cookie service of the browser are not
+modelled yet. Answers are minted when they arrive. The SDK draws jitter for
 the network layer's retries; here, as in our driver, the draw is always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
@@ -55,6 +55,7 @@ from model.terms import (
     TimerId,
     TimerSet,
     Token,
+    TokenAnnounced,
     TokenAsked,
 )
 
@@ -67,8 +68,16 @@ READ_CUTOFF: Seconds = 5
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
 
-NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400)
-"""fapiClient.ts request: a lost GET is sent again three times; a lost POST never."""
+OFFLINE_RETRIES = 3
+"""Session.ts getToken, while the client takes itself for offline."""
+
+NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
+"""What the network layer fails at, rather than the server: no reply, or one that it cannot read."""
+
+NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
+"""fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
+
+NETWORK_RETRIES_ONLINE = 3
 
 
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
@@ -94,6 +103,14 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             flight = next(flight for flight in client.flights if flight.request == request)
             turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
             turn = _answered(turn, flight, outcome, token)
+    return _announced(client, turn)
+
+
+def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
+    """What the current Session object's last active token has become is for everybody to see."""
+    old, new = before.holders[-1], turn.client.holders[-1]
+    if new is not None and new is not old and turn.client.signed_in:
+        turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs
 
 
@@ -125,18 +142,33 @@ def _vacate(turn: Turn, template: str | None) -> Turn:
 
 
 def _cache_token(turn: Turn, template: str | None, holder: int, token: Token) -> Turn:
-    """Put a token into its slot and arm both timers."""
+    """Put a token into its slot, if that has held no fresher one, and arm both timers."""
+    token = _fresher(turn, _freshest(turn, template), token)
     return _arm(_vacate(turn, template), Entry(template, holder, token))
 
 
+def _fresher(turn: Turn, known: Token | None, token: Token) -> Token:
+    """Which of the two to keep (tokenFreshness.ts, by `oiat`; what came later, where that says nothing)."""
+    keep = turn.client.policy.keep_freshest and known is not None and token.behind and not known.behind
+    return known if keep and known is not None else token
+
+
+def _freshest(turn: Turn, template: str | None) -> Token | None:
+    """The freshest token that a slot has held since it was last empty (tokenCache.ts `baseline`)."""
+    entry = turn.client.entry(template)
+    return (entry.token or entry.baseline) if entry else None
+
+
 def _arm(turn: Turn, entry: Entry) -> Turn:
-    """Add an entry with its timers, up to two.
+    """Add an entry with its timers, up to two; none that has expired.
 
     tokenCache.ts setInternal: no refresh timer when 17 s or less remain. Before #9030 the timers counted
     from the token's whole lifetime; the same thing for a token that arrives when it is minted.
     """
     assert entry.token is not None, "only a token has timers"
     remaining = entry.token.expires - turn.at // 1000
+    if remaining <= 0:
+        return turn
     eviction = turn.client.next_timer
     entry, timers = replace(entry, eviction=eviction), [TimerSet(eviction, turn.at + remaining * 1000, None)]
     if remaining > REFRESH_LEAD:
@@ -153,6 +185,7 @@ def _announce(turn: Turn, holder: int, token: Token) -> Turn:
     if not token.is_session_token:
         return turn
     holders = turn.client.holders
+    token = _fresher(turn, holders[holder], token)
     return turn.but(holders=(*holders[:holder], token, *holders[holder + 1 :]))
 
 
@@ -170,12 +203,12 @@ def _attempt(turn: Turn, call: Call) -> Turn:
     if entry:
         return turn.but(calls=(*turn.client.calls, replace(call, waits_for=entry.request)))
 
-    if turn.client.policy.offline_in_react_native and turn.client.runtime is Runtime.HEADLESS:
-        # Session.ts _getToken; up to three tries, browser.ts isBrowserOnline
-        return _again(turn, call) if call.failures < 3 else turn.put(CallSettled(call.call, None, "offline"))
+    if _offline(turn.client) and not turn.client.policy.sends_when_offline:
+        return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
+    promise = Entry(call.template, call.holder, request=request, baseline=_freshest(turn, call.template))
     turn = _vacate(turn, call.template)
-    turn = turn.but(cache=(*turn.client.cache, Entry(call.template, call.holder, request=request)))
+    turn = turn.but(cache=(*turn.client.cache, promise))
     turn = _send(turn, Flight(request, Purpose.FETCH, call.template, call.holder, cause=call.call))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
@@ -183,14 +216,24 @@ def _attempt(turn: Turn, call: Call) -> Turn:
 def _resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
     entry = turn.client.entry(flight.template)
-    if entry and (entry.request == flight.request or (entry.token and turn.client.policy.merge_late_answers)):
-        # The slot's own fetch; or (#9030) one that was replaced meanwhile by a token, now a staler one.
+    if entry and entry.request == flight.request:
         turn = _cache_token(turn, flight.template, entry.holder, token)
+    elif entry and turn.client.policy.keep_freshest:
+        turn = _late(turn, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
         turn = _arm(turn, Entry(flight.template, flight.holder, token, replaced=True))
     turn = _announce(turn, flight.holder, token)
     turn, waiting = _release(turn, flight)
     return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
+
+
+def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
+    """A token for a slot in which its fetch was replaced meanwhile (tokenCache.ts setInternal, #9030)."""
+    if entry.token is None:
+        return _swap(turn, entry, replace(entry, baseline=_fresher(turn, entry.baseline, token)))
+    if _fresher(turn, entry.token, token) is entry.token:
+        return turn
+    return _cache_token(turn, entry.template, entry.holder, token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
@@ -209,8 +252,9 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     tokenCache.ts drops the slot only if it still holds this promise. Session.ts getToken: 4xx other than 429
     ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
     """
+    policy = turn.client.policy
     if flight.purpose is Purpose.REFRESH:
-        if failure is Outcome.UNAUTHORIZED and turn.client.policy.background_401_marks_stale:
+        if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = _drop(turn, turn.client.entry(flight.template))
         return turn.but(refreshing=turn.client.refreshing - {flight.template})
     entry = turn.client.entry(flight.template)
@@ -218,12 +262,40 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
         turn = _drop(turn, entry)
     turn, waiting = _release(turn, flight)
     for call in waiting:
-        if failure is Outcome.UNAUTHORIZED or call.failures >= len(CALL_RETRY_DELAYS):
-            error = ERROR_NAMES.get(failure, turn.client.policy.gateway_page_error)
-            turn = turn.put(CallSettled(call.call, None, error))
-        else:
-            turn = _again(turn, call)
+        turn = _failed(turn, call, failure)
     return turn
+
+
+def _nothing_came(client: Client, outcome: Outcome) -> bool:
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? #7912 let nobody see it."""
+    return outcome in NO_REPLY and _offline(client) and client.policy.sends_when_offline
+
+
+def _empty(turn: Turn, flight: Flight) -> Turn:
+    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598)."""
+    if flight.purpose is Purpose.REFRESH:
+        turn = _vacate(turn, flight.template)
+        return turn.but(refreshing=turn.client.refreshing - {flight.template})
+    entry = turn.client.entry(flight.template)
+    if entry and entry.request == flight.request:
+        turn = _drop(turn, entry)
+    turn, waiting = _release(turn, flight)
+    return turn.put(*(CallSettled(call.call, None, "offline") for call in waiting))
+
+
+def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
+    """An attempt of a call failed, or was not made: it tries again later, or ends (Session.ts getToken)."""
+    policy, offline = turn.client.policy, _offline(turn.client)
+    final = failure is Outcome.UNAUTHORIZED or (failure is Outcome.RATE_LIMITED and not policy.retry_rate_limited)
+    if not final and call.failures < (OFFLINE_RETRIES if offline else len(CALL_RETRY_DELAYS)):
+        return _again(turn, call)
+    error = "offline" if offline or failure is None else ERROR_NAMES.get(failure, policy.gateway_page_error)
+    return turn.put(CallSettled(call.call, None, error))
+
+
+def _offline(client: Client) -> bool:
+    """Does the client take itself for offline (browser.ts isValidBrowserOnline)?"""
+    return client.policy.offline_in_react_native and client.runtime is Runtime.HEADLESS
 
 
 def _again(turn: Turn, call: Call) -> Turn:
@@ -310,6 +382,8 @@ def _answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None)
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
+        if _nothing_came(client, outcome):
+            return _empty(turn, flight)
         return _reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
         return _resolve(turn, flight, token)
@@ -344,14 +418,19 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             return _reject(turn, flight.parent, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
             return _reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
-        case Outcome.LOST if flight.tries <= len(NETWORK_RETRY_DELAYS):
+        case Outcome.LOST if flight.tries <= _network_retries(turn.client):
             timer = turn.client.next_timer
             resend = (timer, replace(flight, tries=flight.tries + 1))
             turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
             delay = NETWORK_RETRY_DELAYS[flight.tries - 1]
             return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
         case _:
-            return _reject(turn, flight.parent, outcome)
+            failure = Outcome.UNAUTHORIZED if _nothing_came(turn.client, outcome) else outcome
+            return _reject(turn, flight.parent, failure)
+
+
+def _network_retries(client: Client) -> int:
+    return len(NETWORK_RETRY_DELAYS) if _offline(client) else NETWORK_RETRIES_ONLINE
 
 
 def _client_replaced(turn: Turn, token: Token) -> Turn:

@@ -59,6 +59,7 @@ class Outcome(Word):
     LOST = "lost"  # no answer: the connection broke
     UNAUTHORIZED = "unauthorized"  # 401
     NO_SESSION = "no-session"  # 200, a client without sessions
+    STALE_TOKEN = "stale-token"  # 200, a token whose claims are older than those of one already given
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Token:
     template: str | None
     issued: Seconds
     expires: Seconds
+    behind: bool = False
+    """Its claims were assembled (header `oiat`) before those of every token that is not behind."""
 
     @property
     def is_session_token(self) -> bool:
@@ -100,7 +103,7 @@ class TokenAsked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a request reaches the client; `token` comes with `GRANTED` and `SESSION` only."""
+    """The answer to a request reaches the client; only `GRANTED`, `SESSION` and `STALE_TOKEN` have a `token`."""
 
     request: RequestId
     outcome: Outcome
@@ -157,4 +160,12 @@ class CallSettled:
     error: str | None
 
 
-Output: TypeAlias = RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled
+@dataclass(frozen=True, slots=True)
+class TokenAnnounced:
+    """The session's last active token is now another one: what the app and its own backend see of it."""
+
+    token: Token
+    before: Token | None
+
+
+Output: TypeAlias = RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
-from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
+from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
 from model.terms import (
     SESSION_LIFETIME,
     TOKEN_LIFETIME,
@@ -45,6 +45,7 @@ from model.terms import (
     TimerId,
     TimerSet,
     Token,
+    TokenAnnounced,
     TokenAsked,
 )
 
@@ -210,9 +211,9 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
     honest = outcome is world.honest(request.endpoint)
     token: Token | None = None
     stale_for = world.stale_for
-    if outcome in (Outcome.GRANTED, Outcome.SESSION):
-        issued = world.now // 1000
-        token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME)
+    if outcome in (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN):
+        issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
+        token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME, behind)
         world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
     told = Told(
         world.now,
@@ -247,6 +248,7 @@ POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
         Outcome.GATEWAY_PAGE,
         Outcome.LOST,
         Outcome.UNAUTHORIZED,
+        Outcome.STALE_TOKEN,
     ),
     Endpoint.CLIENT: (
         Outcome.SESSION,
@@ -316,6 +318,8 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
             return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
+        case TokenAnnounced(token, before):
+            return world, Announced(world.now, token, before)
         case CallSettled(number, token, error):
             call = next(call for call in world.calls if call.call == number)
             settled = Settled(

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, cast
 
+from model.assumptions import Assumptions
 from model.client import Client, Entry, Flight
 from model.terms import Millis, Token
 from model.world import PATIENCE, Call, Timer, World
@@ -47,11 +48,18 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, and the `age`
-    of requests, if an assumption does."""
+    """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, the `age` of
+    requests, if an assumption does, and the `baseline` of what is being fetched, if tokens may be stale."""
 
     history: bool = True
     age: bool = True
+    baseline: bool = True
+
+    @classmethod
+    def needed(cls, assumptions: Assumptions, history: bool) -> Memory:
+        """What a proof under these assumptions needs, for invariants that ask for the history of calls or not."""
+        hangs = any(member.hangs for member in assumptions.members)
+        return cls(history, history or not hangs, any(member.lags for member in assumptions.members))
 
 
 def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
@@ -74,7 +82,9 @@ def symbolic(world: World, client: Client) -> tuple[World, Client]:
         requests=tuple(replace(request, sent_at=origin + request.sent_at) for request in world.requests),
         calls=tuple(replace(call, asked_at=origin + call.asked_at) for call in world.calls),
     )
-    cache = tuple(replace(entry, token=token(entry.token)) for entry in client.cache)
+    cache = tuple(
+        replace(entry, token=token(entry.token), baseline=token(entry.baseline)) for entry in client.cache
+    )
     return world, replace(client, holders=tuple(map(token, client.holders)), cache=cache)
 
 
@@ -188,7 +198,7 @@ class _Form:
             return None
         expires: Any = token.expires * 1000
         expires = NOW - 1 if expires < self.now else self._at(expires)
-        return Token(0, token.template, NOW // 1000, expires // 1000)
+        return Token(0, token.template, NOW // 1000, expires // 1000, token.behind)
 
     def _world(self) -> World:
         world = self.world
@@ -259,6 +269,7 @@ class _Form:
             self.timers.get(entry.eviction),
             self.timers.get(entry.refresh),
             entry.replaced,
+            self._token(entry.baseline) if self.memory.baseline else None,
         )
 
     def _flight(self, flight: Flight) -> Flight:

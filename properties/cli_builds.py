@@ -111,6 +111,7 @@ def _width() -> tuple[int, bool]:
     metavar="NAME",
     help=f"the model to compare with: {', '.join(POLICIES)} (default: the release's own)",
 )
+@click.option("--against", metavar="NAME", help="compare with another build, rather than with a model")
 @click.option("--assume", "names", default=EVERYTHING, metavar="NAME[,NAME...]", help="(default: all of them)")
 @click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
 @click.option("--traces", type=click.IntRange(min=1), default=1000, show_default=True, help="for each build")
@@ -119,6 +120,7 @@ def conform(
     file: Path | None,
     targets: tuple[str, ...],
     policy_name: str | None,
+    against: str | None,
     names: str,
     runtime: str,
     traces: int,
@@ -126,7 +128,8 @@ def conform(
 ) -> None:
     """Does the model do what the builds do? Random traces on both, in lock step; or the one in FILE.
 
-    After every stimulus it compares requests, sign-outs, what getToken gave, and when the next timers are due.
+    After every stimulus it compares requests, sign-outs, what getToken gave, the last active token, and when the
+    next timers are due. With --against it asks whether two builds do the same.
     Exits 0 when they agree, 1 at a difference, which is shrunk, saved and shown, or when so few traces ran that
     what is assumed never happened.
     """
@@ -136,7 +139,7 @@ def conform(
         specs = targets or ((trace.target,) if trace else PINNED)
         table = _table() if not trace else None
         for spec in specs:
-            pair = _pair(spec, policy_name)
+            pair = _pair(spec, policy_name, against)
             try:
                 pair.prepare()
                 if trace:
@@ -164,11 +167,15 @@ def conform(
     sys.exit(not agreed)
 
 
-def _pair(spec: str, policy_name: str | None) -> LockStep:
-    """A build and the model that it is compared with. Raises `UnknownName`."""
+def _pair(spec: str, policy_name: str | None, against: str | None = None) -> LockStep:
+    """A build, and the model or the other build that it is compared with. Raises `UnknownName`."""
     build = make_target(spec, _say)
     if isinstance(build, ModelTarget):
         raise UnknownName(f"{spec} is a model: name a build, clerk-js@VERSION or path:FILE")
+    if against and policy_name:
+        raise UnknownName("--policy and --against exclude each other: compare with a model, or with a build")
+    if against:
+        return LockStep(build, make_target(against, _say))
     chosen: Policy | None = policy(policy_name) if policy_name else policy_of(spec.removeprefix("clerk-js@"))
     if chosen is None:
         raise UnknownName(f"no policy describes {spec}: say --policy NAME (known: {', '.join(POLICIES)})")
@@ -182,7 +189,7 @@ def _violation(findings: Findings) -> Violation | None:
 
 def _table() -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("build", "model", "runtime", "verdict", "traces", "steps", "s"):
+    for heading in ("build", "beside", "runtime", "verdict", "traces", "steps", "s"):
         table.add_column(
             heading, no_wrap=True, justify="right" if heading in ("traces", "steps", "s") else "left"
         )
@@ -225,8 +232,9 @@ def _show(pair: LockStep, found: Violation) -> None:
     click.echo(plain(Timeline(moments), width, color))
     click.echo(plain(sides, width, color))
     click.echo(f"events  {found.trace}")
-    model = pair.model.name.removeprefix("model@")
-    click.echo(f"again   sessionproof conform --policy {model} {found.trace.path}\n")
+    kind = "policy" if isinstance(pair.model, ModelTarget) else "against"
+    other = pair.model.name.removeprefix("model@")
+    click.echo(f"again   sessionproof conform --{kind} {other} {found.trace.path}\n")
 
 
 # -- tour ---------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from model.terms import (
     TimerId,
     TimerSet,
     Token,
+    TokenAnnounced,
 )
 from properties.invariants import Invariant
 from properties.system import Step
@@ -93,12 +94,15 @@ class LockStep:
         self.model.close()
 
     def _twin(self, stimulus: Stimulus) -> Stimulus:
-        """The same stimulus for the model. Timers are paired by when they are due: ids are their own affair."""
+        """The same stimulus for the model. Timers are paired by when they are due, and by the order in which they
+        were set if that is the same: ids are their own affair."""
         if not isinstance(stimulus, TimerDue):
             return stimulus
-        due = self._timers["build"].pop(stimulus.timer)
-        twin = min(timer for timer, when in self._timers["model"].items() if when == due)
-        del self._timers["model"][twin]
+        build, model = self._timers["build"], self._timers["model"]
+        due = build[stimulus.timer]
+        place = sorted(timer for timer, when in build.items() if when == due).index(stimulus.timer)
+        twin = sorted(timer for timer, when in model.items() if when == due)[place]
+        del build[stimulus.timer], model[twin]
         return TimerDue(twin)
 
     def _compared(
@@ -121,6 +125,8 @@ class LockStep:
                     did.append(f"sends request {request} for {endpoint}{f' ({template})' if template else ''}")
                 case SignedOut():
                     did.append("signs the user out")
+                case TokenAnnounced(token):
+                    did.append(f"has {token} as its last active token")
                 case CallSettled(call, token, error):
                     did.append(f"ends call {call} with {token or error}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))

@@ -121,10 +121,18 @@ def load(path: Path) -> Counterexample | Trace:
             msgspec.convert(document["found"], Found),
             msgspec.convert(document["model"], Opinion | None),
             msgspec.convert(document["necessary"], tuple[Need, ...]),
-            msgspec.convert(document["clients"], tuple[Client, ...]),
+            _clients(document["clients"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadTrace(f"{path}: damaged, or edited by hand ({error!r}): its events may still replay") from error
+
+
+def _clients(states: Any) -> tuple[Client, ...]:
+    """The model's states; none, if the model had other fields when they were written."""
+    try:
+        return msgspec.convert(states, tuple[Client, ...])
+    except msgspec.ValidationError:
+        return ()
 
 
 def digest(trace: Trace) -> str:
@@ -156,4 +164,4 @@ def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return "from its sources"

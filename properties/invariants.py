@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.facts import Dropped, Origin, Sent, Settled, Told
+from model.facts import Announced, Dropped, Origin, Sent, Settled, Told
 from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
 from model.world import PATIENCE, Request
 from properties.system import Step
+
+NULL = "null"
+"""How a call ends, among the names of errors, that was answered with null."""
 
 Check = Callable[[Step], str | None]
 
@@ -107,6 +110,27 @@ def token_handed_out_is_valid(step: Step) -> str | None:
         if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
             late = fact.at - fact.token.expires * 1000
             return f"call {fact.call} got {fact.token}, which expired {late} ms before"
+    return None
+
+
+@invariant("tokens-never-go-backwards")
+def tokens_never_go_backwards(step: Step) -> str | None:
+    """The last active token of a session does not give way to one that was made from older data."""
+    for fact in step.facts:
+        if isinstance(fact, Announced) and fact.backwards:
+            return (
+                f"{fact.token}, made from older data, takes the place of {fact.before} as the last active token"
+            )
+    return None
+
+
+@invariant("offline-is-not-signed-out")
+def offline_is_not_signed_out(step: Step) -> str | None:
+    """Being offline ends in an error: getToken does not answer null, which says that nobody is signed in, while
+    the session is valid."""
+    for fact in step.facts:
+        if isinstance(fact, Settled) and fact.error == NULL and step.after.signed_in and step.after.valid:
+            return f"call {fact.call} is answered with null, as if nobody were signed in"
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
-from model.terms import SESSION_LIFETIME, Millis
+from model.terms import SESSION_LIFETIME, Millis, Outcome
 from model.world import POSSIBLE
 from properties.counterexample import Need
 from properties.invariants import Invariant
@@ -61,7 +61,9 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
                 yield _either(number, "kind of freeze", {KINDS[other]: replace(event, kind=other)}, stays)
         case Answer(request, outcome):
             endpoint = violation.played[place].before.request(request).endpoint
-            answers = [other for other in POSSIBLE[endpoint] if other is not outcome]
+            lags = any(member.lags for member in violation.trace.assumptions.members)
+            strange = () if lags else (Outcome.STALE_TOKEN,)  # a token like any other, where nobody looks
+            answers = [other for other in POSSIBLE[endpoint] if other not in (outcome, *strange)]
             others = {SHORT[other]: replace(event, outcome=other) for other in answers}
             yield _either(number, "answer", others, lambda other: stays(other, beyond=True))
         case GetToken():
@@ -123,9 +125,9 @@ def _range(low: Millis, high: Millis, longest: Millis) -> str:
     return f"from {duration(low)} on" if high == longest else f"{duration(low)} to {duration(high)}"
 
 
-def say(need: Need, trace: Trace) -> str:
-    """What was found out about one parameter, in one line."""
-    event = brief(trace.events[need.event - 1])
+def say(need: Need, trace: Trace, event: str | None = None) -> str:
+    """What was found out about one parameter, in one line. `event` is how to call what it belongs to."""
+    event = event or brief(trace.events[need.event - 1])
     stays, goes = either(need.stays), either(need.goes)
     if need.parameter == "the event":
         return f"{event}: not needed"

@@ -99,9 +99,8 @@ def prove(
     judged = [one for one in invariants if runtime in one.runtimes]
     verdicts: dict[str, Verdict] = {one.id: NotApplicable() for one in invariants if one not in judged}
     reached: dict[str, int] = {}
-    hangs = any(member.hangs for member in assumptions.members)
     for history in (False, True):  # what needs no memory is proved on a smaller graph
-        search = _Search(policy, cell, app, limits, Memory(history, history or not hangs), tell)
+        search = _Search(policy, cell, app, limits, Memory.needed(assumptions, history), tell)
         group = [one for one in judged if one.history is history]
         verdicts |= search.judge(group)
         reached = {name: max(reached.get(name, 0), n) for name, n in (reached | search.reached).items()}

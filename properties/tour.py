@@ -90,8 +90,7 @@ def plan(
     tell: Callable[[str], None],
 ) -> Plan:
     """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
-    hangs = any(member.hangs for member in assumptions.members)
-    made = Plan(policy, runtime, assumptions, app, Memory(False, not hangs))
+    made = Plan(policy, runtime, assumptions, app, Memory.needed(assumptions, history=False))
     graph = made.graph
     zones = Zones(graph)
     zones.add(beginning(policy, runtime, made.memory), None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.events import FreezeKind
-from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
+from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
 from model.terms import Endpoint, Millis, Outcome
 from properties.trace import duration
 
@@ -20,6 +20,7 @@ SAYS: dict[Outcome, str] = {
     Outcome.LOST: "nothing: the connection is lost",
     Outcome.UNAUTHORIZED: "401",
     Outcome.NO_SESSION: "no session",
+    Outcome.STALE_TOKEN: "a token made from older data",
 }
 SHORT: dict[Outcome, str] = SAYS | {
     Outcome.SESSION: "the session",
@@ -82,19 +83,31 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "SDK", f"signs the user out, in the {origin}" + (
                 ", while the session is valid" if valid else ""
             )
+        case Announced(_, token, before):
+            instead = f" instead of {before}, which was made from fresher data" if fact.backwards else ""
+            return "SDK", f"has {token} as its last active token{instead}"
         case Settled(_, call, _, _, token, error):
             return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
 
 
-_FAILS = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+_FAILS = (
+    Outcome.BROKEN,
+    Outcome.RATE_LIMITED,
+    Outcome.GATEWAY_PAGE,
+    Outcome.LOST,
+    Outcome.STALE_TOKEN,
+)
+"""What says nothing about the session, true or not."""
 
 
 def notable(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts without the timers that led to nothing anybody could see."""
-    facts = [fact for fact in facts if not isinstance(fact, Armed)]
+    """The facts without what goes without saying: timers that led to nothing, and a newer token announced."""
+    facts = [
+        fact for fact in facts if not isinstance(fact, Armed | Announced) or getattr(fact, "backwards", False)
+    ]
     followers: list[Fact | None] = [*facts[1:], None]
     return [
         fact
         for fact, follower in zip(facts, followers, strict=True)
-        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled)
+        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled | Announced)
     ]

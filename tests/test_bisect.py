@@ -14,10 +14,11 @@ RANGE = ("--from=6.7.0", "--to=6.7.5")
 
 HISTORY = [
     (HEADLINE, "starvation,stale-after-expiry", "5.128.0", "6.0.0", "breaks with"),  # possible since #7317
+    ("offline-is-not-signed-out", "outage", "5.128.0", "6.0.0", "holds again with"),  # #7598
     ("foreground-recovers", "calm", "6.3.1", "6.3.2", "holds again with"),  # #8084
     ("one-refresh-at-a-time", "calm", "6.3.2", "6.3.3", "holds again with"),  # #8098
     (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
-    ("one-refresh-at-a-time", "outage", "6.23.0", "6.24.0", "holds again with"),  # #9030
+    ("tokens-never-go-backwards", "stale-edge", "6.23.0", "6.24.0", "holds again with"),  # #9030
 ]
 
 

@@ -38,6 +38,7 @@ from tests.support import (
 
 CORPUS = sorted((ROOT / "properties" / "corpus").glob("*.json"))
 EVERY_RELEASE = (
+    "6.0.0",
     "6.1.0",
     "6.3.1",
     "6.3.2",
@@ -78,10 +79,24 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
     build = clerk_js_target(release, lambda line: None)
     try:
         found = compared(ready(build), policy, *EVERYTHING, traces=100, runtime=runtime)
+        stale = compared(build, policy, "stale-edge", "outage", traces=30, runtime=runtime)
     finally:
         build.close()
     assert isinstance(found.verdicts[CONFORMS], Held)
     assert found.traces >= 100
+    assert not isinstance(stale.verdicts[CONFORMS], Violated)  # where nothing is sent, no edge answers
+    assert stale.traces >= 30
+
+
+def test_the_guard_is_headless_only(builds: dict[str, ClerkJsTarget]) -> None:
+    """Differential: on another runtime the release with the guard does what the one without it did."""
+    ready(builds["6.7.4"])
+    words = ("conform", "--target=clerk-js@6.7.4", "--against=clerk-js@6.7.1", "--traces=200")
+    elsewhere = sessionproof(*words, "--runtime=browser-like")
+    assert elsewhere.returncode == 0, elsewhere.stdout + elsewhere.stderr
+    headless = sessionproof(*words)
+    assert headless.returncode == 1
+    assert "clerk-js@6.7.4 and clerk-js@6.7.1 differ, in the last of these" in headless.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from model import session
 from model.client import Call, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token
-from properties.invariants import INVARIANTS
+from properties.invariants import INVARIANTS, NULL
 from properties.prove import Limits, prove
 from properties.search import Findings
 from properties.targets.model_target import ModelTarget
@@ -105,6 +105,23 @@ def no_mark_of_a_refresh_in_progress(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "_refresh", wrong)
 
 
+def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
+    """What #9030 mended: whatever comes last is taken."""
+    patch.setattr(session, "_fresher", lambda turn, known, token: token)
+
+
+def lost_is_null(patch: pytest.MonkeyPatch) -> None:
+    """What #7598 mended: a lost request ends in null, as if nobody were signed in."""
+    right = session._failed
+
+    def wrong(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
+        if failure is Outcome.LOST:
+            return turn.put(CallSettled(call.call, None, NULL))
+        return right(turn, call, failure)
+
+    patch.setattr(session, "_failed", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -112,6 +129,8 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_in_the_foreground, ("starvation",), "foreground-recovers"),
     (ignores_401, ("revocation",), "revoked-session-signs-out"),
     (reads_expired_tokens, ("starvation",), "token-handed-out-is-valid"),
+    (forgets_which_is_fresher, ("stale-edge",), "tokens-never-go-backwards"),
+    (lost_is_null, ("outage",), "offline-is-not-signed-out"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
 ]
 

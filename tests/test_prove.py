@@ -212,7 +212,7 @@ def test_a_limit_that_was_hit_is_no_success() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("prove", "--policy=CLERK"), "unknown policy 'CLERK' (known: CLERK_JS_6_1_0, "),
+        (("prove", "--policy=CLERK"), "unknown policy 'CLERK' (known: CLERK_JS_6_0_0, "),
         (("prove", "--assume=storm"), "unknown assumption 'storm' (known: calm, "),
         (("matrix", "--invariant=never-sleeps"), "unknown invariant 'never-sleeps' (known: "),
     ],

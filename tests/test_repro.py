@@ -28,9 +28,11 @@ from tests.support import DAY, HOUR, MINUTE, MISSING, ROOT, SECOND, assuming, ru
 CORPUS = ROOT / "properties" / "corpus"
 SEED = "starved-refresh-6.7.1"
 OTHERS = ("401-then-500-6.40.0", "frozen-in-flight-6.40.0", "stale-in-the-foreground-6.40.0")
+STALER_TOKEN = "staler-token-6.7.4"
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
 
 GONE = "No defect: it does not happen in this version."
+STALER = "the last active token was made from older data"
 DROPPED = "DEFECT: the user is signed out, while the server still holds the session."
 
 Install = Callable[[str], Path]
@@ -144,6 +146,13 @@ def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str)
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(("version", "says"), [("6.7.4", f"DEFECT: {STALER}."), ("6.40.0", GONE)])
+def test_a_token_that_goes_backwards_is_shown_too(install: Install, version: str, says: str) -> None:
+    done = play(install(version), repro(story(STALER_TOKEN), "6.7.4"))
+    assert done.stdout.splitlines()[-1] == says, done.stdout + done.stderr
+    assert done.returncode == (0 if says == GONE else 1)
+
+
 @pytest.mark.parametrize("version", ["6.7.1", "6.7.4", "6.40.0"])
 @pytest.mark.parametrize("runtime", Runtime)
 def test_a_script_sees_what_the_driver_sees(
@@ -200,8 +209,9 @@ exports.Clerk = class {
   addListener() {}
   async load() {
     const { response } = await (await fetch('https://x.test/v1/client')).json();
-    this.first = response.sessions[0].last_active_token.jwt;
-    this.session = { getToken: options => this.getToken(options) };
+    this.first = this.last = response.sessions[0].last_active_token.jwt;
+    const lastActiveToken = { getRawString: () => this.last };
+    this.session = { getToken: options => this.getToken(options), lastActiveToken };
     this.loaded = true;
   }
   async getToken({ template }) { %s }
@@ -212,7 +222,7 @@ ASKS = """
     const answer = await fetch(`https://x.test${path}`, { method: 'POST' });
     if (answer.status === 401) this.session = null;
     if (!answer.ok) throw Object.assign(new Error('no'), { status: answer.status });
-    return (await answer.json()).jwt;
+    return (this.last = (await answer.json()).jwt);
 """
 CLINGS = ASKS.replace("this.session = null", "throw Object.assign(new Error('no'), { status: 401 })")
 KEEPS = "return this.first;"
@@ -243,6 +253,10 @@ THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
             "a call of getToken gets a token of another template",
         ),
         ("token-handed-out-is-valid", ASKS, THE_OTHER, None),
+        ("offline-is-not-signed-out", NULL, LATER, "a call of getToken gets null"),
+        ("offline-is-not-signed-out", FAILS, LATER, None),
+        ("tokens-never-go-backwards", ASKS, (GetToken(), Answer(1, Outcome.STALE_TOKEN)), STALER),
+        ("tokens-never-go-backwards", ASKS, (GetToken(), Answer(1, Outcome.GRANTED)), None),
         ("valid-session-survives", KEEPS, (Freeze(3 * DAY), GetToken()), None),
     ],
 )
@@ -292,7 +306,7 @@ def test_an_sdk_that_does_not_start_is_told_in_one_line(fake_timers: Path, tmp_p
         assert done.stderr == f"Set-up problem: {('boom', 'load() does not sign in')[number]}\n"
 
 
-@pytest.mark.parametrize("name", [SEED, *OTHERS])
+@pytest.mark.parametrize("name", [SEED, *OTHERS, STALER_TOKEN])
 def test_a_script_is_short_and_names_its_version_in_a_comment_only(name: str) -> None:
     trace = story(name)
     lines = repro(trace, "1.2.3").splitlines()

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import msgspec
 
 from model.assumptions import ASSUMPTIONS
-from model.events import Advance, Event
+from model.events import Advance, Answer, Event, Freeze
 from properties.counterexample import Counterexample
+from properties.necessity import say
 from properties.render.view import LANES, Moment, View, view
-from properties.trace import brief, duration
+from properties.trace import Trace, brief, duration
+from properties.wording import SHORT
 
 PARTICIPANTS = {
     "OS": "OS",
@@ -49,7 +51,7 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
     yield from ("```mermaid", *_diagram(shown), "```")
     if shown.needs:
         yield from ("", "## What is necessary", "", "Each varied alone, with everything else as above:", "")
-        yield from (f"- {need}" for need in shown.needs)
+        yield from (f"- {say(need, trace, _where(need.event, trace))}" for need in found.needs)
     yield from ("", "## How to reproduce", "")
     if repro:
         version = trace.target.rpartition("@")[2].removeprefix("CLERK_JS_").replace("_", ".")
@@ -60,7 +62,11 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
         )
         yield from ("```", "", "<details><summary><code>repro.mjs</code></summary>", "", "```js")
         yield from (repro.rstrip(), "```", "", "</details>", "")
-    yield from ("With sessionproof: save the trace as `trace.json`, then", "", "```sh")
+    yield from (
+        "With sessionproof, the harness that found it: save the trace as `trace.json`, then",
+        "",
+        "```sh",
+    )
     yield from (
         "sessionproof replay trace.json",
         "```",
@@ -85,6 +91,20 @@ def _step(event: Event, moments: list[Moment]) -> str:
         return f"{brief(event)}."
     then = "; ".join(f"the {_who(moment)} {moment.text}" for moment in rest)
     return begin + (f" Then: {then}." if then else "")
+
+
+def _where(number: int, trace: Trace) -> str:
+    """The step in which an event of the trace, counted from 1, is told, and what it was."""
+    match trace.events[number - 1]:
+        case Advance(ms):
+            what = f"{duration(ms)} that pass"
+        case Freeze(ms):
+            what = f"the freeze of {duration(ms)}"
+        case Answer(request, outcome):
+            what = f"the answer to request {request}, {SHORT[outcome]}"
+        case event:
+            what = brief(event)
+    return f"step {number + 1}, {what}"
 
 
 def _who(moment: Moment) -> str:

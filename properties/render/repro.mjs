@@ -71,11 +71,20 @@ function sleep(ms, length) {
 //: end
 // -- The server. It answers when told to, once the user is signed in.
 let tokens = 0;
+//: stale-token
+function mint(template, older) {
+//: else
 function mint(template) {
+//: end
   const iat = Math.floor(clock.now / 1000);
   const about = template ? { template } : { sid: 'sess_1' };
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
+  //: stale-token
+  const oiat = older ? SIGN_IN / 1000 - 1 : iat; // when its claims were put together
+  const parts = [{ alg: 'RS256', typ: 'JWT', oiat }, { ...claims, jti: `${++tokens}` }, 'unsigned'];
+  //: else
   const parts = [{ alg: 'RS256', typ: 'JWT', oiat: iat }, { ...claims, jti: `${++tokens}` }, 'unsigned'];
+  //: end
   return parts.map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
 }
 const json = (status, body) => new Response(JSON.stringify(body), { status });
@@ -114,6 +123,9 @@ const ANSWERS = {
   //: no-session
   'no session': () => client(),
   //: end
+  //: stale-token
+  'a token made from older data': ({ template }) => json(200, { jwt: mint(template, true) }),
+  //: end
 };
 //: end
 
@@ -132,8 +144,8 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
 //: answer
 function answer(number, what) {
   const request = requests.get(number);
-  //: granted session no-session
-  const method = what === 'a token' ? 'POST' : what.includes('session') ? 'GET' : request?.method;
+  //: granted session no-session stale-token
+  const method = what.startsWith('a token') ? 'POST' : what.includes('session') ? 'GET' : request?.method;
   if (!request || request.method !== method) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
@@ -187,6 +199,14 @@ function verdict(detour) {
   //: token-handed-out-is-valid
   const wrong = calls.find(how => how.startsWith('gets a token '));
   const [defect, says] = [wrong, `a call of getToken ${wrong}`];
+  //: end
+  //: offline-is-not-signed-out
+  const [defect, says] = [calls.includes('gets null'), 'a call of getToken gets null'];
+  //: end
+  //: tokens-never-go-backwards
+  const jwt = clerk.session?.lastActiveToken.getRawString() ?? '';
+  const { oiat } = jwt && JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
+  const [defect, says] = [oiat < SIGN_IN / 1000, 'the last active token was made from older data'];
   //: end
   //: unknown
   cannot('whether this is a defect is not for a script to say');

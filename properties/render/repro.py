@@ -22,6 +22,7 @@ _WIDTH = 110
 _DAY = 86_400_000
 _FAILURES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
+_NO_VERDICT = ("one-refresh-at-a-time",)  # not to be told from the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
 
@@ -66,7 +67,8 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("days")
     if trace.invariant in _ABOUT_DROPS:
         return needs | {"dropped"}
-    return needs | {trace.invariant if trace.invariant in INVARIANTS else "unknown"}
+    judged = trace.invariant in INVARIANTS and trace.invariant not in _NO_VERDICT
+    return needs | {trace.invariant if judged and trace.invariant else "unknown"}
 
 
 def _header(trace: Trace, version: str) -> str:

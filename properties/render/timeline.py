@@ -72,7 +72,7 @@ def timeline(shown: View, saved: Path | None = None) -> RenderableType:
         _said("cause", shown.cause),
         _said("why", shown.why),
         *[_said("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
-        *[_said(label, text) for label, text in shown.about if label == "model"],
+        *[_said("model", text) for label, text in shown.about if label == "formal model"],
         _uncut("events", shown.events),
         _uncut("replay", replay),
     )

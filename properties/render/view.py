@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model.client import Client
-from model.facts import Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
+from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
 from model.terms import Millis, Outcome, Token
 from model.world import World
 from properties.causality import causes, fatal, sentence
@@ -98,7 +98,7 @@ def _about(found: Counterexample) -> list[tuple[str, str]]:
         ("assuming", str(trace.assumptions)),
     ]
     if found.opinion:
-        rows.append(("model", f"{found.opinion.target}: {found.opinion.says}"))
+        rows.append(("formal model", f"{found.opinion.target}: {found.opinion.says}"))
     rows += [("seed", str(found.found.seed))] * (found.found.seed is not None)
     rows.append(("found with", ", ".join(f"{name} {version}" for name, version in found.found.versions.items())))
     return rows
@@ -159,6 +159,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "network" if from_network else "server", "SDK", "answer"
         case Dropped():
             return "SDK", None, "dropped"
+        case Announced():
+            return "SDK", None, "announced"
         case Settled():
             return "SDK", "app", "settled"
 
@@ -185,6 +187,8 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
         case Settled(_, call, asked_at, _, token, error):
             result = _token(token, fact.at) if token else f"error '{error}'"
             return [("call", str(call)), ("asked at", clock(asked_at)), ("result", result)]
+        case Announced(at, token, before):
+            return [("token", _token(token, at))] + [("before", _token(before, at))] * (before is not None)
         case Dropped(_, origin, valid):
             return [("origin", str(origin)), ("session on the server", "valid" if valid else "ended")]
         case _:

@@ -27,6 +27,7 @@ from model.terms import (
     TimerDue,
     TimerSet,
     Token,
+    TokenAnnounced,
     TokenAsked,
 )
 from properties.target import TargetError
@@ -157,12 +158,12 @@ class ClerkJsTarget:
                     outputs.append(_request_sent(put))
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
+                case node.Active(raw, before):
+                    outputs.append(TokenAnnounced(_minted(raw), _minted(before) if before else None))
                 case node.Settled(call, None, error):
                     outputs.append(CallSettled(call, None, error))
                 case node.Settled(call, str(raw)):
-                    token = fapi.recognise(raw)
-                    if token is None:
-                        raise TargetError(f"call {call} got a token that the server never minted")
+                    token = _minted(raw)
                     if (token, at // 1000) not in _verified:
                         self._unverified[token, at // 1000] = at
                     outputs.append(CallSettled(call, token, None))
@@ -175,6 +176,13 @@ class ClerkJsTarget:
 
 FIRST_TOKEN = Token(1, None, 0, 60)
 """What `prepare` signs in with: the token that a world begins with."""
+
+
+def _minted(raw: str) -> Token:
+    token = fapi.recognise(raw)
+    if token is None:
+        raise TargetError("the SDK has a token that the server never minted")
+    return token
 
 
 def _request_sent(put: node.Request) -> RequestSent:

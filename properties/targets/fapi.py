@@ -49,7 +49,8 @@ def mint(token: Token) -> str:
     """The JSON Web Token that stands for `token`, signed; the same one whenever it is asked for.
 
     Its times are `EPOCH` plus the token's. `oiat`, the header that says when the claims were assembled, is
-    the time of issue. A template's token has no `sid`: Clerk's templates carry none unless they ask for it.
+    the time of issue; before sign-in, for a token that is behind. A template's token has no `sid`: Clerk's
+    templates carry none unless they ask for it.
     """
     issued = EPOCH + token.issued
     claims: dict[str, Any] = {
@@ -64,7 +65,7 @@ def mint(token: Token) -> str:
         claims["sid"] = SESSION_ID
     else:
         claims["template"] = token.template
-    headers = {"kid": "ins_1", "oiat": issued, "cat": "cl_B7d4PD111AAA"}
+    headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
     return jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
 
 
@@ -80,7 +81,9 @@ def recognise(raw: str) -> Token | None:
         )
     except jwt.InvalidTokenError:
         return None
-    return Token(int(claims["jti"]), claims.get("template"), claims["iat"] - EPOCH, claims["exp"] - EPOCH)
+    issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
+    behind = jwt.get_unverified_header(raw)["oiat"] < EPOCH
+    return Token(int(claims["jti"]), claims.get("template"), issued, expires, behind)
 
 
 def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
@@ -195,7 +198,7 @@ _ENVIRONMENT = json.dumps(
 def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
     """The HTTP status and body of an answer; status 0 where there is none (`LOST`).
 
-    `token` is the one that `GRANTED` and `SESSION` carry; raises `ValueError` if those come without.
+    `token` is the one that `GRANTED`, `STALE_TOKEN` and `SESSION` carry; `ValueError` if those come without.
     """
     if failure := _FAILURES.get(outcome):
         return failure
@@ -203,7 +206,7 @@ def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
         return 200, _NO_SESSION
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
-    if outcome is Outcome.GRANTED:
+    if outcome in (Outcome.GRANTED, Outcome.STALE_TOKEN):
         return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
     return 200, f"{_BEFORE_JWT}{mint(token)}{_AFTER_JWT}"
 

@@ -133,6 +133,13 @@ class SignOut(msgspec.Struct, array_like=True, tag="signed_out", frozen=True):
     cause: CallId | None
 
 
+class Active(msgspec.Struct, array_like=True, tag="active", frozen=True):
+    """The session's last active token is another one, raw; and which it was before."""
+
+    raw: str
+    before: str | None
+
+
 class Settled(msgspec.Struct, array_like=True, tag="settled", frozen=True):
     """A call of the app ended, with a raw token or with the name of an error."""
 
@@ -153,7 +160,7 @@ class Storm(msgspec.Struct, array_like=True, tag="storm", frozen=True):
     count: int
 
 
-Put: TypeAlias = Timer | Clear | Request | SignOut | Settled | Threw | Storm
+Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Threw | Storm
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -34,6 +34,8 @@ export function create(exports, runtime, announce) {
       });
     },
     signedIn: () => signedIn,
+    // The last active token of the session, if there is one: what a browser would have in its cookie.
+    activeToken: () => clerk.session?.lastActiveToken?.getRawString() ?? null,
     getToken(template, skipCache) {
       if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
       return clerk.session.getToken({ template: template ?? undefined, skipCache });

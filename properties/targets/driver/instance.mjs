@@ -4,7 +4,7 @@
 // It reads no commands: that is loop.mjs. An instance never acts by itself; it says what it wants:
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause]
-//   ["signed_out", cause]       ["settled", call, token|null, error|null]
+//   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
 //   ["threw", message]          ["storm", count]
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
@@ -208,6 +208,7 @@ export class Instance {
     await drain();
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
     if (failure) throw new DriverError(failure);
+    this.active = this.sdk.activeToken();
     this.booting = false;
   }
 
@@ -220,6 +221,9 @@ export class Instance {
     else this.ask(stimulus);
     await drain();
     this.sdk.check();
+    const before = this.active;
+    this.active = this.sdk.activeToken() ?? before;
+    if (this.active !== before) this.emit('active', this.active, before);
   }
 
   ask({ call, template, skip_cache: skipCache }) {
