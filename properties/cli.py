@@ -17,7 +17,7 @@ from rich.console import Console
 
 from model.world import NotEnabled
 from properties.cli_builds import bisect, conform, tour
-from properties.cli_engines import campaign, fail, matrix, prove
+from properties.cli_engines import campaign, condition, fail, matrix, prove
 from properties.counterexample import Counterexample, Found, versions
 from properties.counterexample import load as read_counterexample
 from properties.explain import explain as made_of
@@ -197,5 +197,5 @@ def _show(found: Counterexample, file: Path) -> None:
     click.echo(plain(timeline(view(found), file), width, terminal), nl=False)
 
 
-for command in (campaign, prove, matrix, conform, tour, bisect):
+for command in (campaign, prove, condition, matrix, conform, tour, bisect):
     main.add_command(command)

@@ -1,7 +1,8 @@
-"""The commands that run an engine of their own: `prove`, `matrix` and `campaign`."""
+"""The commands that run an engine of their own: `prove`, `condition`, `matrix` and `campaign`."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from model.assumptions import ASSUMPTIONS
+from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
@@ -37,6 +38,7 @@ from properties.search import Findings
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import FORMS, UnknownName, policy
+from properties.trace import duration
 from properties.verdict import HeldTo, Vacuous, Violated
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
@@ -133,17 +135,12 @@ def prove(
         App(calls, templates),
         Limits(depth, seconds),
     )
-    live = sys.stderr.isatty()
-
-    def tell(line: str) -> None:
-        click.echo(f"\r\x1b[K{line}" if live else line, err=True, nl=not live)
-
+    tell = _teller()
     findings = []
     try:
         for task in tasks:
             findings.append(task.run(tell))
-        if live:
-            tell("")
+        tell("")
         if confirm:
             findings = confirmed(findings, lambda line: click.echo(line, err=True))
     except KeyboardInterrupt:
@@ -156,6 +153,73 @@ def prove(
         for trace in _stories(found):
             click.echo("\n" + trace, nl=False)
     _exit(findings)
+
+
+@click.command()
+@click.option(
+    "--policy", "policy_name", default="CLERK_JS_6_40_0", show_default=True, metavar="NAME", help="a model"
+)
+@click.option(
+    "--assume",
+    "names",
+    default="starvation,stale-on-arrival",
+    show_default=True,
+    metavar="NAME[,NAME...]",
+    help=", ".join(ASSUMPTIONS),
+)
+@click.option("--invariant", "name", default=next(iter(INVARIANTS)), show_default=True, metavar="ID")
+@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+@click.option("--depth", type=click.IntRange(min=1), default=4, show_default=True, help="events in a trace")
+@click.option(
+    "--calls", type=click.IntRange(min=0, max=3), default=0, show_default=True, help="of getToken at a time"
+)
+def condition(policy_name: str, names: str, name: str, runtime: str, depth: int, calls: int) -> None:
+    """For which lengths does an invariant break? A token's lifetime, how long ahead it is refreshed, the delay of
+    the network and the length of a freeze are unknowns here, and z3 solves for them.
+
+    Exact for traces of up to --depth events. Exits 0 when the condition was found, 2 when it could not be.
+    """
+    try:
+        symbolic = importlib.import_module("properties.condition")
+    except ImportError:
+        fail("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'")
+    (task,) = _tasks((policy_name,), [tuple(names.split(","))], (name,), runtime, App(calls), Limits(depth))
+    judged, assumed = INVARIANTS[name], Assumptions(task.assumptions)
+    if task.runtime not in judged.runtimes:
+        fail(f"{name} is not about the runtime {runtime}")
+    say = _teller()
+    try:
+        found = symbolic.condition(policy(policy_name), task.runtime, assumed, judged, depth, calls, say)
+    except KeyboardInterrupt:
+        fail("interrupted")
+    say("")
+    app = f"while the app makes {App(calls)}" if calls else "without a call of the app"
+    click.echo(f"model@{policy_name}, assuming {assumed}, in traces of up to {depth} events {app}:")
+    verdict = {"never": "never breaks", "always": "breaks"}.get(found.words or "", "breaks exactly if")
+    click.echo(f"{name} {verdict}{', whatever the lengths' if found.words in ('never', 'always') else ''}")
+    if found.words not in ("never", "always"):
+        click.echo(f"\n    {found.words or found.formula}\n")
+        for unknown, meaning in symbolic.UNKNOWNS.items():
+            ours = f" ({duration(symbolic.NUMBERS[unknown])} here)" if unknown in symbolic.NUMBERS else ""
+            click.echo(f"{unknown:<9} {meaning}{ours}")
+        click.echo()
+        if edge := symbolic.shortest_harmful_freeze(found.formula):
+            ms, itself = edge
+            click.echo(f"Here, then, a freeze {'of' if itself else 'longer than'} {duration(ms)} is enough.")
+        else:
+            click.echo("Here, then, it does not break.")
+    click.echo(f"{found.tried:,} steps were tried, each for every length of everything.")
+
+
+def _teller() -> Callable[[str], None]:
+    """Progress: a line that is rewritten on a terminal, lines elsewhere."""
+    live = sys.stderr.isatty()
+
+    def tell(line: str) -> None:
+        if line or live:
+            click.echo(f"\r\x1b[K{line}" if live else line, err=True, nl=not live)
+
+    return tell
 
 
 @click.command()

@@ -122,7 +122,12 @@ def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
     """Run `sessionproof`."""
-    program = [sys.executable, "-c", "from properties.cli import main; main()", *words]
+    return run_python("-c", "from properties.cli import main; main()", *words)
+
+
+def run_python(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python, with our code in its path."""
+    program = [sys.executable, *words]
     return subprocess.run(
         program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

@@ -1,0 +1,94 @@
+"""The condition: the model's numbers as unknowns, and the formula that decides."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import z3
+
+from model import session, world
+from model.events import Advance, Answer, Event, Freeze
+from model.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
+from model.terms import Outcome, Runtime
+from properties.condition import GIVEN, Condition, condition, in_words, shortest_harmful_freeze
+from properties.invariants import INVARIANTS
+from properties.reduce import violates
+from properties.targets.clerk_js import ClerkJsTarget
+from properties.targets.model_target import ModelTarget
+from properties.trace import Trace
+from tests.support import HEADLINE, assuming, complaint, ready, run_python, sessionproof
+
+LATENCY, LEAD, FREEZE, LIFETIME = (GIVEN[name] for name in ("latency", "lead", "freeze", "lifetime"))
+
+
+def asked(policy: Policy, *names: str, depth: int = 3, calls: int = 0) -> Condition:
+    """The condition on the headline."""
+    judged = INVARIANTS[HEADLINE]
+    return condition(policy, Runtime.HEADLESS, assuming(*names), judged, depth, calls, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "names", "depth", "words"),
+    [
+        (CLERK_JS_6_7_1, ("starvation", "stale-after-expiry"), 3, "freeze > lifetime"),
+        (CLERK_JS_6_7_4, ("starvation", "stale-after-expiry"), 3, "never"),
+        (CLERK_JS_6_7_1, ("stale-on-arrival",), 4, "latency > lead"),
+        (CLERK_JS_6_7_4, ("stale-on-arrival",), 4, "latency > lead"),
+        (CLERK_JS_6_40_0, ("rotated-credential",), 3, "always"),
+        (FIX_QUIET_BACKGROUND, ("stale-on-arrival", "rotated-credential"), 4, "never"),
+    ],
+)
+def test_the_condition_is_short_and_says_it_all(
+    policy: Policy, names: tuple[str, ...], depth: int, words: str
+) -> None:
+    assert asked(policy, *names, depth=depth).words == words
+
+
+def test_the_guard_is_sound_while_latency_and_freeze_are_shorter_than_the_lead() -> None:
+    found = asked(CLERK_JS_6_7_4, "starvation", "stale-on-arrival", depth=4)
+    assert found.words == "latency + freeze > lead  or  2 freeze > lifetime"
+    assert shortest_harmful_freeze(found.formula) == (2000, False)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["model", "build"])
+@pytest.mark.parametrize(("ms", "breaks"), [(2000, False), (2001, True)])
+def test_the_edge_of_the_condition_is_where_it_says(
+    builds: dict[str, ClerkJsTarget], real: bool, ms: int, breaks: bool
+) -> None:
+    """15 s of latency and 17 s of lead: a freeze of 2 s is harmless, one of 2.001 s is not."""
+    target = ready(builds["6.40.0"]) if real else ModelTarget(CLERK_JS_6_40_0)
+    events: tuple[Event, ...] = (Advance(58_000), Freeze(ms))
+    events += (Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+    trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation", "stale-on-arrival"), events, HEADLINE)
+    assert bool(violates(trace, target, INVARIANTS[HEADLINE])) is breaks
+
+
+def test_the_model_has_its_numbers_back_afterwards() -> None:
+    asked(CLERK_JS_6_7_4, "stale-on-arrival", depth=1)
+    assert [getattr(world, name) for name in ("TOKEN_LIFETIME", "PATIENCE")] == [60, 15_000]
+    assert session.REFRESH_LEAD == 17
+
+
+def test_words_are_found_for_what_two_comparisons_can_say_and_for_no_more() -> None:
+    assert in_words(z3.And(LATENCY > LEAD, FREEZE > LIFETIME)) == "latency > lead  and  freeze > lifetime"
+    assert in_words(z3.Not(LATENCY <= LEAD)) == "latency > lead"
+    assert in_words(LATENCY > -1) == "always"
+    assert in_words(LATENCY * 7 > LEAD * 5) is None
+
+
+def test_the_command_prints_the_condition_and_what_it_means_here() -> None:
+    done = sessionproof("condition", "--policy=CLERK_JS_6_7_4", "--assume=stale-on-arrival")
+    assert done.returncode == 0, done.stderr
+    assert "breaks exactly if\n\n    latency > lead\n" in done.stdout
+    assert "Here, then, it does not break." in done.stdout
+
+
+def test_what_is_missing_or_unknown_is_told_in_one_line() -> None:
+    assert "unknown policy 'CLERK'" in complaint(sessionproof("condition", "--policy=CLERK"))
+    assert "is not about the runtime browser-like" in complaint(
+        sessionproof("condition", "--runtime=browser-like")
+    )
+    without = "import sys; sys.modules['z3'] = None; from properties.cli import main; main(['condition'])"
+    assert "pip install 'sessionproof[symbolic]'" in complaint(run_python("-c", without))
+    assert sys.modules["z3"] is z3
