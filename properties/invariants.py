@@ -134,6 +134,21 @@ def offline_is_not_signed_out(step: Step) -> str | None:
     return None
 
 
+@invariant("refresh-chain-survives", history=True, usual=False)
+def refresh_chain_survives(step: Step) -> str | None:
+    """Whenever getToken has given a session token, the next one is on its way: a timer is set that goes off
+    before it expires, or a request is in flight that is not overdue."""
+    world = step.after
+    for fact in step.facts:
+        if not isinstance(fact, Settled) or fact.token is None or not fact.token.is_session_token:
+            continue
+        coming = any(timer.due < fact.token.expires * 1000 for timer in world.timers)
+        asking = any(_session_token(one) and world.now - one.sent_at <= PATIENCE for one in world.requests)
+        if not coming and not asking:
+            return f"call {fact.call} got {fact.token}, and nothing is under way that could renew it"
+    return None
+
+
 @invariant("one-refresh-at-a-time", usual=False)
 def one_refresh_at_a_time(step: Step) -> str | None:
     """The background asks for a session token once in the life of each: not while it is asking already, and not

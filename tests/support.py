@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,23 @@ def explore(
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
     return search(target, cell, [INVARIANTS[name] for name in judging], profile)
+
+
+def debian(program: str, what: str, *others: str) -> str:
+    """A program from Debian's packages, installed where that is possible; a loud skip where it is not, or where
+    one of the `others` is missing. `what` is not checked then."""
+    if shutil.which(program) is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(
+            ["apt-get", "install", "-y", "--no-install-recommends", program],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    missing = [name for name in (program, *others) if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"NOT CHECKED: {what}. Install {' and '.join(missing)}")
+    return str(shutil.which(program))
 
 
 # -- as a user runs it ---------------------------------------------------------------------------------------

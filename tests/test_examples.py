@@ -32,7 +32,7 @@ from properties.examples import BadDatabase, database
 from properties.invariants import INVARIANTS
 from properties.search import Cell, search
 from properties.verdict import Held, Violated
-from tests.support import HEADLINE, ROOT, assuming, check, complaint, model
+from tests.support import HEADLINE, ROOT, assuming, check, complaint, debian, model
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -136,17 +136,7 @@ def opened(spec: str, said: list[str] | None = None) -> ExampleDatabase:
 def redis_program() -> str:
     """redis-server, installed where that is possible."""
     pytest.importorskip("redis", reason="NOT CHECKED: examples in Redis. pip install 'sessionproof[redis]'")
-    if shutil.which("redis-server") is None and shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(
-            ["apt-get", "install", "-y", "--no-install-recommends", "redis-server"],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-    if (found := shutil.which("redis-server")) is None:
-        pytest.skip("NOT CHECKED: examples in Redis. Install redis-server")
-    return found
+    return debian("redis-server", "examples in Redis")
 
 
 class Server:
