@@ -312,7 +312,8 @@ def _watched(config: pytest.Config, cell: Cell, invariants: list[Invariant]) -> 
         return invariants
     coverage = config.stash[TRANSITIONS]
     try:
-        seen = plan(target.policy, cell.runtime, cell.assumptions, App(), Limits(seconds=5), lambda line: None)
+        limits = Limits(seconds=30, states=5_000)
+        seen = plan(target.policy, cell.runtime, cell.assumptions, App(), limits, lambda line: None)
     except TargetError as error:
         coverage[cell] = str(error).partition(":")[0]
         return invariants

@@ -22,8 +22,8 @@ from properties.target import Target, TargetError
 from properties.trace import Trace
 from properties.verdict import Held, Verdict, Violated
 
-SUGGESTING = Limits(depth=8, seconds=5)
-"""How long the prover may look for a trace worth trying."""
+SUGGESTING = Limits(depth=8, seconds=600, states=1000)
+"""How far the prover may look for a trace worth trying."""
 
 
 @dataclass(frozen=True, slots=True)

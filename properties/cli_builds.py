@@ -264,7 +264,16 @@ def _show(pair: LockStep, found: Violation) -> None:
     show_default=True,
     help="for the graph, and again for the way through it",
 )
-def tour(spec: str, policy_name: str | None, names: str, runtime: str, seed: int, seconds: float) -> None:
+@click.option(
+    "--states",
+    type=click.IntRange(min=1),
+    default=Limits().states,
+    show_default=True,
+    help="give up when the graph has so many, which bounds the memory too",
+)
+def tour(
+    spec: str, policy_name: str | None, names: str, runtime: str, seed: int, seconds: float, states: int
+) -> None:
     """Take a build through every transition of its model's graph, in lock step with the model.
 
     The exhaustive engine's graph is the plan. The app makes one call of getToken at a time. Exits 0 when every
@@ -275,7 +284,7 @@ def tour(spec: str, policy_name: str | None, names: str, runtime: str, seed: int
         pair = _pair(spec, policy_name)
         try:
             pair.prepare()
-            limits = Limits(seconds=seconds)
+            limits = Limits(seconds=seconds, states=states)
             chosen = policy(pair.model.name.removeprefix("model@"))
             seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say)
             click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")

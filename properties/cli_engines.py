@@ -91,6 +91,13 @@ _PROOF = _options(
         show_default=True,
         help="look no deeper for a trace, in events",
     ),
+    click.option(
+        "--states",
+        type=click.IntRange(min=1),
+        default=Limits().states,
+        show_default=True,
+        help="give up after so many, which bounds the memory too",
+    ),
     click.option("--confirm", is_flag=True, help="play every counterexample of a release on its real build too"),
 )
 
@@ -119,6 +126,7 @@ def prove(
     calls: int,
     templates: bool,
     depth: int,
+    states: int,
     confirm: bool,
     seconds: float,
 ) -> None:
@@ -133,7 +141,7 @@ def prove(
         invariants,
         runtime,
         App(calls, templates),
-        Limits(depth, seconds),
+        Limits(depth, seconds, states),
     )
     tell = _teller()
     findings = []
@@ -255,6 +263,7 @@ def matrix(
     calls: int,
     templates: bool,
     depth: int,
+    states: int,
     confirm: bool,
     seconds: float,
     workers: int | None,
@@ -268,7 +277,12 @@ def matrix(
     """
     chosen = [tuple(names.split(",")) for names in assumptions] or list(EVERY_ASSUMPTION)
     tasks = _tasks(
-        policies or EVERY_POLICY, chosen, invariants, runtime, App(calls, templates), Limits(depth, seconds)
+        policies or EVERY_POLICY,
+        chosen,
+        invariants,
+        runtime,
+        App(calls, templates),
+        Limits(depth, seconds, states),
     )
     live = sys.stderr.isatty()
 
@@ -347,7 +361,7 @@ def _exit(findings: Sequence[Findings]) -> NoReturn:
     if any(isinstance(verdict, Violated | Vacuous) for verdict in verdicts):
         sys.exit(1)
     if any(isinstance(verdict, HeldTo) for verdict in verdicts):
-        fail("not everything is proved: a limit was hit; raise --seconds, or assume less")
+        fail("not everything is proved: a limit was hit; raise --seconds or --states, or assume less")
     sys.exit(0)
 
 

@@ -51,10 +51,14 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where to give up: `depth` in events, and `seconds` of real time, each for one pass."""
+    """Where one pass gives up: `depth` in events, `seconds` of real time, or so many `states` looked at.
+
+    The last keeps memory in bounds, and makes a pass that is cut off the same on every machine.
+    """
 
     depth: int = 12
     seconds: float = 60.0
+    states: int = 1_000_000
 
 
 @dataclass(slots=True)
@@ -156,10 +160,13 @@ class _Search:
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
         add = _Hulls(graph).add if hull else Zones(graph).add
         add(beginning(self.policy, self.cell.runtime, self.memory), None)
-        level = [0]
+        level, looked_at = [0], 0
         while level:
             following: dict[int, None] = {}
             for number in level:
+                if looked_at == self.limits.states:
+                    return
+                looked_at += 1
                 for step, after in transitions(graph.states[number], assumptions, self.app, self.memory):
                     graph.transitions += 1
                     for one in invariants:

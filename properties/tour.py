@@ -108,10 +108,10 @@ def plan(
         if now - said > 1:
             said = now
             tell(f"planning: {len(graph.states):,} states, {len(made.transitions):,} transitions")
-        if now - began > limits.seconds:
+        if now - began > limits.seconds or len(graph.states) > limits.states:
             raise TargetError(
-                f"the graph of {policy.name} under {assumptions} is not closed after {limits.seconds:g} s "
-                f"({len(graph.states):,} states): raise --seconds, or assume less"
+                f"the graph of {policy.name} under {assumptions} is not closed after {now - began:.1f} s and "
+                f"{len(graph.states):,} states: raise --seconds or --states, or assume less"
             )
     return made
 

@@ -149,7 +149,7 @@ Engine = Callable[..., Findings]
 
 def prove_40(*assumptions: str, only: str = "") -> Findings:
     """The exhaustive engine, on the policy of 6.40.0."""
-    limits = Limits(depth=6, seconds=3)
+    limits = Limits(depth=6, seconds=600, states=300)
     judged = [one for one in INVARIANTS.values() if only in one.id]
     return prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, limits=limits)
 
