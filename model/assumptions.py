@@ -8,8 +8,9 @@ of an honest verdict: a fix is right under one theory of why the server says 401
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
 from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Told
@@ -24,16 +25,14 @@ def _nothing(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sometimes:
+class Sometimes(Struct, frozen=True):
     """Something that a run under the assumption can reach."""
 
     name: str
     seen: Callable[[Fact], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Assumption:
+class Assumption(Struct, frozen=True):
     """One way in which the world may misbehave."""
 
     name: str
@@ -193,8 +192,7 @@ def _members(names: tuple[str, ...]) -> tuple[Assumption, ...]:
     return tuple(ASSUMPTIONS[name] for name in names)
 
 
-@dataclass(frozen=True, slots=True)
-class Assumptions:
+class Assumptions(Struct, frozen=True):
     """A set of assumptions: whatever one of them allows, the set allows."""
 
     names: tuple[str, ...]

@@ -6,8 +6,10 @@ clerk/javascript, packages/clerk-js/src/core.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.policy import Policy
 from model.terms import CallId, Millis, Output, RequestId, Runtime, TimerId, Token, Word
@@ -21,8 +23,7 @@ class Purpose(Word):
     RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One slot of the token cache: a token with its timers, or the promise of one, that is to be fresher than the
     `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
     (`replaced`)."""
@@ -37,8 +38,7 @@ class Entry:
     baseline: Token | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(Struct, frozen=True):
     """A request in flight. A recovery remembers the request whose 401 it looks into (`parent`)."""
 
     request: RequestId
@@ -50,8 +50,7 @@ class Flight:
     tries: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A foreground call under way: it waits for a request, or for its retry timer."""
 
     call: CallId
@@ -63,8 +62,7 @@ class Call:
     retry: TimerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Struct, frozen=True):
     """Everything the client remembers between two stimuli."""
 
     policy: Policy
@@ -84,8 +82,7 @@ class Client:
         return next((one for one in self.cache if one.template == template and not one.replaced), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """A transition under way: the client so far, the instant, and what it has put out."""
 
     client: Client

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from model.terms import Millis, Outcome, RequestId, Word
 
@@ -15,39 +16,34 @@ class FreezeKind(Word):
     ASLEEP = "asleep"  # the monotonic clock stops too: at thaw a timer has as long to go as before
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(Struct, frozen=True):
     """Time passes and every timer runs when it is due."""
 
     ms: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Freeze:
+class Freeze(Struct, frozen=True):
     """The operating system freezes the event loop for `ms`, then thaws it."""
 
     ms: Millis
     kind: FreezeKind = FreezeKind.STARVED
 
 
-@dataclass(frozen=True, slots=True)
-class GetToken:
+class GetToken(Struct, frozen=True):
     """The app calls `getToken`, in the foreground."""
 
     template: str | None = None
     skip_cache: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The server (or something in between) answers a request, and the client gets the answer, at once."""
 
     request: RequestId
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Revoke:
+class Revoke(Struct, frozen=True):
     """The server ends the session: an administrator, a changed password, a sign-out on another device."""
 
 

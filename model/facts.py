@@ -6,8 +6,9 @@ A fact holds only what a user, a server or an operating system could have notice
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from model.events import FreezeKind
 from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, Word
@@ -20,8 +21,7 @@ class Origin(Word):
     BACKGROUND = "background"
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
+class Frozen(Struct, frozen=True):
     """The event loop stood still from `at` until `until`."""
 
     at: Millis
@@ -29,8 +29,7 @@ class Frozen:
     kind: FreezeKind
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The app asked for a token."""
 
     at: Millis
@@ -39,15 +38,13 @@ class Asked:
     skip_cache: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The server ended the session."""
 
     at: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Armed:
+class Armed(Struct, frozen=True):
     """The client set a timer, to run at `due`."""
 
     at: Millis
@@ -55,8 +52,7 @@ class Armed:
     due: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(Struct, frozen=True):
     """A timer ran, `late_by` ms after the instant for which it was set, on the wall clock."""
 
     at: Millis
@@ -65,8 +61,7 @@ class Fired:
     late_by: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh."""
 
     at: Millis
@@ -77,8 +72,7 @@ class Sent:
     stale_for: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """A request was answered. `honest` when the outcome is what a healthy server would have said; `stale_for` is
     that of now."""
 
@@ -93,8 +87,7 @@ class Told:
     stale_for: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """The client dropped its session. `valid` is the ground truth: did the server still hold it?"""
 
     at: Millis
@@ -102,8 +95,7 @@ class Dropped:
     valid: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """A foreground call ended, with a token or an error.
 
     `healthy`: since the call began nothing went wrong in the world and the session was valid.
@@ -120,8 +112,7 @@ class Settled:
     told_ended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(Struct, frozen=True):
     """The session's last active token is another one."""
 
     at: Millis

@@ -5,11 +5,11 @@ A proposed fix is one more policy, to be tried here before anyone writes TypeScr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The choices of one release of the SDK."""
 
     name: str
@@ -51,6 +51,10 @@ class Policy:
     sign_out_only_without_session: bool = False
     """After a 401, only an answer without the session signs the user out: a 500 is an error like any other, and a
     second 401 is not looked into again."""
+
+    rearm_refresh: bool = False
+    """A refresh that failed, was skipped, or brought nothing fresher is tried again after a while, as long as the
+    token can be read."""
 
 
 CLERK_JS_6_0_0 = Policy(
@@ -98,10 +102,11 @@ FIX_ONLY_WITHOUT_SESSION = replace(
 FIX_QUIET_BACKGROUND = replace(
     CLERK_JS_6_40_0, name="FIX_QUIET_BACKGROUND", guard_expired_refresh=False, background_401_marks_stale=True
 )
+FIX_KEEP_TRYING = replace(FIX_QUIET_BACKGROUND, name="FIX_KEEP_TRYING", rearm_refresh=True)
 FIX_BOTH = replace(FIX_QUIET_BACKGROUND, name="FIX_BOTH", sign_out_only_without_session=True)
 
 PROPOSED: dict[str, Policy] = {
     policy.name: policy
-    for policy in (FIX_GUARD_OWN_TOKEN, FIX_ONLY_WITHOUT_SESSION, FIX_QUIET_BACKGROUND, FIX_BOTH)
+    for policy in (FIX_GUARD_OWN_TOKEN, FIX_ONLY_WITHOUT_SESSION, FIX_QUIET_BACKGROUND, FIX_KEEP_TRYING, FIX_BOTH)
 }
 """Proposed fixes by name. The quiet background goes without the guard of #8303: is it needed then?"""

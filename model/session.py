@@ -33,7 +33,7 @@ Places are in clerk/javascript, packages/clerk-js/src/core unless they say other
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from model.client import Call, Client, Entry, Flight, Purpose, Turn
 from model.policy import Policy
@@ -70,6 +70,9 @@ CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26
 
 OFFLINE_RETRIES = 3
 """Session.ts getToken, while the client takes itself for offline."""
+
+REARM_DELAY: Millis = 5_000
+"""Of a proposed fix, in no release: how long a refresh that came to nothing waits before it is tried again."""
 
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """What the network layer fails at, rather than the server: no reply, or one that it cannot read."""
@@ -174,7 +177,8 @@ def _arm(turn: Turn, entry: Entry) -> Turn:
     if remaining > REFRESH_LEAD:
         entry = replace(entry, refresh=eviction + 1)
         timers.append(TimerSet(eviction + 1, turn.at + (remaining - REFRESH_LEAD) * 1000, None))
-    return turn.but(cache=(*turn.client.cache, entry), next_timer=eviction + len(timers)).put(*timers)
+    turn = turn.but(cache=(*turn.client.cache, entry), next_timer=eviction + len(timers)).put(*timers)
+    return _rearm(turn, entry)
 
 
 def _announce(turn: Turn, holder: int, token: Token) -> Turn:
@@ -256,7 +260,8 @@ def _reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = _drop(turn, turn.client.entry(flight.template))
-        return turn.but(refreshing=turn.client.refreshing - {flight.template})
+        turn = turn.but(refreshing=turn.client.refreshing - {flight.template})
+        return _rearm(turn, turn.client.entry(flight.template))
     entry = turn.client.entry(flight.template)
     if entry and entry.request == flight.request:
         turn = _drop(turn, entry)
@@ -334,10 +339,21 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
 def _refresh(turn: Turn, entry: Entry) -> Turn:
     """A refresh timer fired: one background request for this token, unless one is already in flight."""
     if entry.template in turn.client.refreshing or _guarded(turn, entry):
-        return turn
+        return _rearm(turn, entry)
     turn = turn.but(refreshing=turn.client.refreshing | {entry.template})
     request = turn.client.next_request
     return _send(turn, Flight(request, Purpose.REFRESH, entry.template, entry.holder, cause=None))
+
+
+def _rearm(turn: Turn, entry: Entry | None) -> Turn:
+    """A proposed fix, in no release: an entry without a refresh timer gets one, unless it is a miss by then."""
+    if not turn.client.policy.rearm_refresh or entry is None or entry.token is None or entry.refresh is not None:
+        return turn
+    if entry.replaced or entry.token.expires - turn.at // 1000 <= READ_CUTOFF:
+        return turn
+    timer = turn.client.next_timer
+    turn = _swap(turn, entry, replace(entry, refresh=timer)).but(next_timer=timer + 1)
+    return turn.put(TimerSet(timer, turn.at + REARM_DELAY, None))
 
 
 def _timer_due(turn: Turn, timer: TimerId) -> Turn:

@@ -9,9 +9,10 @@ that JSON Web Tokens speak (RFC 7519 NumericDate), counted from the same instant
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Millis: TypeAlias = int
 Seconds: TypeAlias = int
@@ -62,8 +63,7 @@ class Outcome(Word):
     STALE_TOKEN = "stale-token"  # 200, a token whose claims are older than those of one already given
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
 
     number: int
@@ -85,15 +85,13 @@ class Token:
 # -- stimuli: the world to the client ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TimerDue:
+class TimerDue(Struct, frozen=True):
     """The event loop runs the callback of a timer."""
 
     timer: TimerId
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAsked:
+class TokenAsked(Struct, frozen=True):
     """The app calls `getToken({template, skipCache})`."""
 
     call: CallId
@@ -101,8 +99,7 @@ class TokenAsked:
     skip_cache: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The answer to a request reaches the client; only `GRANTED`, `SESSION` and `STALE_TOKEN` have a `token`."""
 
     request: RequestId
@@ -118,8 +115,7 @@ Stimulus: TypeAlias = TimerDue | TokenAsked | Answered
 # call is still pending, and so whether the output counts as foreground.
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSent:
+class RequestSent(Struct, frozen=True):
     """The client sends a request. Numbered 1, 2, ... in the order of sending."""
 
     request: RequestId
@@ -128,8 +124,7 @@ class RequestSent:
     cause: CallId | None
 
 
-@dataclass(frozen=True, slots=True)
-class TimerSet:
+class TimerSet(Struct, frozen=True):
     """The client asks to be called back at `due` on its own clock."""
 
     timer: TimerId
@@ -137,22 +132,19 @@ class TimerSet:
     cause: CallId | None
 
 
-@dataclass(frozen=True, slots=True)
-class TimerCleared:
+class TimerCleared(Struct, frozen=True):
     """The client no longer wants to be called back. Clearing a timer that already ran means nothing."""
 
     timer: TimerId
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOut:
+class SignedOut(Struct, frozen=True):
     """The client holds no session any more: what the user sees is the sign-in screen."""
 
     cause: CallId | None
 
 
-@dataclass(frozen=True, slots=True)
-class CallSettled:
+class CallSettled(Struct, frozen=True):
     """A call of `getToken` ends, with a token or with the name of an error, never with neither."""
 
     call: CallId
@@ -160,8 +152,7 @@ class CallSettled:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAnnounced:
+class TokenAnnounced(Struct, frozen=True):
     """The session's last active token is now another one: what the app and its own backend see of it."""
 
     token: Token

@@ -20,8 +20,10 @@ Known gaps: one device, one session, device clock = server clock; an answer is f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
 from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Settled, Told
@@ -57,8 +59,7 @@ class NotEnabled(Exception):
     """The event cannot happen in this world. The message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(Struct, frozen=True):
     """A stimulus for the client. In the `wake` of a fault: it is an answer that was not honest, or a timer set
     because of one, so that whatever it sets off is the fault's doing."""
 
@@ -66,8 +67,7 @@ class Cue:
     wake: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(Struct, frozen=True):
     """A timer the client set and has not cleared."""
 
     timer: TimerId
@@ -77,8 +77,7 @@ class Timer:
     wake: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request in flight."""
 
     request: RequestId
@@ -90,8 +89,7 @@ class Request:
     wake: bool  # sent in the wake of a fault
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A foreground call under way, with the history that its verdict needs."""
 
     call: CallId
@@ -102,15 +100,14 @@ class Call:
     lied_to: bool = False  # one of its answers was not honest
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """Everything that is not the client, and the client as seen from outside."""
 
     runtime: Runtime
     now: Millis = 0
     signed_in: bool = True
     revoked: bool = False
-    token: Token = field(default=Token(1, None, 0, TOKEN_LIFETIME))  # the last session token it was given
+    token: Token = Token(1, None, 0, TOKEN_LIFETIME)  # the last session token it was given
     minted: int = 1
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()

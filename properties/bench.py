@@ -7,6 +7,7 @@ Node driver as fast as it can boot and step the bundle, with nobody waiting for 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,28 @@ def check(processes: int) -> float:
     return time.perf_counter() - began
 
 
+def proof() -> float:
+    """Seconds from command to verdict, for one cell that holds."""
+    words = ["prove", f"--policy={CLERK_JS_6_7_4.name}", f"--assume={ASSUMPTIONS}", f"--invariant={HEADLINE}"]
+    return _seconds([sys.executable, "-c", "from properties.cli import main; main()", *words])
+
+
+def proof_by_spin() -> float:
+    """Seconds that SPIN takes for the same: it generates a verifier, which is compiled and run to its end."""
+    cell = ("-DGUARD", "-DSTARVATION", "-DEXPIRED", str(ROOT / "tests" / "spin" / "session.pml"))
+    return _seconds(
+        ["spin", "-a", *cell], ["gcc", "-O2", "-w", "-DSAFETY", "-o", "pan", "pan.c"], ["./pan", "-m1000000"]
+    )
+
+
+def _seconds(*commands: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        for command in commands:
+            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - began
+
+
 def main() -> None:
     """Measure and print."""
     console = Console(width=max(Console().width, 120))
@@ -146,11 +169,16 @@ def main() -> None:
 
     console.print("measuring a proof ...", style="dim")
     proved = prove(CLERK_JS_6_7_4, Runtime.HEADLESS, ASSUMPTIONS, [INVARIANTS[HEADLINE]], App(templates=True))
-    (proof,) = proved.verdicts.values()
-    if not isinstance(proof, Proved):
-        raise TargetError(f"the model was to be proved, and the verdict is: {proof}")
-    rate = proof.steps / proved.seconds
-    console.print(f"a proof of {proof.states:,} states and {proof.steps:,} steps: {rate:,.0f} steps/s")
+    (verdict,) = proved.verdicts.values()
+    if not isinstance(verdict, Proved):
+        raise TargetError(f"the model was to be proved, and the verdict is: {verdict}")
+    rate = verdict.steps / proved.seconds
+    console.print(f"a proof of {verdict.states:,} states and {verdict.steps:,} steps: {rate:,.0f} steps/s")
+    if missing := [name for name in ("spin", "gcc") if not shutil.which(name)]:
+        console.print(f"NOT MEASURED: the same beside SPIN. Install {' and '.join(missing)}")
+    else:
+        ours, its = proof(), proof_by_spin()
+        console.print(f"from command to verdict: {ours:.1f} s, SPIN {its:.1f} s; {its / ours:.0f} times as long")
 
     console.print(f"measuring {len(CELLS)} cells of {RELEASE} with one process and with two ...", style="dim")
     one, two = check(0), check(2)

@@ -7,9 +7,10 @@ release tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from hypothesis import settings
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.policy import SINCE, policy_of
@@ -26,8 +27,7 @@ SUGGESTING = Limits(depth=8, seconds=600, states=1000)
 """How far the prover may look for a trace worth trying."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """What was seen of one release."""
 
     version: str

@@ -18,7 +18,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from typing import Any
 import hypothesis
 import msgspec
 from hypothesis.errors import HypothesisDeprecationWarning
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -56,8 +58,7 @@ class CampaignError(Exception):
     """A campaign cannot be run here. The message is one line: what is wrong, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What to run: `traces` for each cell (target x assumptions), in shards of `shard`, each trace of `steps`;
     with the branches of the model that they take, if `coverage` is asked for."""
 
@@ -71,8 +72,7 @@ class Plan:
     coverage: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """One seeded search of one cell: a part of the plan with the digest `plan`."""
 
     plan: str
@@ -83,8 +83,7 @@ class Shard:
     traces: int
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A verdict in plain values: its word, what it rests on, and the document of the trace that breaks it."""
 
     word: str
@@ -108,8 +107,7 @@ class Result:
     seconds: float = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """Counterexamples that differ in lengths of time alone: how many shards met one, and the shortest."""
 
     shape: str
@@ -131,8 +129,7 @@ class CellReport:
     rate: float = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a campaign found, cell by cell, and the folder of its journal."""
 
     plan: Plan
@@ -164,7 +161,7 @@ def digest(plan: Plan) -> str:
 
     Raises `CampaignError` when such a build cannot be read.
     """
-    sha = hashlib.sha256(msgspec.json.encode([asdict(plan), metadata.version("hypothesis")]))
+    sha = hashlib.sha256(msgspec.json.encode([plan, metadata.version("hypothesis")]))
     for folder in (Path(package.__path__[0]) for package in (model, properties)):
         for path in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".mjs"}):
             sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())

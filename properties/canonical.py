@@ -19,8 +19,10 @@ here is tested: random traces stay within the graph, and what breaks there break
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client, Entry, Flight
@@ -32,8 +34,7 @@ NOW = cast(Any, Instant((0,), (), 0))
 """The instant of a state."""
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """World and client in canonical form; `bounds` of the instants that their fields name, of which 0 is now."""
 
     world: World
@@ -46,8 +47,7 @@ class State:
         return Zone([list(row) for row in self.bounds])
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, the `age` of
     requests, if an assumption does, and the `baseline` of what is being fetched, if tokens may be stale."""
 
@@ -123,8 +123,8 @@ def known_instants(value: Any) -> tuple[Any, list[Instant]]:
         return Instant, [value if value.unit == 1 else value * 1000]
     if isinstance(value, State):
         return known_instants((value.world, value.client))
-    if is_dataclass(value):
-        inner = [known_instants(getattr(value, one.name)) for one in fields(value)]
+    if isinstance(value, Struct):
+        inner = [known_instants(getattr(value, one)) for one in value.__struct_fields__]
     elif isinstance(value, tuple):
         inner = [known_instants(one) for one in value]
     else:

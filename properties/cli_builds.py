@@ -8,11 +8,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import click
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 

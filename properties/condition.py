@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar, TypeAlias, cast
 
 import z3
+from msgspec import Struct
 
 from model import assumptions as assumptions_module
 from model import session
@@ -153,8 +154,7 @@ class _Run:
         self._solver.add(what)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a trace is: world and client, the events so far, and what they ask of the unknowns."""
 
     world: World

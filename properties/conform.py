@@ -7,7 +7,7 @@ saved and told like the violation of an invariant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from model.terms import (
     CallSettled,
@@ -32,8 +32,7 @@ from properties.wording import clock
 CONFORMS = "build-conforms-to-model"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What one target did after a stimulus, and when (ms) its timers are due from then on."""
 
     did: tuple[str, ...]
@@ -44,8 +43,7 @@ class Seen:
         return f"{'; '.join(self.did) or 'does nothing'}; {f'timers due at {timers}' if timers else 'no timers'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """Where the two parted: after a stimulus (None: the sign-in) at an instant in ms."""
 
     stimulus: Stimulus | None

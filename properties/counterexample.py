@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct, to_builtins
 
 from model import facts as fact_module
 from model.client import Client
@@ -30,16 +30,14 @@ from properties.trace import BadTrace, Trace, decode, read, write
 FACTS: dict[str, type[Fact]] = {kind.__name__: kind for kind in fact_module.Fact.__args__}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Where a counterexample was found: what was running, and the seed of the search, if it had one."""
 
     versions: dict[str, str]
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(Struct, frozen=True):
     """What the formal model of the same release does with the same events."""
 
     target: str
@@ -47,8 +45,7 @@ class Opinion:
     says: str
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """One thing about one event that was varied: the values with which the violation stays, and those without.
 
     `event` counts from 1. Lengths are ranges such as "17.001 s to 29 d". `tried` is how many values were run.
@@ -61,8 +58,7 @@ class Need:
     tried: int
 
 
-@dataclass(frozen=True, slots=True)
-class Counterexample:
+class Counterexample(Struct, frozen=True):
     """A trace, what was seen of it, and what else is known. `clients` is the model's client after each step, with
     the one at sign-in first; empty when no model does the same."""
 
@@ -87,7 +83,7 @@ class Counterexample:
         return {
             **self.trace.document(),
             "digest": digest(self.trace),
-            "found": asdict(self.found),
+            "found": to_builtins(self.found),
             "start": _plain(self.played[0].before),
             "steps": [
                 {
@@ -96,8 +92,8 @@ class Counterexample:
                 }
                 for step in self.played
             ],
-            "model": asdict(self.opinion) if self.opinion else None,
-            "necessary": [asdict(need) for need in self.needs],
+            "model": to_builtins(self.opinion),
+            "necessary": to_builtins(self.needs),
             "clients": [_plain(client) for client in self.clients],
         }
 

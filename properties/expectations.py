@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import tomlkit
+from msgspec import Struct
+from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
 from properties.search import Cell
@@ -29,8 +30,7 @@ class BadExpectations(Exception):
     """The file cannot be used. The message is one line: what is wrong, and where."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """A known violation: on these targets, under these assumptions, these invariants; why, and where to read.
 
     A target is a name, a pattern (`clerk-js@6.7.*`) or a range of releases (`clerk-js@6.7.4..6.40.0`, both ends

@@ -7,7 +7,8 @@ docstring is the sentence that reports print.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from model.facts import Announced, Dropped, Origin, Sent, Settled, Told
 from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
@@ -20,8 +21,7 @@ NULL = "null"
 Check = Callable[[Step], str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Invariant:
+class Invariant(Struct, frozen=True):
     """Something that must hold in every step of every trace."""
 
     id: str
@@ -139,12 +139,14 @@ def refresh_chain_survives(step: Step) -> str | None:
     """Whenever getToken has given a session token, the next one is on its way: a timer is set that goes off
     before it expires, or a request is in flight that is not overdue."""
     world = step.after
-    for fact in step.facts:
+    for place, fact in enumerate(step.facts):
         if not isinstance(fact, Settled) or fact.token is None or not fact.token.is_session_token:
             continue
         coming = any(timer.due < fact.token.expires * 1000 for timer in world.timers)
         asking = any(_session_token(one) and world.now - one.sent_at <= PATIENCE for one in world.requests)
-        if not coming and not asking:
+        later = [one for one in step.facts[place:] if isinstance(one, Sent) and _session_token(one)]
+        asked = any(one.at < fact.token.expires * 1000 for one in later)
+        if not coming and not asking and not asked:
             return f"call {fact.call} got {fact.token}, and nothing is under way that could renew it"
     return None
 

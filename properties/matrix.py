@@ -7,10 +7,12 @@ import json
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.policy import POLICIES, PROPOSED
@@ -43,8 +45,7 @@ TOGETHER: tuple[tuple[str, ...], ...] = (
 EVERY_ASSUMPTION: tuple[tuple[str, ...], ...] = (*((name,) for name in ASSUMPTIONS), *TOGETHER)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One cell to prove, in plain values that another process understands."""
 
     policy: str

@@ -9,8 +9,9 @@ tried the outcome is taken to be one and the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
 from model.terms import SESSION_LIFETIME, Millis, Outcome

@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client
@@ -37,8 +40,7 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 """An event; time that passes, and a freeze, without their lengths."""
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(Struct, frozen=True):
     """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
 
     calls: int = 1
@@ -49,8 +51,7 @@ class App:
         return f"{calls} at a time{', templates too' if self.templates else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Where one pass gives up: `depth` in events, `seconds` of real time, or so many `states` looked at.
 
     The last keeps memory in bounds, and makes a pass that is cut off the same on every machine.
@@ -101,15 +102,10 @@ def prove(
     began = time.perf_counter()
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    verdicts: dict[str, Verdict] = {one.id: NotApplicable() for one in invariants if one not in judged}
-    reached: dict[str, int] = {}
-    for history in (False, True):  # what needs no memory is proved on a smaller graph
-        search = _Search(policy, cell, app, limits, Memory.needed(assumptions, history), tell)
-        group = [one for one in judged if one.history is history]
-        verdicts |= search.judge(group)
-        reached = {name: max(reached.get(name, 0), n) for name, n in (reached | search.reached).items()}
-    verdicts = {one.id: verdicts[one.id] for one in invariants}
-    return Findings(cell, verdicts, 0, reached, time.perf_counter() - began)
+    memory = Memory.needed(assumptions, any(one.history for one in judged))
+    search = _Search(policy, cell, app, limits, memory, tell)
+    verdicts: dict[str, Verdict] = {one.id: NotApplicable() for one in invariants} | search.judge(judged)
+    return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
 @dataclass(slots=True)
@@ -271,8 +267,7 @@ def transitions(state: State, assumptions: Assumptions, app: App, memory: Memory
     return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory))
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """A step that is possible: where it leads, as it is and in canonical form."""
 
     step: Step

@@ -9,7 +9,8 @@ can be dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Event, Freeze
 from model.facts import Sent

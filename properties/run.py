@@ -6,7 +6,8 @@ The random machine, the replay and the tests all drive a `Run`; it knows nothing
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from model.assumptions import LATE_TIMER, Assumptions, Sometimes
 from model.events import Answer, Event, GetToken

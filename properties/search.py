@@ -19,6 +19,7 @@ from hypothesis import Phase, Verbosity, settings
 from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec import Struct
 
 from model.assumptions import Assumptions
 from model.terms import Runtime
@@ -30,8 +31,7 @@ from properties.target import Target, TargetError
 from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Where to search: one target, one runtime, one set of assumptions."""
 
     target: str
@@ -39,8 +39,7 @@ class Cell:
     assumptions: Assumptions
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """What a search of a cell concluded. `reached` counts traces by what they came across."""
 
     cell: Cell

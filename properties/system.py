@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from model.events import Event
 from model.facts import Fact
@@ -12,8 +13,7 @@ from model.world import Cue, World, absorb, begin, finish, horizon, next_due
 from properties.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One event: the world before and after, and what was seen in between, in order."""
 
     before: World

@@ -14,8 +14,11 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client
@@ -202,8 +205,7 @@ def walk(plan: Plan, draw: random.Random, limits: Limits, tell: Callable[[str], 
     return tour
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(Struct, frozen=True):
     """Where a walk is. Its lengths of time are open: `bounds` are what every event so far asks of them."""
 
     place: Place

@@ -7,11 +7,12 @@ Saved as a JSON document with a version. What is found is on disk, whole, before
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
@@ -27,8 +28,7 @@ class BadTrace(Exception):
     """A file is not a trace that we can read. The message is one line: what is wrong, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """What happened, in order, and what it was found to break (nothing yet: `invariant` is None)."""
 
     target: str

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from model.facts import Fact
 from properties.system import Step, facts_of
 from properties.trace import Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """No trace tried broke the invariant."""
 
     traces: int
@@ -21,8 +21,7 @@ class Held:
         return "held"
 
 
-@dataclass(frozen=True, slots=True)
-class Violated:
+class Violated(Struct, frozen=True):
     """A trace breaks the invariant, `played` step by step; `shortest` if there is none with fewer events, or else
     shrunk. `confirmed` says where a model's trace was tried on a build, and what came of it."""
 
@@ -42,8 +41,7 @@ class Violated:
         return "VIOLATED"
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
+class Proved(Struct, frozen=True):
     """Nothing that the world and the model can do breaks the invariant, in traces of any length: the graph of all
     that they can reach has these `states` and `steps`, and is closed."""
 
@@ -54,8 +52,7 @@ class Proved:
         return "proved"
 
 
-@dataclass(frozen=True, slots=True)
-class HeldTo:
+class HeldTo(Struct, frozen=True):
     """No trace of up to `depth` events breaks the invariant; of longer ones nothing is known. No proof."""
 
     depth: int
@@ -65,8 +62,7 @@ class HeldTo:
         return "not proved"
 
 
-@dataclass(frozen=True, slots=True)
-class Vacuous:
+class Vacuous(Struct, frozen=True):
     """Nothing broke, but the run never reached what its assumptions are about: no evidence of anything. Of which
     there were so many `traces`, or whatever `unit` says."""
 
@@ -79,8 +75,7 @@ class Vacuous:
         return "vacuous"
 
 
-@dataclass(frozen=True, slots=True)
-class NotApplicable:
+class NotApplicable(Struct, frozen=True):
     """The invariant says nothing about this runtime."""
 
     traces: int = 0

@@ -21,6 +21,7 @@ Bound = int
 
 ENDLESS: Bound = 1 << 60
 AT_MOST_0: Bound = 1
+LESS_THAN_0: Bound = 0
 
 
 def at_most(ms: int) -> Bound:
@@ -185,25 +186,33 @@ class Instant:
         assert (self.unit, other) == (1000, 1000), "only seconds are multiplied, into milliseconds"
         return Instant(self.ups, self.downs, self.ms)
 
-    def _holds(self, other: Instant | int, bound: Callable[[int], Bound]) -> bool:
-        """Is self - other within `bound(0)`?"""
-        gap = self - other
-        if len(gap.ups) == len(gap.downs) == 1:
-            return self.zone.decide(gap.ups[0], gap.downs[0], bound(-gap.ms))
-        if not gap.ups and not gap.downs:
-            return at_most(gap.ms) <= bound(0)
-        if len(gap.ups) != len(gap.downs):
+    def _holds(self, other: Instant | int, bound: Bound) -> bool:
+        """Is self - other within `bound`, which is one on a difference of 0 ms?"""
+        if isinstance(other, int):
+            ms, ups, downs = self.ms - other * self.unit, self.ups, self.downs
+        elif self.downs or other.downs:
+            gap = self - other
+            ms, ups, downs = gap.ms, gap.ups, gap.downs
+        else:
+            ms, ups, downs = self.ms - other.ms, self.ups, other.ups
+            if ups == downs:
+                return at_most(ms) <= bound
+        if len(ups) == len(downs) == 1:
+            return self.zone.decide(ups[0], downs[0], bound - 2 * ms)
+        if not ups and not downs:
+            return at_most(ms) <= bound
+        if len(ups) != len(downs):
             # An instant beside a number: how much of the session's 30 days is left. Here they do not end; that
             # the server ends the session at any time is what `revocation` is for.
-            assert abs(gap.ms) > SESSION_LIFETIME // 2, "no instant is known by itself"
-            return not gap.downs
+            assert abs(ms) > SESSION_LIFETIME // 2, "no instant is known by itself"
+            return not downs
         raise AssertionError("only two instants can be compared")
 
     def __le__(self, other: Instant | int) -> bool:
-        return self._holds(other, at_most)
+        return self._holds(other, AT_MOST_0)
 
     def __lt__(self, other: Instant | int) -> bool:
-        return self._holds(other, less_than)
+        return self._holds(other, LESS_THAN_0)
 
     def __ge__(self, other: Instant | int) -> bool:
         return not self < other
@@ -214,8 +223,9 @@ class Instant:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Instant | int):
             return NotImplemented
-        gap = self - other
-        return gap.ms == 0 if not gap.ups and not gap.downs else self <= other and self >= other
+        if isinstance(other, Instant) and (self.ups, self.downs) == (other.ups, other.downs):
+            return self.ms == other.ms
+        return self <= other and self >= other
 
     def __hash__(self) -> int:
         return hash((self.ups, self.downs, self.ms, self.unit))

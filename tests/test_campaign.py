@@ -12,12 +12,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
 from model.terms import Outcome, Runtime
@@ -225,7 +225,7 @@ def test_a_scheduler_elsewhere_is_used_and_left_as_it_was(undisturbed: tuple[Rep
 PROGRAM = """
 from properties import campaign
 from tests.test_campaign import PLAN
-from dataclasses import replace
+from msgspec.structs import replace
 if __name__ == "__main__":
     write = campaign.write
     def noted(path, document):

@@ -6,10 +6,10 @@ import re
 import shutil
 import signal
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from model.events import Answer, Freeze
 from model.terms import Outcome, Runtime

@@ -57,7 +57,7 @@ spec, traces, release = sys.argv[1:]
 profile = settings(max_examples=int(traces), stateful_step_count=30, database=database(spec))
 target = model(release)
 cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"))
-found = search(target, cell, list(INVARIANTS.values()), profile)
+found = search(target, cell, [INVARIANTS["background-never-destroys-valid-session"]], profile)
 violated = {name: one for name, one in found.verdicts.items() if isinstance(one, Violated)}
 after = min((one.traces for one in violated.values()), default=found.traces)
 print(json.dumps({"violated": list(violated), "after": after}))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Freeze
 from model.terms import Outcome, Runtime
@@ -124,7 +125,7 @@ def test_a_text_from_outside_cannot_break_out_of_the_data(
     browser: str, tmp_path: Path, found: Counterexample
 ) -> None:
     evil = "</script><script>document.documentElement.dataset.evil='yes'</script><!--"
-    shown_view: dict[str, Any] = asdict(replace(view(found), title=evil, why=evil))
+    shown_view: dict[str, Any] = to_builtins(replace(view(found), title=evil, why=evil))
     text = page({**shown_view, "trace": evil})
     assert text.count("<script") == 2
     assert "data-evil" not in shown(browser, tmp_path, text).partition("<head>")[0]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from model import session
 from model.assumptions import Assumptions
@@ -102,6 +102,20 @@ def test_a_background_that_signs_nobody_out_is_proved_where_the_guard_fails() ->
 def test_no_lesser_fix_survives_a_rotated_credential(policy: Policy) -> None:
     found = prove(policy, Runtime.HEADLESS, assuming("rotated-credential"), [INVARIANTS[HEADLINE]])
     assert isinstance(found.verdicts[HEADLINE], Violated)
+
+
+@pytest.mark.parametrize("assumption", ["calm", "stale-edge"])
+def test_a_refresh_that_is_tried_again_keeps_the_chain(assumption: str) -> None:
+    policy, chain = PROPOSED["FIX_KEEP_TRYING"], "refresh-chain-survives"
+    found = prove(policy, Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]], limits=Limits(depth=100))
+    assert isinstance(found.verdicts[chain], Proved)
+
+
+@pytest.mark.parametrize("assumption", ["stale-edge", "outage"])
+def test_a_refresh_that_comes_to_nothing_ends_the_chain_of_releases(assumption: str) -> None:
+    chain = "refresh-chain-survives"
+    found = prove(POLICIES["CLERK_JS_6_40_0"], Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]])
+    assert isinstance(found.verdicts[chain], Violated)
 
 
 def test_a_search_that_was_cut_off_is_no_proof() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from model.events import Answer, Freeze, Revoke
 from model.terms import Outcome, Runtime

@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from msgspec.structs import replace
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
 from model.facts import Dropped, Fact, Sent, Settled

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import to_builtins
 
 from properties.counterexample import Counterexample
 from properties.render.markdown import report
@@ -27,7 +27,7 @@ def _markdown(found: Counterexample) -> str:
 
 
 def _html(found: Counterexample) -> str:
-    shown: dict[str, Any] = asdict(view(found))
+    shown: dict[str, Any] = to_builtins(view(found))
     return page({**shown, "trace": _json(found)})
 
 

@@ -7,7 +7,8 @@ same story in the same words.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from model.client import Client
 from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
@@ -25,8 +26,7 @@ LANES = ("OS", "timer", "SDK", "network", "server", "app")
 Rows = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """One fact, placed: from which lane, to which (None if it stays there), when, and in which step (from 1)."""
 
     at: Millis
@@ -43,8 +43,7 @@ class Moment:
     details: Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """The state of affairs after a step; number 0 is sign-in. `client` is the model's, None where none agrees."""
 
     number: int
@@ -54,8 +53,7 @@ class Stage:
     client: Rows | None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """The whole report."""
 
     title: str
