@@ -271,8 +271,16 @@ def _show(pair: LockStep, found: Violation) -> None:
     show_default=True,
     help="give up when the graph has so many, which bounds the memory too",
 )
+@click.option("--pairs", is_flag=True, help="every two transitions that can follow each other, too")
 def tour(
-    spec: str, policy_name: str | None, names: str, runtime: str, seed: int, seconds: float, states: int
+    spec: str,
+    policy_name: str | None,
+    names: str,
+    runtime: str,
+    seed: int,
+    seconds: float,
+    states: int,
+    pairs: bool,
 ) -> None:
     """Take a build through every transition of its model's graph, in lock step with the model.
 
@@ -286,9 +294,10 @@ def tour(
             pair.prepare()
             limits = Limits(seconds=seconds, states=states)
             chosen = policy(pair.model.name.removeprefix("model@"))
-            seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say)
+            seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say, pairs)
+            what = "pairs of transitions" if pairs else "transitions"
             click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
-            click.echo(f"        {len(seen.transitions):,} transitions from shape to shape, closed")
+            click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")
             way = walk(seen, random.Random(seed), limits, _say)
             for trace in way.traces:
                 found = violates(replace(trace, target=spec), pair, conforms(pair))
@@ -303,12 +312,12 @@ def tour(
         fail("interrupted")
     events = sum(len(trace.events) for trace in way.traces)
     share = f"{len(way.taken):,} of {len(seen.transitions):,}"
-    click.echo(f"tour    {len(way.traces):,} traces, {events:,} events: {share} transitions")
+    click.echo(f"tour    {len(way.traces):,} traces, {events:,} events: {share} {what}")
     click.echo(
         f"agreed  {pair.build.name} and {pair.model.name}, in all of them, in {time.perf_counter() - began:.1f} s"
     )
     if way.missed:
-        fail(f"{len(way.missed):,} transitions were not reached: try another --seed, or more --seconds")
+        fail(f"{len(way.missed):,} {what} were not reached: try another --seed, or more --seconds")
 
 
 # -- bisect -------------------------------------------------------------------------------------------------

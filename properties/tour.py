@@ -6,6 +6,9 @@ it takes a transition that none has taken yet, or else the way to the nearest st
 nothing more, the way on which the graph first met one that is missing. What each event asks of the lengths of
 time is gathered on the way, and at its end all of them are drawn from what is left open, often the ends of it, so
 that two tours differ.
+
+With `pairs`, states that are alike are kept apart by the transition that led there: then every two transitions
+that can follow each other are taken one after the other.
 """
 
 from __future__ import annotations
@@ -40,7 +43,8 @@ Label: TypeAlias = tuple[Any, ...]
 """What an event is, whatever its length: its type, and the rest of its fields."""
 
 Transition: TypeAlias = tuple[int, Label, int]
-"""From a shape of states by an event to another shape; shapes by number."""
+"""From a stage by an event to another; stages by number. A stage is a shape of states, with `pairs` together with
+the transition that led to it."""
 
 Place: TypeAlias = tuple[World, Client]
 """Where a walk is."""
@@ -70,7 +74,10 @@ class Plan:
     assumptions: Assumptions
     app: App
     memory: Memory
+    pairs: bool = False
     shapes: dict[Any, int] = field(default_factory=dict)
+    stages: dict[Transition, int] = field(default_factory=dict)  # of pairs, by the transition that leads there
+    shape_of: dict[int, int] = field(default_factory=dict)
     transitions: dict[Transition, tuple[int, Event]] = field(default_factory=dict)  # where first met in the graph
     graph: Graph = field(default_factory=Graph)
     places: dict[Place, int] = field(default_factory=dict)
@@ -83,6 +90,16 @@ class Plan:
             self.places[place] = self.shapes.setdefault(known_instants(state)[0], len(self.shapes))
         return self.places[place]
 
+    def stage(self, before: int, how: Label, after: State) -> int:
+        """Where an event leads from the stage `before`."""
+        shape = self.shape(after)
+        if not self.pairs:
+            return shape
+        taken = self.shape_of.get(before, before), how, shape
+        stage = self.stages.setdefault(taken, -1 - len(self.stages))  # shapes count up from 0, these down from -1
+        self.shape_of[stage] = shape
+        return stage
+
 
 def plan(
     policy: Policy,
@@ -91,21 +108,26 @@ def plan(
     app: App,
     limits: Limits,
     tell: Callable[[str], None],
+    pairs: bool = False,
 ) -> Plan:
     """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
-    made = Plan(policy, runtime, assumptions, app, Memory.needed(assumptions, history=False))
+    made = Plan(policy, runtime, assumptions, app, Memory.needed(assumptions, history=False), pairs)
     graph = made.graph
-    zones = Zones(graph)
-    zones.add(beginning(policy, runtime, made.memory), None)
+    first = beginning(policy, runtime, made.memory)
+    stages = [made.shape(first)]
+    zones = {stages[0]: Zones(graph)}
+    zones[stages[0]].add(first, None)
     began = said = time.perf_counter()
     queue, place = deque([0]), 0
     while queue:
         place = queue.popleft()
-        state = graph.states[place]
-        before = made.shape(state)
-        for step, after in transitions(state, assumptions, app, made.memory):
-            made.transitions.setdefault((before, label(step.event), made.shape(after)), (place, step.event))
-            if (new := zones.add(after, (place, step.event))) is not None:
+        before = stages[place]
+        for step, after in transitions(graph.states[place], assumptions, app, made.memory):
+            how = label(step.event)
+            stage = made.stage(before, how, after)
+            made.transitions.setdefault((before, how, stage), (place, step.event))
+            if (new := zones.setdefault(stage, Zones(graph)).add(after, (place, step.event))) is not None:
+                stages.append(stage)
                 queue.append(new)
         now = time.perf_counter()
         if now - said > 1:
@@ -126,7 +148,7 @@ class Coverage:
         self.plan = plan
         self.taken: set[Transition] = set()
         self._target = target
-        self._after: tuple[World, Client] | None = None
+        self._after: tuple[World, Client, int] | None = None
 
     def watching(self, invariant: Invariant) -> Invariant:
         """The same invariant, which tells us of every step that it judges."""
@@ -139,22 +161,22 @@ class Coverage:
 
     def see(self, step: Step) -> Transition:
         """The transition that a step was. Steps are to be seen in their order."""
-        client = self._before(step)
+        client, before = self._before(step)
         after = self._target.client
         assert after is not None, "a run has started it"
-        shapes = (known(step.before, client, self.plan.memory), known(step.after, after, self.plan.memory))
-        before, then = map(self.plan.shape, shapes)
-        self._after = step.after, after
-        return before, label(step.event, request_names(client)), then
+        how = label(step.event, request_names(client))
+        then = self.plan.stage(before, how, known(step.after, after, self.plan.memory))
+        self._after = step.after, after, then
+        return before, how, then
 
-    def _before(self, step: Step) -> Client:
-        """The client before a step: as the last one left it, or just signed in."""
+    def _before(self, step: Step) -> tuple[Client, int]:
+        """The client before a step, and the stage: as the last one left them, or just signed in."""
         if self._after and self._after[0] is step.before:
-            return self._after[1]
+            return self._after[1:]
         fresh = ModelTarget(self.plan.policy)
-        start(fresh, self.plan.runtime)
+        world = start(fresh, self.plan.runtime)
         assert fresh.client is not None, "it has just been started"
-        return fresh.client
+        return fresh.client, self.plan.shape(known(world, fresh.client, self.plan.memory))
 
     def __str__(self) -> str:
         there_are = len(self.plan.transitions)
@@ -210,7 +232,7 @@ class _Spot(Struct, frozen=True):
 
     place: Place
     bounds: Sequence[Sequence[Bound]]
-    shape: int
+    stage: int
     events: tuple[Event, ...] = ()
     sums: tuple[tuple[int, Instant], ...] = ()  # instants that are a sum of others: timers that a sleep put off
 
@@ -234,9 +256,9 @@ class _Walk:
         useful = len(self._spot.events)
         while len(self._spot.events) < min(LONGEST, useful + DETOUR):
             choices = list(self._ways(self._spot))
-            if self._spot.shape in goals and not any(self._is_new(transition) for transition, _ in choices):
+            if self._spot.stage in goals and not any(self._is_new(transition) for transition, _ in choices):
                 # What is new from here on is not for a clock that stands as it does.
-                goals.discard(self._spot.shape)
+                goals.discard(self._spot.stage)
                 distance = _distances(self._plan, goals)
             far = [0 if self._is_new(one) else 1 + distance.get(one[2], LONGEST) for one, _ in choices]
             if min(far, default=LONGEST) >= LONGEST:
@@ -253,7 +275,10 @@ class _Walk:
         number, event = self._plan.transitions[goal]
         path = self._plan.graph.path(number, event)
         labels = [label(event) for _, event in path]
-        shapes = [*(self._plan.shape(state) for state, _ in path[1:]), goal[2]]
+        stages = [self._plan.shape(path[0][0])]
+        for how, (state, _) in zip(labels, path[1:], strict=False):
+            stages.append(self._plan.stage(stages[-1], how, state))
+        stages = [*stages[1:], goal[2]]
         tries = TRIES
 
         def rest(spot: _Spot, depth: int) -> _Spot | None:
@@ -261,7 +286,7 @@ class _Walk:
             if depth == len(path):
                 return spot
             for (_, *wanted), after in self._ways(spot):
-                if wanted == [labels[depth], shapes[depth]] and tries > 0:
+                if wanted == [labels[depth], stages[depth]] and tries > 0:
                     tries -= 1
                     if found := rest(after, depth + 1):
                         return found
@@ -295,9 +320,10 @@ class _Walk:
         for way in ways(spot.place, spot.bounds, plan.assumptions, plan.app, plan.memory):
             zone = Instant.zone
             world, sums = _put_off(way.step.after, zone)
-            shape, events = plan.shape(way.state), (*spot.events, way.step.event)
-            after = _Spot((world, way.client), zone.bounds, shape, events, spot.sums + sums)
-            yield (spot.shape, label(way.step.event, names), shape), after
+            how, events = label(way.step.event, names), (*spot.events, way.step.event)
+            stage = plan.stage(spot.stage, how, way.state)
+            after = _Spot((world, way.client), zone.bounds, stage, events, spot.sums + sums)
+            yield (spot.stage, how, stage), after
 
     def _is_new(self, transition: Transition) -> bool:
         taken = transition in self._tour.taken or transition in self._taken
@@ -355,16 +381,16 @@ def _numbered(event: Event, at: list[Millis]) -> Event:
 
 
 def _distances(plan: Plan, goals: set[int]) -> dict[int, int]:
-    """For each shape, how many events it is from one of `goals`."""
+    """For each stage, how many events it is from one of `goals`."""
     if not plan.into:
         for before, _, after in plan.transitions:
             plan.into.setdefault(after, set()).add(before)
     distances = dict.fromkeys(goals, 0)
     queue = deque(distances)
     while queue:
-        shape = queue.popleft()
-        for before in plan.into.get(shape, ()):
+        stage = queue.popleft()
+        for before in plan.into.get(stage, ()):
             if before not in distances:
-                distances[before] = distances[shape] + 1
+                distances[before] = distances[stage] + 1
                 queue.append(before)
     return distances

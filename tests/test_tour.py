@@ -20,10 +20,10 @@ from properties.tour import Plan, plan, walk
 from tests.support import assuming, complaint, ready, sessionproof
 
 
-def planned(policy: Policy, *names: str, states: int = 10_000) -> Plan:
+def planned(policy: Policy, *names: str, states: int = 10_000, pairs: bool = False) -> Plan:
     """Every transition there is."""
     limits = Limits(seconds=600, states=states)
-    return plan(policy, Runtime.HEADLESS, assuming(*names), App(), limits, lambda line: None)
+    return plan(policy, Runtime.HEADLESS, assuming(*names), App(), limits, lambda line: None, pairs)
 
 
 @pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
@@ -36,6 +36,24 @@ def test_every_transition_is_taken_on_the_build_in_lock_step(
     (taken, there_are) = re.findall(r"events: (\d+) of (\d+) transitions", done.stdout)[0]
     assert taken == there_are
     assert int(taken) > 100
+
+
+def test_every_pair_of_transitions_is_taken_on_the_build_in_lock_step(builds: dict[str, ClerkJsTarget]) -> None:
+    ready(builds["6.40.0"])
+    done = sessionproof("tour", "--target=clerk-js@6.40.0", "--assume=revocation", "--pairs")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (taken, there_are) = re.findall(r"events: (\d+) of (\d+) pairs of transitions", done.stdout)[0]
+    assert taken == there_are
+    assert int(there_are) > len(planned(CLERK_JS_6_40_0, "revocation").transitions)
+
+
+def test_the_pairs_of_a_plan_are_those_of_its_transitions() -> None:
+    single, pairs = planned(CLERK_JS_6_40_0, "calm"), planned(CLERK_JS_6_40_0, "calm", pairs=True)
+    ends = {(how, pairs.shape_of.get(after, after)) for _, how, after in pairs.transitions}
+    assert len(ends) == len({(how, after) for _, how, after in single.transitions})
+    for before, _, after in pairs.transitions:
+        assert before in pairs.shape_of or before == 0
+        assert after in pairs.shape_of
 
 
 def test_two_seeds_take_other_ways_and_one_seed_the_same() -> None:
