@@ -68,6 +68,7 @@ DEFAULT_ASSUMPTIONS = (
     "stale-edge",
     "outage",
     "outage,rotated-credential",
+    "refused-credential",
     "revocation",
 )
 

@@ -69,6 +69,10 @@ def _rotated(_world: World, request: Request) -> tuple[Outcome, ...]:
     return _gone(request)
 
 
+def _refused(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.UNAUTHORIZED,)
+
+
 def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 
@@ -104,6 +108,7 @@ FREEZES = tuple(
     for kind in FreezeKind
 )
 GONE = (_fault(Endpoint.TOKENS, Outcome.UNAUTHORIZED), _fault(Endpoint.CLIENT, Outcome.NO_SESSION))
+REFUSED = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in Endpoint)
 FAILURES = tuple(
     _fault(endpoint, outcome)
     for endpoint in Endpoint
@@ -158,6 +163,14 @@ ASSUMPTIONS: dict[str, Assumption] = {
             _rotated,
             sometimes=(LIE_401,),
             faults=GONE,
+        ),
+        Assumption(
+            "refused-credential",
+            "The server has no use for the device's credential at all: 401 at any time, for the question which "
+            "sessions there are too, though the session is valid.",
+            _refused,
+            sometimes=(LIE_401,),
+            faults=REFUSED,
         ),
         Assumption(
             "outage",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from model.facts import Announced, Dropped, Origin, Sent, Settled, Told
+from model.facts import Announced, Dropped, Fired, Origin, Sent, Settled, Told
 from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
 from model.world import PATIENCE, Request
 from properties.system import Step
@@ -131,6 +131,23 @@ def offline_is_not_signed_out(step: Step) -> str | None:
     for fact in step.facts:
         if isinstance(fact, Settled) and fact.error == NULL and step.after.signed_in and step.after.valid:
             return f"call {fact.call} is answered with null, as if nobody were signed in"
+    return None
+
+
+@invariant("no-request-storm")
+def no_request_storm(step: Step) -> str | None:
+    """What GET /client answers never makes the client ask it again in the same instant: a server that goes on
+    saying so would be asked without pause or end."""
+    told: Told | None = None
+    for fact in step.facts:
+        match fact:
+            case Told(endpoint=Endpoint.CLIENT):
+                told = fact
+            case Fired():
+                told = None
+            case Sent(endpoint=Endpoint.CLIENT) if told:
+                answer = f"request {told.request} is answered: {told.outcome}"
+                return f"{answer}; and request {fact.request} asks again in the same instant"
     return None
 
 

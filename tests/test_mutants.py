@@ -115,6 +115,18 @@ def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "_fresher", lambda turn, known, token: token)
 
 
+def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
+    """A client without sessions is not believed at once."""
+    right = session._recovered
+
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+        if outcome is Outcome.NO_SESSION and flight.tries == 1:
+            return session._send(turn, replace(flight, request=turn.client.next_request, tries=2))
+        return right(turn, flight, outcome, token)
+
+    patch.setattr(session, "_recovered", wrong)
+
+
 def lost_is_null(patch: pytest.MonkeyPatch) -> None:
     """What #7598 mended: a lost request ends in null, as if nobody were signed in."""
     right = session._failed
@@ -136,6 +148,7 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (reads_expired_tokens, ("starvation",), "token-handed-out-is-valid"),
     (forgets_which_is_fresher, ("stale-edge",), "tokens-never-go-backwards"),
     (lost_is_null, ("outage",), "offline-is-not-signed-out"),
+    (asks_twice_before_it_signs_out, ("revocation",), "no-request-storm"),
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
 ]
