@@ -66,6 +66,7 @@ DEFAULT_ASSUMPTIONS = (
     "starvation,stale-for-good",
     "starvation,stale-on-arrival",
     "stale-edge",
+    "clock-skew",
     "outage",
     "outage,rotated-credential",
     "refused-credential",

@@ -29,6 +29,13 @@ class Frozen(Struct, frozen=True):
     kind: FreezeKind
 
 
+class Skewed(Struct, frozen=True):
+    """The device's clock was set `skew` ms ahead of the server's."""
+
+    at: Millis
+    skew: Millis
+
+
 class Asked(Struct, frozen=True):
     """The app asked for a token."""
 
@@ -125,4 +132,4 @@ class Announced(Struct, frozen=True):
         return self.token.behind and self.before is not None and not self.before.behind
 
 
-Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
+Fact: TypeAlias = Frozen | Skewed | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
