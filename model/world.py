@@ -93,6 +93,7 @@ class Timer(Struct, frozen=True):
     planned: Millis  # `due` when it was set: a device asleep puts timers off
     set_at: Millis
     wake: bool
+    cause: CallId | None = None  # the call that will go on when it runs
 
 
 class Request(Struct, frozen=True):
@@ -116,6 +117,7 @@ class Call(Struct, frozen=True):
     healthy: bool  # nothing has gone wrong since
     told_ended: bool = False  # an honest 401 answered it after the session's end
     lied_to: bool = False  # one of its answers was not honest
+    awake_since: Millis = 0  # when it was made, or the event loop last thawed
 
 
 class World(Struct, frozen=True):
@@ -203,12 +205,15 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             fact = Frozen(world.now, world.now + ms, kind)
             if kind is FreezeKind.ASLEEP:
                 world = world.but(timers=tuple(replace(t, due=t.due + ms) for t in world.timers))
-            return world.but(now=world.now + ms).unhealthy(), (fact,), None
+            thaw = world.now + ms
+            calls = tuple(replace(call, awake_since=thaw) for call in world.calls)
+            return world.but(now=thaw, calls=calls).unhealthy(), (fact,), None
         case GetToken(template, skip_cache):
             if not world.signed_in:
                 raise NotEnabled("the user is signed out: there is no session to ask for a token")
             number = world.next_call
-            call = Call(number, template, world.now, healthy=world.valid and not _in_trouble(world))
+            healthy = world.valid and not _in_trouble(world)
+            call = Call(number, template, world.now, healthy, awake_since=world.now)
             world = world.but(calls=(*world.calls, call), next_call=number + 1)
             asked = Asked(world.now, number, template, skip_cache)
             return world, (asked,), Cue(TokenAsked(number, template, skip_cache))
@@ -331,10 +336,10 @@ def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World
 
 def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
     match output:
-        case TimerSet(timer, due_on_device):
+        case TimerSet(timer, due_on_device, cause):
             due = due_on_device - world.skew
             armed = Armed(world.now, timer, due)
-            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake))), armed
+            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
         case RequestSent(number, endpoint, template, cause):

@@ -49,21 +49,23 @@ class State(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, the `age` of
-    requests, if an assumption does, the `baseline` of what is being fetched, if tokens may be stale, and when a
-    token expired, for as many ms as the device's clock may be set `back`."""
+    """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, and how long
+    each `waits`; the `age` of requests, if an assumption asks for it; the `baseline` of what is being fetched, if
+    tokens may be stale; and when a token expired, for as many ms as the device's clock may be set `back`."""
 
     history: bool = True
     age: bool = True
     baseline: bool = True
     back: Millis = 0
+    waits: bool = True
 
     @classmethod
-    def needed(cls, assumptions: Assumptions, history: bool) -> Memory:
-        """What a proof under these assumptions needs, for invariants that ask for the history of calls or not."""
+    def needed(cls, assumptions: Assumptions, history: bool, waits: bool = False) -> Memory:
+        """What a proof under these assumptions needs, for invariants that ask for the history of calls, or how
+        long they have waited, or neither."""
         back = -min(SKEWS) if assumptions.skews else 0
         hangs = any(member.hangs for member in assumptions.members)
-        return cls(history, history or not hangs, any(member.lags for member in assumptions.members), back)
+        return cls(history, history or not hangs, any(member.lags for member in assumptions.members), back, waits)
 
 
 def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
@@ -84,7 +86,10 @@ def symbolic(world: World, client: Client) -> tuple[World, Client]:
         token=token(world.token),
         timers=tuple(replace(timer, due=origin + timer.due) for timer in world.timers),
         requests=tuple(replace(request, sent_at=origin + request.sent_at) for request in world.requests),
-        calls=tuple(replace(call, asked_at=origin + call.asked_at) for call in world.calls),
+        calls=tuple(
+            replace(call, asked_at=origin + call.asked_at, awake_since=origin + call.awake_since)
+            for call in world.calls
+        ),
     )
     cache = tuple(
         replace(entry, token=token(entry.token), baseline=token(entry.baseline)) for entry in client.cache
@@ -233,13 +238,15 @@ class _Form:
     def _call(self, call: Call) -> Call:
         number = self.calls[call.call]
         if not self.memory.history:
-            return Call(number, call.template, NOW, healthy=False)
+            return Call(number, call.template, NOW, healthy=False, awake_since=NOW)
         asked_at = self._since(call.asked_at) if call.healthy else NOW
-        return replace(call, call=number, asked_at=asked_at)
+        awake_since = self._since(call.awake_since) if self.memory.waits else NOW
+        return replace(call, call=number, asked_at=asked_at, awake_since=awake_since)
 
     def _timer(self, timer: Timer) -> Timer:
         due = self._at(timer.due)
-        return Timer(self.timers[timer.timer], due, due, 0, timer.wake and self.memory.history)
+        cause = self.calls.get(timer.cause) if self.memory.waits else None
+        return Timer(self.timers[timer.timer], due, due, 0, timer.wake and self.memory.history, cause)
 
     def _client(self) -> Client:
         client = self.client

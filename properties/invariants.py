@@ -29,6 +29,7 @@ class Invariant(Struct, frozen=True):
     check: Check
     runtimes: frozenset[Runtime]
     history: bool = False  # asks what has happened to a call since it was made: more for a proof to keep apart
+    waits: bool = False  # asks for how long a call has waited: more still
 
 
 INVARIANTS: dict[str, Invariant] = {}
@@ -40,13 +41,15 @@ a random search to come upon every time: no gate can be built on that."""
 
 
 def invariant(
-    name: str, *runtimes: Runtime, history: bool = False, usual: bool = True
+    name: str, *runtimes: Runtime, history: bool = False, waits: bool = False, usual: bool = True
 ) -> Callable[[Check], Check]:
     """Register a check under `name`, for some runtimes only if any are given."""
 
     def register(check: Check) -> Check:
         sentence = " ".join((check.__doc__ or "").split())
-        INVARIANTS[name] = Invariant(name, sentence, check, frozenset(runtimes or Runtime), history)
+        INVARIANTS[name] = Invariant(
+            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits
+        )
         if usual:
             USUAL.append(name)
         return check
@@ -95,6 +98,22 @@ def foreground_recovers(step: Step) -> str | None:
         waited = step.after.now - call.asked_at
         if call.healthy and waited > PATIENCE and not step.after.requests:
             return f"call {call.call} still waits after {waited} ms, although nothing it could wait for is left"
+    return None
+
+
+@invariant("every-call-settles", waits=True)
+def every_call_settles(step: Step) -> str | None:
+    """A call of getToken ends within 15 s, unless a request of its own is under way or it is to be tried again: a
+    request that somebody else sent, and that hangs, holds up nobody."""
+    world = step.after
+    if any(world.now - one.sent_at <= PATIENCE for one in world.requests):
+        return None
+    if any(timer.cause is not None for timer in world.timers):
+        return None  # a retry is to come
+    asking = {one.cause for one in world.requests}
+    for call in world.calls:
+        if call.call not in asking and world.now - call.awake_since > PATIENCE:
+            return f"call {call.call} has waited for more than 15 s, and nothing is under way for it"
     return None
 
 
