@@ -47,7 +47,16 @@ class Revoke(Struct, frozen=True):
     """The server ends the session: an administrator, a changed password, a sign-out on another device."""
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke
+class LockKeychain(Struct, frozen=True):
+    """The operating system refuses to read the device's credential, or to write it: restarted and not unlocked
+    since, say."""
 
-EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke)
+
+class UnlockKeychain(Struct, frozen=True):
+    """The user unlocks the device: the credential can be read and written again."""
+
+
+Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | LockKeychain | UnlockKeychain
+
+EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke, LockKeychain, UnlockKeychain)
 """Every kind of event, in the order in which a reader meets them."""

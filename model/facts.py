@@ -44,6 +44,13 @@ class Ended(Struct, frozen=True):
     at: Millis
 
 
+class Turned(Struct, frozen=True):
+    """The device's keychain was locked, or unlocked again."""
+
+    at: Millis
+    locked: bool
+
+
 class Armed(Struct, frozen=True):
     """The client set a timer, to run at `due`."""
 
@@ -62,7 +69,8 @@ class Fired(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh."""
+    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh. A
+    `bare` one does not carry the device's credential."""
 
     at: Millis
     request: RequestId
@@ -70,11 +78,12 @@ class Sent(Struct, frozen=True):
     template: str | None
     origin: Origin
     stale_for: Millis
+    bare: bool = False
 
 
 class Told(Struct, frozen=True):
-    """A request was answered. `honest` when the outcome is what a healthy server would have said; `stale_for` is
-    that of now."""
+    """A request was answered. `honest` when the outcome is what a healthy server would have said to the user's
+    device; `stale_for` is that of now."""
 
     at: Millis
     request: RequestId
@@ -125,4 +134,4 @@ class Announced(Struct, frozen=True):
         return self.token.behind and self.before is not None and not self.before.behind
 
 
-Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
+Fact: TypeAlias = Frozen | Asked | Ended | Turned | Armed | Fired | Sent | Told | Dropped | Settled | Announced

@@ -42,6 +42,7 @@ from model.terms import (
     CallId,
     CallSettled,
     Endpoint,
+    KeychainTurned,
     Millis,
     Outcome,
     Output,
@@ -106,6 +107,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             flight = next(flight for flight in client.flights if flight.request == request)
             turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
             turn = _answered(turn, flight, outcome, token)
+        case KeychainTurned():
+            pass  # the credential is the device's affair: what leaves with a request is not seen here
     return _announced(client, turn)
 
 

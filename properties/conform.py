@@ -27,7 +27,7 @@ from model.terms import (
 from properties.invariants import Invariant
 from properties.system import Step
 from properties.target import Target
-from properties.wording import clock
+from properties.wording import BARE, clock
 
 CONFORMS = "build-conforms-to-model"
 
@@ -119,8 +119,9 @@ class LockStep:
                     live[timer] = due
                 case TimerCleared(timer):
                     live.pop(timer, None)
-                case RequestSent(request, endpoint, template, _):
-                    did.append(f"sends request {request} for {endpoint}{f' ({template})' if template else ''}")
+                case RequestSent(request, endpoint, template, _, credential):
+                    what = f"{endpoint}{f' ({template})' if template else ''}"
+                    did.append(f"sends request {request} for {what}{f', {BARE}' if credential is False else ''}")
                 case SignedOut():
                     did.append("signs the user out")
                 case TokenAnnounced(token):

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, LockKeychain, Revoke, UnlockKeychain
 from model.policy import Policy
 from model.terms import Runtime
 from model.world import World
@@ -289,7 +289,7 @@ def ways(
     kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
-    kinds += [Revoke(), Advance, *FreezeKind]
+    kinds += [Revoke(), LockKeychain(), UnlockKeychain(), Advance, *FreezeKind]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:
         def happen(zone: Zone) -> Way | None:

@@ -15,7 +15,18 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from model.assumptions import ASSUMPTIONS, Assumptions
-from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import (
+    EVENTS,
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    UnlockKeychain,
+)
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
@@ -137,6 +148,10 @@ def brief(event: Event) -> str:
             return f"answer({request}, {outcome})"
         case Revoke():
             return "revoke()"
+        case LockKeychain():
+            return "lock()"
+        case UnlockKeychain():
+            return "unlock()"
 
 
 def duration(ms: Millis) -> str:

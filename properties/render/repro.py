@@ -11,11 +11,21 @@ import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    UnlockKeychain,
+)
 from model.terms import Outcome, Runtime
 from properties.invariants import INVARIANTS
 from properties.trace import Trace, duration
-from properties.wording import SAYS
+from properties.wording import LOCKS, SAYS, UNLOCKS
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
@@ -99,6 +109,10 @@ def _verb(event: Event) -> str:
             return "answer"
         case Revoke():
             return "revoke"
+        case LockKeychain():
+            return "lock"
+        case UnlockKeychain():
+            return "unlock"
 
 
 def _tell(event: Event) -> str:
@@ -115,6 +129,8 @@ def _tell(event: Event) -> str:
             arguments = [str(request), _quoted(SAYS[outcome])]
         case Revoke():
             return "tell('server', 'ends the session');"
+        case LockKeychain() | UnlockKeychain():
+            return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 
