@@ -69,6 +69,7 @@ DEFAULT_ASSUMPTIONS = (
     "outage",
     "outage,rotated-credential",
     "refused-credential",
+    "locked-keychain",
     "revocation",
 )
 

@@ -11,12 +11,12 @@ import { PUBLISHABLE_KEY, drive, environment, errorName } from './clerk_js.mjs';
 
 export { environment, errorName };
 
-const CLIENT_JWT = '__clerk_client_jwt'; // packages/expo/src/constants.ts; `check` tells when it is another one
-
 export function create(exports, runtime, announce, { require: requireWith, credential }) {
   if (runtime !== 'headless') throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
-  const store = secureStore(new Map([[CLIENT_JWT, credential]]));
+  const items = new Map();
+  const store = secureStore(items);
   const require = requireWith(stubsOf(exports, store.module));
+  items.set(require('@clerk/expo/dist/constants').CLERK_CLIENT_JWT_KEY, credential);
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
   const { tokenCache } = require('@clerk/expo/dist/token-cache');
   const { props } = ClerkProvider({ publishableKey: PUBLISHABLE_KEY, tokenCache });
@@ -28,7 +28,10 @@ export function create(exports, runtime, announce, { require: requireWith, crede
 // The keychain of an iPhone, as expo-secure-store hands it on (ios/SecureStoreModule.swift, version 15): while it
 // is locked, reading and writing reject, with the words of errSecInteractionNotAllowed; deleting resolves whatever
 // SecItemDelete says, which nobody looks at. Here a deletion is carried out. Whether iOS does so in every state in
-// which it refuses a read is Apple's to say: what we vouch for is that the SDK asks for it.
+// which it refuses a read is Apple's to say: what we vouch for is that the SDK asks for it. Expo asks for
+// AFTER_FIRST_UNLOCK, which is refused from a restart to the first unlock; but an item keeps the accessibility that
+// it was first added with (`update` writes its value alone), and apps report refusals in the background all the
+// same (expo/expo#23924).
 function secureStore(items) {
   let locked = false;
   const refuse = () => {
