@@ -11,18 +11,27 @@ import { PUBLISHABLE_KEY, drive, environment, errorName } from './clerk_js.mjs';
 
 export { environment, errorName };
 
+// packages/expo/src/constants.ts; before 3.1 in createClerkInstance.ts. What phones keep under it outlives releases.
+const CLIENT_JWT = '__clerk_client_jwt';
+
 export function create(exports, runtime, announce, { require: requireWith, credential }) {
   if (runtime !== 'headless') throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
-  const items = new Map();
-  const store = secureStore(items);
+  const store = secureStore(new Map([[CLIENT_JWT, credential]]));
   const require = requireWith(stubsOf(exports, store.module));
-  items.set(require('@clerk/expo/dist/constants').CLERK_CLIENT_JWT_KEY, credential);
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
   const { tokenCache } = require('@clerk/expo/dist/token-cache');
   const { props } = ClerkProvider({ publishableKey: PUBLISHABLE_KEY, tokenCache });
   if (!props?.Clerk) throw new DriverError('the provider of @clerk/expo renders no Clerk');
   const { Clerk, children, ...options } = props; // as @clerk/react's isomorphicClerk.ts: load(this.options)
-  return { ...drive(Clerk, options, announce), lock: store.lock };
+  const sdk = drive(Clerk, options, announce);
+  return {
+    ...sdk,
+    lock: store.lock,
+    async load() {
+      await sdk.load();
+      if (!store.asked.has(CLIENT_JWT)) throw new DriverError(`@clerk/expo reads no ${CLIENT_JWT} from its store`);
+    },
+  };
 }
 
 // The keychain of an iPhone, as expo-secure-store hands it on (ios/SecureStoreModule.swift, version 15): while it
@@ -33,15 +42,17 @@ export function create(exports, runtime, announce, { require: requireWith, crede
 // it was first added with (`update` writes its value alone), and apps report refusals in the background all the
 // same (expo/expo#23924).
 function secureStore(items) {
+  const asked = new Set(); // keys
   let locked = false;
   const refuse = () => {
     if (locked) throw Object.assign(new Error('User interaction is not allowed.'), { code: 'ERR_KEY_CHAIN' });
   };
   return {
+    asked,
     lock: value => void (locked = value),
     module: {
       AFTER_FIRST_UNLOCK: 0,
-      getItemAsync: async key => (refuse(), items.get(key) ?? null),
+      getItemAsync: async key => (asked.add(key), refuse(), items.get(key) ?? null),
       setItemAsync: async (key, value) => (refuse(), void items.set(key, value)),
       deleteItemAsync: async key => void items.delete(key),
     },
@@ -53,6 +64,7 @@ function stubsOf(bundle, secureStore) {
   const nothing = () => {};
   return {
     '@clerk/clerk-js': bundle, // the native bundle of the release that this one of Expo was published with
+    '@clerk/clerk-js/headless': bundle, // its name for it before 6.0
     'expo-secure-store': secureStore,
     // A phone, with none of the native modules that an app may add.
     'react-native': { Platform: { OS: 'ios', constants: {} }, TurboModuleRegistry: { get: () => null }, NativeModules: {} },
@@ -69,6 +81,7 @@ function stubsOf(bundle, secureStore) {
     'react/jsx-runtime': { jsx: element, jsxs: element },
     '@clerk/react': {},
     '@clerk/react/internal': { InternalClerkProvider: 'InternalClerkProvider' },
+    'expo-web-browser': { maybeCompleteAuthSession: nothing }, // for sign-in, which is over
     // What React Native lacks and Node has.
     'base-64': {},
     'react-native-url-polyfill/auto': {},
