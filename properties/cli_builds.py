@@ -293,6 +293,11 @@ def tour(
     began = time.perf_counter()
     try:
         pair = _pair(spec, policy_name)
+        if _assuming(names).locks and type(pair.model) is not ModelTarget:
+            raise UnknownName(
+                f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
+                "or compare the two with `sessionproof conform`"
+            )
         try:
             pair.prepare()
             limits = Limits(seconds=seconds, states=states)

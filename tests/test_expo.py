@@ -24,7 +24,20 @@ from properties.targets import fapi
 from properties.targets.clerk_js import clerk_js_target
 from properties.targets.expo import ExpoTarget
 from properties.verdict import Held, Vacuous, Violated
-from tests.support import FIRST, HEADLINE, SECOND, assuming, explore, judged, model, of_kind, ready, run
+from tests.support import (
+    FIRST,
+    HEADLINE,
+    SECOND,
+    assuming,
+    complaint,
+    explore,
+    judged,
+    model,
+    of_kind,
+    ready,
+    run,
+    sessionproof,
+)
 from tests.test_conformance import EVERYTHING
 
 BEFORE, SINCE, NEWEST = "3.1.10", "3.2.1", "4.6.6"
@@ -225,7 +238,9 @@ def test_a_module_that_is_neither_there_nor_stubbed_is_named(expo: ExpoTarget, e
         **{"package.json": wants, "dist/constants.js": "exports.CLERK_CLIENT_JWT_KEY = 'key'"},
         **{"dist/provider/ClerkProvider.js": "require('left-pad')"},
     )
-    cached(empty_cache, "clerk-js", "0.0.2", **{"clerk.native.js": "exports.Clerk = class {}"})
+    cached(
+        empty_cache, "clerk-js", "0.0.2", **{"package.json": "{}", "clerk.native.js": "exports.Clerk = class {}"}
+    )
     cached(empty_cache, "shared", "0.0.3", **{"package.json": "{}"})
     target = ExpoTarget("0.0.1", lambda line: None)
     with pytest.raises(
@@ -233,6 +248,11 @@ def test_a_module_that_is_neither_there_nor_stubbed_is_named(expo: ExpoTarget, e
     ):
         target.prepare()
     target.close()
+
+
+def test_a_tour_does_not_claim_what_the_store_makes_impossible(expo: ExpoTarget) -> None:
+    done = sessionproof("tour", f"--target={expo.name}", "--assume=locked-keychain")
+    assert "the graph is that of a client without a store" in complaint(done)
 
 
 # -- the assumption ------------------------------------------------------------------------------------------

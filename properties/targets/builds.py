@@ -120,7 +120,7 @@ def fetch_package(package: Package, version: str, say: Callable[[str], None]) ->
             f"(`npm view {package.name} versions` lists them)"
         )
     home = cache_folder(package) / version
-    if home.is_dir():
+    if _is_whole(home):
         return home
     npm = shutil.which("npm")
     if npm is None:
@@ -242,5 +242,9 @@ def _move_into_place(build: Path, home: Path) -> None:
     try:
         build.rename(home)
     except OSError:
-        if not home.is_dir():
+        if not _is_whole(home):
             raise
+
+
+def _is_whole(home: Path) -> bool:
+    return (home / "package.json").is_file()

@@ -15,7 +15,9 @@ export { environment, errorName };
 const CLIENT_JWT = '__clerk_client_jwt';
 
 export function create(exports, runtime, announce, { require: requireWith, credential }) {
-  if (runtime !== 'headless') throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
+  if (runtime !== 'headless') {
+    throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
+  }
   const store = secureStore(new Map([[CLIENT_JWT, credential]]));
   const require = requireWith(stubsOf(exports, store.module));
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
@@ -67,7 +69,7 @@ function stubsOf(bundle, secureStore) {
     '@clerk/clerk-js/headless': bundle, // its name for it before 6.0
     'expo-secure-store': secureStore,
     // A phone, with none of the native modules that an app may add.
-    'react-native': { Platform: { OS: 'ios', constants: {} }, TurboModuleRegistry: { get: () => null }, NativeModules: {} },
+    'react-native': { Platform: { OS: 'ios' }, TurboModuleRegistry: { get: () => null } },
     expo: { requireOptionalNativeModule: () => null },
     // One render, whose effects never run.
     react: {

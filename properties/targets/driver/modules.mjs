@@ -22,7 +22,8 @@ function exported(folder, subpath) {
     const fits = after === undefined ? subpath === before : subpath.startsWith(before) && subpath.endsWith(after);
     const file = target?.require?.default ?? target?.require ?? target?.default;
     if (!fits || typeof file !== 'string') continue;
-    const found = path.join(folder, file.replace('*', subpath.slice(before.length, subpath.length - (after ?? '').length)));
+    const middle = subpath.slice(before.length, subpath.length - (after ?? '').length);
+    const found = path.join(folder, file.replace('*', middle));
     if (isFile(found)) return found;
   }
   return null;
@@ -38,8 +39,8 @@ export function library(packages, read) {
     if (request.startsWith('.')) return withEnding(path.resolve(path.dirname(from), request));
     const name = request.split('/').slice(0, request.startsWith('@') ? 2 : 1).join('/');
     if (!Object.hasOwn(packages, name)) return null;
-    if (path.isAbsolute(request.slice(name.length + 1))) return null;
-    return exported(packages[name], `.${request.slice(name.length)}`) ?? withEnding(packages[name] + request.slice(name.length));
+    const subpath = request.slice(name.length); // the glue asks for files that a package does not export
+    return exported(packages[name], `.${subpath}`) ?? withEnding(packages[name] + subpath);
   };
 
   return {
@@ -61,7 +62,8 @@ export function requireIn({ find, read }, stubs, run) {
   const from = file => request => {
     if (Object.hasOwn(stubs, request)) return stubs[request];
     const found = find(request, file);
-    if (!found) throw new DriverError(`${file ? path.basename(file) : 'the glue'} requires '${request}', which is neither there nor stubbed`);
+    const who = file ? path.basename(file) : 'the glue';
+    if (!found) throw new DriverError(`${who} requires '${request}', which is neither there nor stubbed`);
     if (found.endsWith('.json')) return read(found);
     if (!modules.has(found)) {
       const module = { exports: {} };
