@@ -70,6 +70,7 @@ DEFAULT_ASSUMPTIONS = (
     "outage",
     "outage,rotated-credential",
     "refused-credential",
+    "locked-keychain",
     "revocation",
 )
 

@@ -7,7 +7,18 @@ first (the client; its shapes are in `client.py`), then `world.py` (everything e
 
 from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.policy import POLICIES, Policy
 from model.session import sign_in, step
 from model.terms import Endpoint, Outcome, Runtime, Token
@@ -26,6 +37,7 @@ __all__ = [
     "Freeze",
     "FreezeKind",
     "GetToken",
+    "LockKeychain",
     "NotEnabled",
     "Outcome",
     "Policy",
@@ -33,6 +45,7 @@ __all__ = [
     "Runtime",
     "SetClock",
     "Token",
+    "UnlockKeychain",
     "World",
     "sign_in",
     "step",

@@ -12,10 +12,21 @@ from functools import cache
 
 from msgspec import Struct
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
-from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Skewed, Told
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
+from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Skewed, Told, Turned
 from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId
-from model.world import PATIENCE, POSSIBLE, Request, World
+from model.world import GRANTS, PATIENCE, POSSIBLE, STRANGER, Request, World
 
 MAX_CALLS = 3
 """The app never has more than three calls of getToken pending: enough for sharing and overtaking."""
@@ -43,13 +54,14 @@ class Assumption(Struct, frozen=True):
     revokes: bool = False
     lags: bool = False
     skews: bool = False
+    locks: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
 
 
 def _gone(request: Request) -> tuple[Outcome, ...]:
     """What a server says to a credential it no longer takes."""
-    return (Outcome.UNAUTHORIZED,) if request.endpoint is Endpoint.TOKENS else (Outcome.NO_SESSION,)
+    return (STRANGER[request.endpoint],)
 
 
 def _stale_after_expiry(world: World, request: Request) -> tuple[Outcome, ...]:
@@ -102,6 +114,8 @@ SKEWED = tuple(
     )
     for skew, word in ((SKEWS[0], "behind"), (SKEWS[1], "ahead"))
 )
+LOCKED = Sometimes("the keychain is locked", lambda fact: isinstance(fact, Turned) and fact.locked)
+BARE = Sometimes("a request without a credential", lambda fact: isinstance(fact, Sent) and fact.bare)
 ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
 
 
@@ -193,6 +207,14 @@ ASSUMPTIONS: dict[str, Assumption] = {
             faults=(*FAILURES, HANGING),
         ),
         Assumption(
+            "locked-keychain",
+            "The device's keychain is locked at times, and hands out no credential: to the server a request sent "
+            "then is a stranger's. 401, then a client without sessions, though the session is valid.",
+            locks=True,
+            sometimes=(LOCKED, BARE),
+            faults=GONE,
+        ),
+        Assumption(
             "stale-edge",
             "A request for a token is answered by an edge that lags behind: the token is valid, but made from "
             "older data (lower oiat) than one already given.",
@@ -252,6 +274,11 @@ class Assumptions(Struct, frozen=True):
         return any(member.skews for member in self.members)
 
     @property
+    def locks(self) -> bool:
+        """May the keychain be locked at all?"""
+        return any(member.locks for member in self.members)
+
+    @property
     def sometimes(self) -> tuple[Sometimes, ...]:
         """What a run must reach to be evidence."""
         return tuple(sometimes for member in self.members for sometimes in member.sometimes)
@@ -262,10 +289,12 @@ class Assumptions(Struct, frozen=True):
         return tuple({fault.name: fault for member in self.members for fault in member.faults}.values())
 
     def outcomes(self, world: World, request: Request) -> tuple[Outcome, ...]:
-        """How this request may end now: the honest outcome first, then the faults, in a stable order."""
+        """How this request may end now: what a healthy server says first, then the faults, in a stable order."""
         faults = {outcome for member in self.members for outcome in member.outcomes(world, request)}
-        honest = world.honest(request.endpoint)
+        honest = world.told(request)
         faults.discard(honest)
+        if request.bare:
+            faults.difference_update(GRANTS)
         return (honest, *(outcome for outcome in POSSIBLE[request.endpoint] if outcome in faults))
 
     def answers(self, world: World) -> tuple[tuple[RequestId, Outcome], ...]:
@@ -285,6 +314,10 @@ class Assumptions(Struct, frozen=True):
     def clocks(self, world: World) -> tuple[Millis, ...]:
         """What the device's clock may be set to now, in ms ahead of the server's."""
         return tuple(skew for skew in SKEWS if self.skews and skew != world.skew)
+
+    def may_lock(self, world: World) -> bool:
+        """May the keychain be locked now?"""
+        return self.locks and not world.locked
 
     def longest_freeze(self, world: World) -> Millis:
         """How long a freeze may be, in ms; 0 when there may be none."""
@@ -321,3 +354,7 @@ class Assumptions(Struct, frozen=True):
                 return self.may_revoke(world)
             case SetClock(skew):
                 return skew in self.clocks(world)
+            case LockKeychain():
+                return self.may_lock(world)
+            case UnlockKeychain():
+                return world.locked

@@ -53,7 +53,25 @@ class SetClock(Struct, frozen=True):
     skew: Millis
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock
+class LockKeychain(Struct, frozen=True):
+    """The operating system refuses to read the device's credential, or to write it: restarted and not unlocked
+    since, say."""
 
-EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke, SetClock)
+
+class UnlockKeychain(Struct, frozen=True):
+    """The user unlocks the device: the credential can be read and written again."""
+
+
+Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain
+
+EVENTS: tuple[type[Event], ...] = (
+    Advance,
+    Freeze,
+    GetToken,
+    Answer,
+    Revoke,
+    SetClock,
+    LockKeychain,
+    UnlockKeychain,
+)
 """Every kind of event, in the order in which a reader meets them."""

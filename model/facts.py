@@ -51,6 +51,13 @@ class Ended(Struct, frozen=True):
     at: Millis
 
 
+class Turned(Struct, frozen=True):
+    """The device's keychain was locked, or unlocked again."""
+
+    at: Millis
+    locked: bool
+
+
 class Armed(Struct, frozen=True):
     """The client set a timer, to run at `due`."""
 
@@ -69,7 +76,8 @@ class Fired(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh."""
+    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh. A
+    `bare` one does not carry the device's credential."""
 
     at: Millis
     request: RequestId
@@ -77,11 +85,12 @@ class Sent(Struct, frozen=True):
     template: str | None
     origin: Origin
     stale_for: Millis
+    bare: bool = False
 
 
 class Told(Struct, frozen=True):
-    """A request was answered. `honest` when the outcome is what a healthy server would have said; `stale_for` is
-    that of now."""
+    """A request was answered. `honest` when the outcome is what a healthy server would have said to the user's
+    device; `stale_for` is that of now."""
 
     at: Millis
     request: RequestId
@@ -132,4 +141,6 @@ class Announced(Struct, frozen=True):
         return self.token.behind and self.before is not None and not self.before.behind
 
 
-Fact: TypeAlias = Frozen | Skewed | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
+Fact: TypeAlias = (
+    Frozen | Skewed | Turned | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
+)

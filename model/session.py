@@ -43,6 +43,7 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     Endpoint,
+    KeychainTurned,
     Millis,
     Outcome,
     Output,
@@ -109,6 +110,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             turn = _answered(turn, flight, outcome, token)
         case ClockChanged():
             pass  # whoever looks at the clock will see it
+        case KeychainTurned():
+            pass  # the credential is the device's affair: what leaves with a request is not seen here
     return _announced(client, turn)
 
 

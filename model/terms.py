@@ -114,7 +114,14 @@ class ClockChanged(Struct, frozen=True):
     skew: Millis
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged
+class KeychainTurned(Struct, frozen=True):
+    """The device's keychain is locked, or unlocked again: does it hand out its credential? Means nothing to a
+    client that does not fetch the credential itself."""
+
+    locked: bool
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------
@@ -123,12 +130,17 @@ Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged
 
 
 class RequestSent(Struct, frozen=True):
-    """The client sends a request. Numbered 1, 2, ... in the order of sending."""
+    """The client sends a request. Numbered 1, 2, ... in the order of sending.
+
+    `credential` says whether it carried the device's credential; None where that is not the client's to
+    say, but the device's.
+    """
 
     request: RequestId
     endpoint: Endpoint
     template: str | None
     cause: CallId | None
+    credential: bool | None = None
 
 
 class TimerSet(Struct, frozen=True):

@@ -18,6 +18,10 @@ it happened is still pending. Everything else, and whatever follows from it, is 
 The world's instants are the server's. The device's clock may differ (`skew`): it is what the client sees, and by
 which it says when a timer is due. Timers run by a clock of their own that nobody can set.
 
+A request that does not carry the device's credential (`bare`) is to the server one of a stranger, who has no
+session. A client that says what it sends is believed; for any other the credential stays behind while the
+keychain is locked.
+
 Known gaps: one device, one session; an answer is formed when it arrives.
 """
 
@@ -28,7 +32,18 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.facts import (
     Announced,
     Armed,
@@ -43,6 +58,7 @@ from model.facts import (
     Settled,
     Skewed,
     Told,
+    Turned,
 )
 from model.terms import (
     SESSION_LIFETIME,
@@ -52,6 +68,7 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     Endpoint,
+    KeychainTurned,
     Millis,
     Outcome,
     Output,
@@ -106,6 +123,7 @@ class Request(Struct, frozen=True):
     sent_at: Millis
     stale: bool  # sent when the device's last session token had expired
     wake: bool  # sent in the wake of a fault
+    bare: bool = False  # sent without the device's credential
 
 
 class Call(Struct, frozen=True):
@@ -134,6 +152,7 @@ class World(Struct, frozen=True):
     requests: tuple[Request, ...] = ()
     calls: tuple[Call, ...] = ()
     next_call: CallId = 1
+    locked: bool = False  # the keychain
 
     @property
     def device_now(self) -> Millis:
@@ -176,6 +195,10 @@ class World(Struct, frozen=True):
         if endpoint is Endpoint.TOKENS:
             return Outcome.GRANTED if self.valid else Outcome.UNAUTHORIZED
         return Outcome.SESSION if self.valid else Outcome.NO_SESSION
+
+    def told(self, request: Request) -> Outcome:
+        """What a healthy server says to this request: the truth, or to a bare one what it says to a stranger."""
+        return STRANGER[request.endpoint] if request.bare else self.honest(request.endpoint)
 
     def but(self, **changes: Any) -> World:
         """The same world with fields changed."""
@@ -227,21 +250,30 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             if skew == world.skew:
                 raise NotEnabled(f"the device's clock is {skew} ms ahead already")
             return world.but(skew=skew), (Skewed(world.now, skew),), Cue(ClockChanged(skew))
+        case LockKeychain() | UnlockKeychain():
+            locks = isinstance(event, LockKeychain)
+            if world.locked == locks:
+                raise NotEnabled(f"the keychain is {'locked' if locks else 'unlocked'} already")
+            world = world.but(locked=locks)
+            world = world.unhealthy() if locks else world
+            return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
 
 
 def _in_trouble(world: World) -> bool:
-    """Is something still under way that follows from a fault?"""
-    return any(request.wake for request in world.requests) or any(timer.wake for timer in world.timers)
+    """Is the keychain locked, or something still under way that follows from a fault?"""
+    under_way = any(request.wake or request.bare for request in world.requests)
+    return world.locked or under_way or any(timer.wake for timer in world.timers)
 
 
 def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tuple[Fact, ...], Cue | None]:
     """Form the answer to `request` now, and hand it to the client."""
-    if outcome not in POSSIBLE[request.endpoint]:
-        raise NotEnabled(f"a request for {request.endpoint} cannot end with '{outcome}'")
-    honest = outcome is world.honest(request.endpoint)
+    if outcome not in POSSIBLE[request.endpoint] or (request.bare and outcome in GRANTS):
+        bare = "without a credential " * request.bare
+        raise NotEnabled(f"a request for {request.endpoint} {bare}cannot end with '{outcome}'")
+    honest = outcome is world.honest(request.endpoint) and not request.bare
     token: Token | None = None
     stale_for = world.stale_for
-    if outcome in (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN):
+    if outcome in GRANTS:
         issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
         token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME, behind)
         world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
@@ -291,6 +323,15 @@ POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
     ),
 }
 """How a request to each endpoint can end at all."""
+
+GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
+"""What brings a token: nothing for a stranger."""
+
+STRANGER: dict[Endpoint, Outcome] = {
+    Endpoint.TOKENS: Outcome.UNAUTHORIZED,
+    Endpoint.CLIENT: Outcome.NO_SESSION,
+}
+"""What the server says to somebody without the credential of a session, or with one that it no longer takes."""
 
 
 # -- timers run ---------------------------------------------------------------------------------------------
@@ -342,10 +383,11 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
-        case RequestSent(number, endpoint, template, cause):
-            request = Request(number, endpoint, template, cause, world.now, world.stale, wake)
+        case RequestSent(number, endpoint, template, cause, credential):
+            bare = world.locked if credential is None else not credential
+            request = Request(number, endpoint, template, cause, world.now, world.stale, wake, bare)
             origin = world.origin(cause)
-            sent = Sent(world.now, number, endpoint, template, origin, world.stale_for)
+            sent = Sent(world.now, number, endpoint, template, origin, world.stale_for, bare)
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
             return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)

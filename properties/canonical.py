@@ -233,6 +233,7 @@ class _Form:
             ),
             tuple(self._call(call) for call in world.calls),
             len(self.calls) + 1,
+            world.locked,
         )
 
     def _call(self, call: Call) -> Call:

@@ -9,10 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Skewed, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+    Turned,
+)
 from model.terms import Endpoint, Millis, Outcome
 from properties.trace import ahead, duration
-from properties.wording import SAYS
+from properties.wording import BARE, LOCKS, SAYS, UNLOCKS
 
 Index = int
 
@@ -30,7 +44,7 @@ def causes(facts: Sequence[Fact]) -> list[Index | None]:
     woken_by: Index | None = None
     for index, fact in enumerate(facts):
         match fact:
-            case Frozen() | Ended() | Skewed():
+            case Frozen() | Ended() | Skewed() | Turned():
                 found.append(None)
             case Asked():
                 found.append(None)
@@ -90,10 +104,10 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             since = "sign-in" if set_at == 0 else f"+{duration(set_at)}"
             lateness = f"{duration(late_by)} late{_frozen(facts, at - late_by, at)}" if late_by else "on time"
             return f"the timer set at {since} fired {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale_for):
+        case Sent(_, request, endpoint, _, origin, stale_for, bare):
             fresh = not stale_for or stale_for == said
             age = "" if fresh else f", {duration(stale_for)} after its last session token had expired"
-            return f"the SDK {ASKED[endpoint]} in the {origin} (request {request}){age}"
+            return f"the SDK {ASKED[endpoint]}{f' {BARE}' * bare} in the {origin} (request {request}){age}"
         case Told(at, _, _, outcome, _, sent_at, _, honest, stale_for):
             came = f"came {duration(at - sent_at)} later{_frozen(facts, sent_at, at)}:" if at > sent_at else "was"
             expired_meanwhile = 0 < stale_for <= at - sent_at
@@ -116,6 +130,8 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return "the server ended the session"
         case Skewed(_, skew):
             return f"the device's clock was set {ahead(skew)}"
+        case Turned(_, locked):
+            return f"the operating system {LOCKS if locked else UNLOCKS}"
         case Frozen(at, until):
             return f"the event loop was frozen for {duration(until - at)}"
         case Armed():

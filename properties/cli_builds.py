@@ -33,7 +33,7 @@ from properties.run import Violation
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.builds import numbers, released_versions
-from properties.targets.clerk_js import clerk_js_target
+from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import UnknownName, make_target, policy
 from properties.tour import plan, walk
@@ -41,7 +41,7 @@ from properties.trace import BadTrace, load
 from properties.verdict import Held, Vacuous, Violated
 from properties.wording import clock
 
-EVERYTHING = "starvation,stale-for-good,stale-on-arrival,rotated-credential,outage,revocation"
+EVERYTHING = "starvation,stale-for-good,stale-on-arrival,rotated-credential,outage,locked-keychain,revocation"
 """All that the world may do, so that the two meet in every mood."""
 
 PINNED = ("clerk-js@6.7.1", "clerk-js@6.7.4", "clerk-js@6.40.0")
@@ -103,7 +103,7 @@ def _width() -> tuple[int, bool]:
     "targets",
     multiple=True,
     metavar="NAME",
-    help=f"clerk-js@VERSION or path:FILE; repeatable (default: {', '.join(PINNED)})",
+    help=f"clerk-js@VERSION, expo@VERSION or path:FILE; repeatable (default: {', '.join(PINNED)})",
 )
 @click.option(
     "--policy",
@@ -168,18 +168,21 @@ def conform(
 
 
 def _pair(spec: str, policy_name: str | None, against: str | None = None) -> LockStep:
-    """A build, and the model or the other build that it is compared with. Raises `UnknownName`."""
+    """A build, and the model or the other build that it is compared with.
+
+    Raises `UnknownName`, and `TargetError` where a build has to be fetched to know which release it is.
+    """
     build = make_target(spec, _say)
-    if isinstance(build, ModelTarget):
-        raise UnknownName(f"{spec} is a model: name a build, clerk-js@VERSION or path:FILE")
+    if not isinstance(build, ClerkJsTarget):
+        raise UnknownName(f"{spec} is a model: name a build, clerk-js@VERSION, expo@VERSION or path:FILE")
     if against and policy_name:
         raise UnknownName("--policy and --against exclude each other: compare with a model, or with a build")
     if against:
         return LockStep(build, make_target(against, _say))
-    chosen: Policy | None = policy(policy_name) if policy_name else policy_of(spec.removeprefix("clerk-js@"))
+    chosen: Policy | None = policy(policy_name) if policy_name else policy_of(build.release or "")
     if chosen is None:
         raise UnknownName(f"no policy describes {spec}: say --policy NAME (known: {', '.join(POLICIES)})")
-    return LockStep(build, ModelTarget(chosen))
+    return LockStep(build, build.model(chosen))
 
 
 def _violation(findings: Findings) -> Violation | None:
@@ -290,6 +293,11 @@ def tour(
     began = time.perf_counter()
     try:
         pair = _pair(spec, policy_name)
+        if _assuming(names).locks and type(pair.model) is not ModelTarget:
+            raise UnknownName(
+                f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
+                "or compare the two with `sessionproof conform`"
+            )
         try:
             pair.prepare()
             limits = Limits(seconds=seconds, states=states)

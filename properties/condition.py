@@ -27,7 +27,17 @@ from model import session
 from model import world as world_module
 from model.assumptions import Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.policy import Policy
 from model.terms import TOKEN_LIFETIME, Millis, Runtime, Token
 from model.world import PATIENCE, World, absorb
@@ -250,7 +260,8 @@ def _steps(
     if len(place.world.calls) < calls:
         events += [ask for ask in ASKS if ask.template is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
-    events += [Revoke(), Advance(length), *(Freeze(length, kind) for kind in FreezeKind)]
+    events += [Revoke(), LockKeychain(), UnlockKeychain()]
+    events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]
         while scripts:

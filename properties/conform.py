@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from model.terms import (
     CallSettled,
+    KeychainTurned,
     Millis,
     Output,
     RequestSent,
@@ -27,7 +28,7 @@ from model.terms import (
 from properties.invariants import Invariant
 from properties.system import Step
 from properties.target import Target
-from properties.wording import clock
+from properties.wording import BARE, clock
 
 CONFORMS = "build-conforms-to-model"
 
@@ -63,6 +64,7 @@ class LockStep:
         self.build, self.model = build, model
         self.difference: Difference | None = None
         self._timers: dict[str, dict[TimerId, Millis]] = {}
+        self._locked = False
 
     def prepare(self) -> None:
         """Make both ready. Raises `TargetError`."""
@@ -71,13 +73,15 @@ class LockStep:
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """Sign both in. Raises `TargetError`."""
-        self.difference, self._timers = None, {"build": {}, "model": {}}
+        self.difference, self._timers, self._locked = None, {"build": {}, "model": {}}, False
         return self._compared(None, 0, self.build.start(runtime, token), self.model.start(runtime, token))
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """Hand the stimulus to both. Raises `TargetError`."""
         if self.difference:  # from here on it is another story
             return self.build.feed(stimulus, at)
+        if isinstance(stimulus, KeychainTurned):
+            self._locked = stimulus.locked
         twin = self._twin(stimulus)
         return self._compared(stimulus, at, self.build.feed(stimulus, at), self.model.feed(twin, at))
 
@@ -119,8 +123,10 @@ class LockStep:
                     live[timer] = due
                 case TimerCleared(timer):
                     live.pop(timer, None)
-                case RequestSent(request, endpoint, template, _):
-                    did.append(f"sends request {request} for {endpoint}{f' ({template})' if template else ''}")
+                case RequestSent(request, endpoint, template, _, credential):
+                    what = f"{endpoint}{f' ({template})' if template else ''}"
+                    bare = self._locked if credential is None else not credential  # as the world has it
+                    did.append(f"sends request {request} for {what}{f', {BARE}' * bare}")
                 case SignedOut():
                     did.append("signs the user out")
                 case TokenAnnounced(token):

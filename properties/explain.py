@@ -12,6 +12,7 @@ from properties.invariants import INVARIANTS, Invariant
 from properties.necessity import necessities
 from properties.run import Run, Violation
 from properties.target import Target
+from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
 
@@ -51,7 +52,7 @@ def replay(
 
 def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
     """What the model of the same release does, and its client after each step if it does the same."""
-    model = target if isinstance(target, ModelTarget) else _model_of(trace.target)
+    model = target if isinstance(target, ModelTarget) else _model_of(target)
     if model is None:
         return None, ()
     run = Run(model, trace.runtime, trace.assumptions, [invariant])
@@ -72,7 +73,9 @@ def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opi
     return opinion, followed if len(followed) == len(trace.events) + 1 else ()
 
 
-def _model_of(target: str) -> ModelTarget | None:
+def _model_of(target: Target) -> ModelTarget | None:
     """The model of a released build; None for a build that no policy describes."""
-    policy = policy_of(target.removeprefix("clerk-js@")) if target.startswith("clerk-js@") else None
-    return ModelTarget(policy) if policy else None
+    if not isinstance(target, ClerkJsTarget):
+        return None
+    policy = policy_of(target.release or "")
+    return target.model(policy) if policy else None

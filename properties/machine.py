@@ -23,7 +23,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from model.assumptions import Assumptions
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.terms import Millis
 from properties.run import LANDMARKS, Run
 
@@ -136,6 +147,22 @@ class SessionMachine(RuleBasedStateMachine):
         if clocks := self.allowed.clocks(self.ran.world):
             self._play(SetClock(clocks[choice % len(clocks)]))
 
+    @rule(choice=CHOICES)
+    def user_locks_the_device(self, choice: int) -> None:
+        """From here on requests go without a credential."""
+        if self.allowed.may_lock(self.ran.world):
+            self._play(LockKeychain())
+        else:
+            self._wait()
+
+    @rule(choice=CHOICES)
+    def user_unlocks_the_device(self, choice: int) -> None:
+        """The credential can be read again."""
+        if self.ran.world.locked:
+            self._play(UnlockKeychain())
+        else:
+            self._wait()
+
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
         if self.over:
@@ -166,5 +193,7 @@ def needless_rules(assumptions: Assumptions) -> list[str]:
         "os_freezes_the_event_loop": assumptions.may_freeze,
         "server_ends_the_session": assumptions.revokes,
         "somebody_sets_the_device_clock": assumptions.skews,
+        "user_locks_the_device": assumptions.locks,
+        "user_unlocks_the_device": assumptions.locks,
     }
     return [name for name, is_needed in needed.items() if not is_needed]

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from model.assumptions import SKEWS
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, SetClock
 from model.terms import SESSION_LIFETIME, Millis, Outcome
-from model.world import POSSIBLE
+from model.world import GRANTS, POSSIBLE
 from properties.counterexample import Need
 from properties.invariants import Invariant
 from properties.reduce import requests_sent, violates, without
@@ -62,10 +62,11 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
                 other = next(kind for kind in FreezeKind if kind is not event.kind)
                 yield _either(number, "kind of freeze", {KINDS[other]: replace(event, kind=other)}, stays)
         case Answer(request, outcome):
-            endpoint = violation.played[place].before.request(request).endpoint
+            asked = violation.played[place].before.request(request)
             lags = any(member.lags for member in violation.trace.assumptions.members)
-            strange = () if lags else (Outcome.STALE_TOKEN,)  # a token like any other, where nobody looks
-            answers = [other for other in POSSIBLE[endpoint] if other not in (outcome, *strange)]
+            strange: tuple[Outcome, ...] = () if lags else (Outcome.STALE_TOKEN,)  # like any other to most
+            strange = GRANTS if asked.bare else strange
+            answers = [other for other in POSSIBLE[asked.endpoint] if other not in (outcome, *strange)]
             others = {SHORT[other]: replace(event, outcome=other) for other in answers}
             yield _either(number, "answer", others, lambda other: stays(other, beyond=True))
         case GetToken():

@@ -22,7 +22,17 @@ from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.policy import Policy
 from model.terms import Runtime
 from model.world import World
@@ -290,7 +300,7 @@ def ways(
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
-    kinds += [Revoke(), Advance, *FreezeKind]
+    kinds += [Revoke(), LockKeychain(), UnlockKeychain(), Advance, *FreezeKind]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:
         def happen(zone: Zone) -> Way | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from model.assumptions import LATE_TIMER, Assumptions, Sometimes
-from model.events import Answer, Event, GetToken
+from model.events import Answer, Event, GetToken, UnlockKeychain
 from model.facts import Dropped, Fact, Origin, Told
 from model.terms import Outcome, Runtime
 from model.world import World
@@ -88,13 +88,16 @@ class Run:
         return step
 
     def recover(self) -> None:
-        """The healthy end of a trace: the server answers everything, truthfully and at once, and the app asks
-        for a token. This gives the liveness-like invariants something to judge in every trace."""
+        """The healthy end of a trace: the device is unlocked, the server answers everything, truthfully and at
+        once, and the app asks for a token. This gives the liveness-like invariants something to judge in every
+        trace."""
         asked = False
+        if self.world.locked:
+            self.play(UnlockKeychain())
         for _ in range(EPILOGUE_EVENTS):
             if self.world.requests:
                 request = self.world.requests[0]
-                self.play(Answer(request.request, self.world.honest(request.endpoint)))
+                self.play(Answer(request.request, self.world.told(request)))
             elif not asked and self.world.signed_in:
                 self.play(GetToken())
                 asked = True

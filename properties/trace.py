@@ -15,7 +15,19 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from model.assumptions import ASSUMPTIONS, Assumptions
-from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    EVENTS,
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
@@ -139,6 +151,10 @@ def brief(event: Event) -> str:
             return "revoke()"
         case SetClock(skew):
             return f"setClock({ahead(skew)})"
+        case LockKeychain():
+            return "lock()"
+        case UnlockKeychain():
+            return "unlock()"
 
 
 def ahead(skew: Millis) -> str:

@@ -7,7 +7,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.events import FreezeKind
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Skewed, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+    Turned,
+)
 from model.terms import Endpoint, Millis, Outcome
 from properties.trace import ahead, duration
 
@@ -35,6 +49,9 @@ FREEZES: dict[FreezeKind, str] = {
     FreezeKind.STARVED: "freezes the event loop for {}: timers do not run",
     FreezeKind.ASLEEP: "puts the device to sleep for {}: timers keep their time to go",
 }
+LOCKS = "locks the keychain: the device's credential cannot be read"
+UNLOCKS = "unlocks the keychain"
+BARE = "without the device's credential"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
@@ -66,14 +83,17 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
         case Ended():
             return "server", "ends the session"
+        case Turned(_, locked):
+            return "OS", LOCKS if locked else UNLOCKS
         case Armed(_, _, due):
             return "SDK", f"sets a timer for {clock(due)}"
         case Fired(_, _, set_at, late_by):
             lateness = f"{duration(late_by)} late" if late_by else "on time"
             return "timer", f"set at {clock(set_at)} fires {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale_for):
+        case Sent(_, request, endpoint, _, origin, stale_for, bare):
             credential = "; its last session token has expired" if stale_for else ""
-            return "SDK", f"{ASKS_FOR[endpoint]}, in the {origin} (request {request}){credential}"
+            without = f", {BARE}" if bare else ""
+            return "SDK", f"{ASKS_FOR[endpoint]}{without}, in the {origin} (request {request}){credential}"
         case Told(at, request, _, outcome, token, sent_at, _, honest, _):
             waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
             truth = "" if honest or outcome in _FAILS else ", though the session is valid"

@@ -90,7 +90,7 @@ class FakeNpm:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     folder = tmp_path / "cache" / "clerk-js"
-    monkeypatch.setattr(builds, "cache_folder", lambda: folder)
+    monkeypatch.setattr(builds, "cache_folder", lambda package: folder.with_name(package.name.split("/")[1]))
     return folder
 
 

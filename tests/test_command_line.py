@@ -39,6 +39,7 @@ FIXED = ("--target=model@CLERK_JS_6_7_4", "--assume=starvation,stale-after-expir
         ),
         ("--target=model@CLERK_JS_9", "unknown policy 'CLERK_JS_9' (known: CLERK_JS_6_0_0, "),
         ("--target=clerk-js@latest", "'latest' is not an exact version"),
+        ("--target=expo@latest", "'latest' is not an exact version of @clerk/expo"),
         ("--target=path:nowhere.js", "there is no file nowhere.js"),
         ("--assume=starvation,tuesdays", "unknown assumption 'tuesdays' (known: calm, starvation, "),
         ("--invariant=all-is-well", f"unknown invariant 'all-is-well' (known: {HEADLINE}, "),

@@ -59,6 +59,7 @@ EVERYTHING = (
     "stale-on-arrival",
     "rotated-credential",
     "outage",
+    "locked-keychain",
     "revocation",
 )
 

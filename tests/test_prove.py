@@ -15,7 +15,18 @@ from msgspec.structs import replace
 
 from model import session
 from model.assumptions import Assumptions
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime
 from properties.canonical import Memory, contains, known, known_instants
@@ -160,13 +171,15 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
         options += [GetToken(), GetToken(skip_cache=True)]
     options += [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind])), Revoke()]
     options += [SetClock(skew) for skew in run.assumptions.clocks(run.world)]
+    options += [LockKeychain(), UnlockKeychain()]
     allowed = [event for event in options if run.assumptions.permit(run.world, event)]
     return draw.choice(allowed) if allowed else None
 
 
 @pytest.mark.parametrize("policy", [POLICIES["CLERK_JS_6_7_1"], POLICIES["CLERK_JS_6_40_0"], QUIET])
 @pytest.mark.parametrize(
-    "names", ["starvation,stale-on-arrival", "rotated-credential", "revocation", "clock-skew", "calm"]
+    "names",
+    ["starvation,stale-on-arrival", "rotated-credential", "locked-keychain", "clock-skew", "revocation", "calm"],
 )
 def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) -> None:
     assumptions = assuming(*names.split(","))

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    EVENTS,
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.terms import Outcome, Runtime
 from properties.trace import BadTrace, Trace, brief, duration, load
 from tests.support import DAY, HOUR, assuming
@@ -47,6 +59,8 @@ def test_a_trace_prints_as_one_line() -> None:
         (Revoke(), "revoke()"),
         (SetClock(-3_600_000), "setClock(1 h behind)"),
         (SetClock(0), "setClock(right)"),
+        (LockKeychain(), "lock()"),
+        (UnlockKeychain(), "unlock()"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:
@@ -54,7 +68,8 @@ def test_each_event_has_a_short_form(event: Event, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke(), SetClock(1)]
+    "event",
+    [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke(), SetClock(1), LockKeychain()],
 )
 def test_the_repr_of_an_event_is_code(event: Event) -> None:
     assert eval(repr(event)) == event

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from model.events import EVENTS, FreezeKind
 from properties.causality import sentence
 from properties.counterexample import Counterexample
 from properties.trace import Trace
@@ -55,7 +56,7 @@ def regression(found: Counterexample) -> str:
         invariant=trace.invariant,
         target=trace.target,
         cause=_wrapped(sentence(found.facts)),
-        events=_imports(source, ("Advance", "Answer", "Freeze", "FreezeKind", "GetToken", "Revoke", "SetClock")),
+        events=_imports(source, tuple(sorted(kind.__name__ for kind in (*EVENTS, FreezeKind)))),
         terms=_imports(source, ("Outcome", "Runtime")),
         name=_name(trace),
         runtime=trace.runtime,

@@ -11,11 +11,22 @@ import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    UnlockKeychain,
+)
 from model.terms import Outcome, Runtime
 from properties.invariants import INVARIANTS
 from properties.trace import Trace, ahead, duration
-from properties.wording import SAYS
+from properties.wording import LOCKS, SAYS, UNLOCKS
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
@@ -101,6 +112,10 @@ def _verb(event: Event) -> str:
             return "revoke"
         case SetClock():
             return "setClock"
+        case LockKeychain():
+            return "lock"
+        case UnlockKeychain():
+            return "unlock"
 
 
 def _tell(event: Event) -> str:
@@ -119,6 +134,8 @@ def _tell(event: Event) -> str:
             return "tell('server', 'ends the session');"
         case SetClock(skew):
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
+        case LockKeychain() | UnlockKeychain():
+            return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

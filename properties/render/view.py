@@ -11,7 +11,21 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from model.client import Client
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Skewed, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+    Turned,
+)
 from model.terms import Millis, Outcome, Token
 from model.world import World
 from properties.causality import causes, fatal, sentence
@@ -150,6 +164,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "app", "SDK", "asked"
         case Ended():
             return "server", None, "ended"
+        case Turned():
+            return "OS", None, "turned"
         case Armed() | Fired():
             return "timer", "SDK", "timer"
         case Sent():
@@ -174,9 +190,10 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
         case Fired(_, _, set_at, late_by):
             due = fact.at - late_by
             return [("set at", clock(set_at)), ("due at", clock(due)), ("late by", duration(late_by))]
-        case Sent(_, request, endpoint, template, origin, stale_for):
+        case Sent(_, request, endpoint, template, origin, stale_for, bare):
             rows = [("request", str(request)), ("for", str(endpoint)), ("origin", str(origin))]
             rows += [("template", str(template))] * (template is not None)
+            rows += [("credential", "none")] * bare
             return [*rows, ("last session token", _age(stale_for))]
         case Told(_, request, _, outcome, token, sent_at, origin, honest, stale_for):
             rows = [("request", str(request)), ("outcome", str(outcome)), ("honest", "yes" if honest else "no")]
@@ -233,6 +250,7 @@ def _world(world: World) -> list[tuple[str, str]]:
         ("session on the server", "valid" if world.valid else "ended"),
         ("user", "signed in" if world.signed_in else "signed out"),
         *[("device's clock", ahead(world.skew))] * (world.skew != 0),
+        *[("keychain", "locked")] * world.locked,
         ("last session token", _token(world.token, world.now)),
         ("timers", _list(f"due {clock(t.due)}, set {clock(t.set_at)}" for t in world.timers)),
         (

@@ -16,6 +16,7 @@ from model.terms import (
     Answered,
     CallSettled,
     ClockChanged,
+    KeychainTurned,
     Millis,
     Outcome,
     Output,
@@ -34,6 +35,7 @@ from model.terms import (
 from properties.target import TargetError
 from properties.targets import fapi, node
 from properties.targets.builds import fetch_build
+from properties.targets.model_target import ModelTarget
 
 GLUE = "./clerk_js.mjs"
 
@@ -45,7 +47,15 @@ _verified: set[tuple[Token, Seconds]] = set()
 
 
 class ClerkJsTarget:
-    """One build of @clerk/clerk-js in a Node process. Each trace runs on an instance evaluated afresh."""
+    """One build of @clerk/clerk-js in a Node process. Each trace runs on an instance evaluated afresh.
+
+    What an SDK puts around it is a subclass's part: its `glue`, its `packages`, and what it does with the
+    device's credential. A browser keeps that in a cookie, out of everybody's sight.
+    """
+
+    glue = GLUE
+    model: type[ModelTarget] = ModelTarget
+    """What it is compared with, under a policy."""
 
     def __init__(self, name: str, find_bundle: Callable[[], Path]) -> None:
         """`find_bundle` says where the build is; it may download it, and may raise `TargetError`."""
@@ -58,6 +68,27 @@ class ClerkJsTarget:
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
         self._unverified: dict[tuple[Token, Seconds], Millis] = {}
+
+    @property
+    def release(self) -> str | None:
+        """The version of @clerk/clerk-js, if this is a release. Raises `TargetError`."""
+        return self.name.removeprefix("clerk-js@") if self.name.startswith("clerk-js@") else None
+
+    def packages(self) -> dict[str, Path]:
+        """What else is evaluated, by name. Raises `TargetError`."""
+        return {}
+
+    def credential(self) -> str | None:
+        """What the device's store holds at the beginning of a trace, if it has one."""
+        return None
+
+    def renewed(self, outcome: Outcome) -> str | None:
+        """The credential that the server gives the device with an answer, if it gives one."""
+        return None
+
+    def carried(self, authorization: str | None) -> bool | None:
+        """Does this header carry the device's credential? None if that goes another way. Raises `TargetError`."""
+        return None
 
     def prepare(self) -> None:
         """Find the build, start Node, load the build and sign in. Raises `TargetError`."""
@@ -86,7 +117,9 @@ class ClerkJsTarget:
                 return self._outputs(node.Lost(at, request), at)
             case Answered(request, outcome, token):
                 status, body = fapi.render(outcome, token)
-                return self._outputs(node.Answer(at, request, status, body), at)
+                return self._outputs(node.Answer(at, request, status, body, self.renewed(outcome)), at)
+            case KeychainTurned(locked):
+                return self._outputs(node.Lock(at, locked), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -132,7 +165,16 @@ class ClerkJsTarget:
         if self._driver is None:
             self._driver = node.Driver()
         answers = {request: node.BootAnswer(*answer) for request, answer in fapi.boot_answers(token).items()}
-        load = node.Load(GLUE, str(self._bundle.resolve()), fapi.EPOCH * 1000, runtime, answers)
+        packages = {name: str(folder.resolve()) for name, folder in self.packages().items()}
+        load = node.Load(
+            self.glue,
+            str(self._bundle.resolve()),
+            fapi.EPOCH * 1000,
+            runtime,
+            answers,
+            packages,
+            self.credential(),
+        )
         try:
             self._ask(load)
         except TargetError:
@@ -161,7 +203,7 @@ class ClerkJsTarget:
                 case node.Clear(timer):
                     outputs.append(TimerCleared(timer))
                 case node.Request():
-                    outputs.append(_request_sent(put))
+                    outputs.append(_request_sent(put, self.carried(put.authorization)))
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
                 case node.Active(raw, before):
@@ -192,12 +234,12 @@ def _minted(raw: str) -> Token:
     return token
 
 
-def _request_sent(put: node.Request) -> RequestSent:
+def _request_sent(put: node.Request, credential: bool | None) -> RequestSent:
     known = fapi.endpoint_of(put.method, put.path)
     if known is None:
         raise TargetError(f"the SDK sends {put.method} {put.path}, which the fake server does not know")
     endpoint, template = known
-    return RequestSent(put.request, endpoint, template, put.cause)
+    return RequestSent(put.request, endpoint, template, put.cause, credential)
 
 
 def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:

@@ -25,6 +25,7 @@ EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 ISSUER = "https://clerk.test"
 SESSION_ID = "sess_1"
 USER_ID = "user_1"
+CLIENT_ID = "client_1"
 
 CLOCK_LEEWAY = 10
 """Seconds by which `nbf` lies before `iat`, as Clerk has it."""
@@ -110,6 +111,13 @@ def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
     return verdicts
 
 
+@lru_cache(RECENT)
+def client_jwt(number: int) -> str:
+    """The credential of a native device: the one that the server gave it as its `number`-th, from 1."""
+    claims = {"id": CLIENT_ID, "rotating_token": str(number)}
+    return jwt.encode(claims, _key(), algorithm="RS256", headers={"kid": "ins_1"})
+
+
 # -- answers ------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +175,7 @@ _SESSION: dict[str, Any] = {
 def _client(sessions: list[dict[str, Any]]) -> str:
     client = {
         "object": "client",
-        "id": "client_1",
+        "id": CLIENT_ID,
         "sessions": sessions,
         "sign_in": None,
         "sign_up": None,

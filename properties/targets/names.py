@@ -9,11 +9,12 @@ from typing import TypeAlias
 from model.policy import POLICIES, PROPOSED, Policy
 from properties.target import Target
 from properties.targets.clerk_js import bundle_target, clerk_js_target
+from properties.targets.expo import ExpoTarget
 from properties.targets.model_target import ModelTarget
 
 Say: TypeAlias = Callable[[str], None]
 
-FORMS = "model, model@POLICY, clerk-js@VERSION or path:FILE"
+FORMS = "model, model@POLICY, clerk-js@VERSION, expo@VERSION or path:FILE"
 
 
 class UnknownName(ValueError):
@@ -31,6 +32,8 @@ def make_target(spec: str, say: Say) -> Target:
         return ModelTarget(policy(name))
     if kind == "clerk-js" and rest:
         return clerk_js_target(rest, say)
+    if kind == "expo" and rest:
+        return ExpoTarget(rest, say)
     if spec.startswith("path:") and spec != "path:":
         return bundle_target(Path(spec.removeprefix("path:")))
     raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")

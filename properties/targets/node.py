@@ -57,6 +57,10 @@ class Load(Command, frozen=True):
     epoch: Millis
     runtime: Runtime
     boot: dict[str, BootAnswer]
+    packages: dict[str, str]
+    """Folders of packages that the glue puts around the bundle, by name."""
+    credential: str | None
+    """What the device's store holds, for a glue that has one."""
 
 
 class Begin(Command, frozen=True):
@@ -86,6 +90,15 @@ class Answer(Command, frozen=True):
     request: RequestId
     status: int
     body: str
+    authorization: str | None
+    """The header of that name."""
+
+
+class Lock(Command, frozen=True):
+    """The device keeps its credential back, or no longer does."""
+
+    at: Millis
+    locked: bool
 
 
 class Lost(Command, tag="answer", frozen=True):
@@ -118,13 +131,14 @@ class Clear(msgspec.Struct, array_like=True, tag="clear", frozen=True):
 
 
 class Request(msgspec.Struct, array_like=True, tag="request", frozen=True):
-    """A request was sent; `form` is its body, decoded."""
+    """A request was sent; `form` is its body, decoded, `authorization` the header of that name, if it had one."""
 
     request: RequestId
     method: str
     path: str
     form: dict[str, str]
     cause: CallId | None
+    authorization: str | None
 
 
 class SignOut(msgspec.Struct, array_like=True, tag="signed_out", frozen=True):

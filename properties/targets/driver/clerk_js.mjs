@@ -5,7 +5,7 @@
 import { DriverError } from './instance.mjs';
 
 // `clerk.test` as the frontend API's host, in the form in which a publishable key carries it.
-const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
+export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
 
 // The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
 // nothing. React Native's says no more than its product. An extension's worker has no document either.
@@ -17,13 +17,17 @@ export function environment(runtime) {
 // An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped.
 export function create(exports, runtime, announce) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
-  const clerk = new exports.Clerk(PUBLISHABLE_KEY);
+  const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
+  return drive(new exports.Clerk(PUBLISHABLE_KEY), { standardBrowser: false, experimental }, announce);
+}
+
+// A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
+export function drive(clerk, options, announce) {
   let signedIn = false;
 
   return {
     async load() {
-      const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
-      await clerk.load({ standardBrowser: false, telemetry: false, experimental });
+      await clerk.load({ ...options, telemetry: false });
       signedIn = Boolean(clerk.session);
       clerk.addListener(({ session }) => {
         // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.

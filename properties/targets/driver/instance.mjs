@@ -3,7 +3,7 @@
 // It knows no SDK. What one is called, exports and needs around it is the glue's part (see clerk_js.mjs).
 // It reads no commands: that is loop.mjs. An instance never acts by itself; it says what it wants:
 //
-//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause]
+//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause, authorization|null]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
 //   ["threw", message]          ["storm", count]
 //
@@ -12,6 +12,8 @@
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
+
+import { requireIn } from './modules.mjs';
 
 const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a storm
 
@@ -76,15 +78,15 @@ function fire(instance, id) {
 // -- network ----------------------------------------------------------------------------------------------
 
 // Not a real Response: its body would be a stream, which takes more than microtasks to read.
-function response(status, body) {
+function response(status, body, authorization) {
   return {
     ok: status >= 200 && status < 300,
     status,
     statusText: '',
-    headers: new Headers(),
+    headers: new Headers(authorization ? { authorization } : {}),
     json: async () => JSON.parse(body),
     text: async () => body,
-    clone: () => response(status, body),
+    clone: () => response(status, body, authorization),
   };
 }
 
@@ -105,7 +107,8 @@ function networkOf(instance, boot) {
     }
     const id = ++instance.lastRequest;
     const form = typeof init.body === 'string' ? Object.fromEntries(new URLSearchParams(init.body)) : {};
-    instance.emit('request', id, method, pathname, form, cause());
+    const authorization = new Headers(init.headers).get('authorization');
+    instance.emit('request', id, method, pathname, form, cause(), authorization);
     return new Promise((resolve, reject) => {
       instance.requests.set(id, { resolve, reject });
       const abort = () => instance.requests.delete(id) && reject(init.signal.reason);
@@ -114,12 +117,12 @@ function networkOf(instance, boot) {
   };
 }
 
-function answer(instance, { request: id, status, body, lost }) {
+function answer(instance, { request: id, status, body, authorization, lost }) {
   const request = instance.requests.get(id);
   if (!request) throw new DriverError(`request ${id} is not in flight`);
   instance.requests.delete(id);
   if (lost) request.reject(new TypeError('Network request failed')); // React Native's words
-  else request.resolve(response(status, body));
+  else request.resolve(response(status, body, authorization));
 }
 
 // -- isolation --------------------------------------------------------------------------------------------
@@ -163,19 +166,23 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   return sandbox;
 }
 
-// SDKs keep state in module singletons and static sets, so each instance evaluates the bundle anew.
+// SDKs keep state in module singletons and static sets, so each instance evaluates its code anew. Returns what
+// the bundle exports, and what requires a module of the recipe's packages, with the glue's stubs in place.
 function evaluate(instance, recipe) {
-  const module = { exports: {} };
   const sandbox = sandboxOf(instance, recipe);
-  const require = name => {
+  const surroundings = SHADOWED.map(name => sandbox[name]);
+  const run = (program, module, require) => program(module, module.exports, require, ...surroundings);
+  const module = { exports: {} };
+  const alone = name => {
     throw new Error(`it requires '${name}', and a target has no node_modules`);
   };
   try {
-    recipe.program(module, module.exports, require, ...SHADOWED.map(name => sandbox[name]));
+    run(recipe.program, module, alone);
   } catch (error) {
     throw new DriverError(`the bundle throws while loading: ${error?.name ?? 'Error'}: ${oneLine(error)}`);
   }
-  return module.exports;
+  const require = stubs => requireIn(recipe.library, stubs, run);
+  return { exports: module.exports, require };
 }
 
 // -- the instance -----------------------------------------------------------------------------------------
@@ -198,8 +205,9 @@ export class Instance {
   // Evaluates the bundle and loads the SDK. Throws a DriverError.
   async boot(recipe) {
     this.glue = recipe.glue;
-    const exports = evaluate(this, recipe);
-    this.sdk = recipe.glue.create(exports, recipe.runtime, () => this.emit('signed_out', cause()));
+    const { exports, require } = evaluate(this, recipe);
+    const announce = () => this.emit('signed_out', cause());
+    this.sdk = recipe.glue.create(exports, recipe.runtime, announce, { require, credential: recipe.credential });
     let failure = 'load() does not settle';
     this.sdk.load().then(
       () => (failure = this.sdk.signedIn() ? null : 'load() does not sign in'),
@@ -218,6 +226,7 @@ export class Instance {
     this.sent = 0;
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
+    else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
     else this.ask(stimulus);
     await drain();
     this.sdk.check();

@@ -5,11 +5,13 @@
 // The protocol: one JSON object a line. Each command on stdin gets one line on stdout, {"out": [...]} with
 // everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
 //
-//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}}}
+//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}},
+//    "packages":{name:folder},"credential":text|null}         what else it consists of; what its device holds
 //   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
 //   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
 //   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool}    the app wants a token
-//   {"do":"answer","at":ms,"request":id,"status":200,"body":text}            an answer arrives, or ...
+//   {"do":"lock","at":ms,"locked":bool}                       the device keeps its credential back, or no longer
+//   {"do":"answer","at":ms,"request":id,"status":200,"body":text,"authorization":text|null}   an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                         ... never will
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
@@ -17,6 +19,7 @@ import fs from 'node:fs';
 import v8 from 'node:v8';
 
 import { DriverError, Instance, compile, oneLine } from './instance.mjs';
+import { library } from './modules.mjs';
 
 // Optimized code seldom lives long enough here to pay: the instance it was made for is gone. Wait longer.
 v8.setFlagsFromString('--interrupt-budget=2000000');
@@ -24,7 +27,7 @@ v8.setFlagsFromString('--interrupt-budget=2000000');
 const LINE_BREAK = 10;
 const INSTANCES_PER_COLLECTION = 40;
 
-let recipe = null; // what instances are made of: {program, glue, epoch, runtime, boot}
+let recipe = null; // what instances are made of: {program, library, glue, epoch, runtime, boot, credential}
 let current = null; // the instance under way
 let next = null; // an instance that has booted ahead of its `begin`, or the error it met
 let ended = 0;
@@ -37,6 +40,8 @@ function read(path) {
     throw new DriverError(`the bundle ${why}`);
   }
 }
+
+const module = file => (file.endsWith('.json') ? JSON.parse(read(file)) : compile(read(file), file));
 
 // Boots an instance; it is the current one meanwhile, so that what it rejects unhandled is told to it.
 async function boot() {
@@ -54,9 +59,10 @@ async function boot() {
 }
 
 const commands = {
-  async load({ glue, bundle, ...settings }) {
+  async load({ glue, bundle, packages, ...settings }) {
     recipe = null;
-    recipe = { ...settings, program: compile(read(bundle), bundle), glue: await import(glue) };
+    const program = compile(read(bundle), bundle);
+    recipe = { ...settings, program, library: library(packages, module), glue: await import(glue) };
     next = await boot();
     if (next instanceof Error) throw next;
     return [];
@@ -87,7 +93,7 @@ const commands = {
     return null;
   },
 };
-commands.fire = commands.ask = commands.answer = commands.feed;
+commands.fire = commands.ask = commands.answer = commands.lock = commands.feed;
 
 async function obey(line) {
   try {

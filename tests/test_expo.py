@@ -1,0 +1,289 @@
+"""Expo's own code as a target: the device's credential, and what a locked keychain makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from model.assumptions import Assumptions
+from model.events import Advance, Answer, Event, GetToken, LockKeychain, UnlockKeychain
+from model.facts import Dropped, Fact, Origin, Sent, Settled, Told
+from model.policy import policy_of
+from model.terms import Endpoint, Outcome, Runtime
+from model.world import NotEnabled
+from properties.conform import CONFORMS, LockStep, conforms
+from properties.invariants import INVARIANTS
+from properties.run import Run, Violation
+from properties.search import Cell, search
+from properties.target import Target, TargetError
+from properties.targets import builds as downloads
+from properties.targets import fapi
+from properties.targets.clerk_js import clerk_js_target
+from properties.targets.expo import ExpoTarget
+from properties.verdict import Held, Vacuous, Violated
+from tests.support import (
+    FIRST,
+    HEADLINE,
+    SECOND,
+    assuming,
+    complaint,
+    explore,
+    judged,
+    model,
+    of_kind,
+    ready,
+    run,
+    sessionproof,
+)
+from tests.test_conformance import EVERYTHING
+
+BEFORE, SINCE, NEWEST = "3.1.10", "3.2.1", "4.6.6"
+"""Published with @clerk/clerk-js 6.7.0, the last before the fix of #8303; with 6.7.4, the fix; with 6.31.1."""
+
+REFRESH = Advance(43 * SECOND)
+FETCH = GetToken(skip_cache=True)
+
+
+@pytest.fixture(scope="module")
+def expos() -> Iterator[dict[str, ExpoTarget]]:
+    """One target for each release of Expo, which starts when first asked for."""
+    made = {version: ExpoTarget(version, lambda line: None) for version in (BEFORE, SINCE, NEWEST)}
+    yield made
+    for target in made.values():
+        target.close()
+
+
+@pytest.fixture(params=[BEFORE, NEWEST])
+def expo(request: pytest.FixtureRequest, expos: dict[str, ExpoTarget]) -> ExpoTarget:
+    """A release of Expo, ready: one whose modules were made by esbuild, and one of rolldown's."""
+    target = expos[request.param]
+    ready(target)
+    return target
+
+
+def credentials(*numbers: int) -> list[str]:
+    """Those that the server gave the device as its first, second, ...; 0 is none."""
+    return [fapi.client_jwt(number) if number else "" for number in numbers]
+
+
+# -- the credential ------------------------------------------------------------------------------------------
+
+
+def test_each_request_carries_the_credential_that_the_last_answer_brought(expo: ExpoTarget) -> None:
+    run(
+        expo,
+        *(FETCH, Answer(1, Outcome.GRANTED)),
+        *(FETCH, Answer(2, Outcome.UNAUTHORIZED), Answer(3, Outcome.SESSION)),
+        FETCH,
+    )
+    assert expo.credentials == credentials(1, 2, 2, 3)
+
+
+def test_each_trace_begins_with_the_first_credential(expo: ExpoTarget) -> None:
+    for _ in range(2):
+        run(expo, FETCH, Answer(1, Outcome.GRANTED), FETCH)
+        assert expo.credentials == credentials(1, 2)
+
+
+def test_a_request_while_the_keychain_is_locked_carries_none(expo: ExpoTarget) -> None:
+    ran = run(expo, LockKeychain(), REFRESH)
+    assert expo.credentials == credentials(0)
+    assert [fact.bare for fact in of_kind(Sent, ran.facts) if isinstance(fact, Sent)] == [True]
+
+
+def test_a_keychain_that_nobody_read_while_it_was_locked_still_holds_the_credential(expo: ExpoTarget) -> None:
+    run(expo, LockKeychain(), UnlockKeychain(), REFRESH)
+    assert expo.credentials == credentials(1)
+
+
+LOCKED_REFRESH = (LockKeychain(), REFRESH, Answer(1, Outcome.LOST), UnlockKeychain(), FETCH)
+
+
+def test_a_refused_read_costs_expo_the_credential_for_good(expo: ExpoTarget) -> None:
+    """token-cache/index.ts deletes what it could not read: the call after the unlocking is a stranger's."""
+    events = (*LOCKED_REFRESH, Answer(2, Outcome.UNAUTHORIZED), Answer(3, Outcome.NO_SESSION))
+    ran = run(expo, *events)
+    assert expo.credentials == credentials(0, 0, 0)
+    assert of_kind(Dropped, ran.facts) == [Dropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
+
+
+def test_without_expo_the_call_after_the_unlocking_gets_a_token(expo: ExpoTarget) -> None:
+    target = clerk_js_target(expo.release, lambda line: None)
+    try:
+        ran = judged(ready(target), *LOCKED_REFRESH, Answer(2, Outcome.GRANTED))
+    finally:
+        target.close()
+    assert settled(ran)[-1].token is not None
+
+
+def test_an_answer_that_arrives_while_the_keychain_is_locked_fails_its_request(expo: ExpoTarget) -> None:
+    """Its credential cannot be saved, and so nobody gets its token; the call tries again."""
+    ran = run(expo, FETCH, LockKeychain(), Answer(1, Outcome.GRANTED))
+    assert settled(ran) == []
+    ran.play(UnlockKeychain())
+    ran.play(Advance(3 * SECOND))
+    ran.play(Answer(2, Outcome.GRANTED))
+    assert expo.credentials == credentials(1, 1)  # what could not be written was not read either
+    assert [fact.token is not None for fact in settled(ran)] == [True]
+
+
+def test_a_rotation_elsewhere_signs_out_on_expo_as_on_clerk_js(expo: ExpoTarget) -> None:
+    events = (REFRESH, Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+    target = clerk_js_target(expo.release, lambda line: None)
+    try:
+        alone = broken_by(ready(target), "rotated-credential", *events)
+    finally:
+        target.close()
+    assert alone == broken_by(expo, "rotated-credential", *events)
+    assert alone[0] == HEADLINE
+    assert expo.credentials == credentials(1, 1)
+
+
+def broken_by(target: Target, names: str, *events: Event) -> tuple[str | None, tuple[Fact, ...]]:
+    """What the events, all of them permitted, break on the target, and the answers and sign-outs on the way."""
+    ran = Run(target, Runtime.HEADLESS, assuming(names), INVARIANTS.values())
+    for event in events:
+        assert ran.assumptions.permit(ran.world, event)
+        try:
+            ran.play(event)
+        except Violation as violation:
+            told = [fact for fact in ran.facts if isinstance(fact, Told | Dropped)]
+            return violation.trace.invariant, tuple(told)
+    return None, ()
+
+
+def settled(ran: Run) -> list[Settled]:
+    return [fact for fact in ran.facts if isinstance(fact, Settled)]
+
+
+# -- verdicts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "holds"), [(BEFORE, False), (SINCE, True), (NEWEST, True)])
+def test_a_starved_refresh_signs_out_before_the_fix_and_not_since(
+    expos: dict[str, ExpoTarget], version: str, holds: bool
+) -> None:
+    """Also: Expo loads Clerk as headless, or there would be no guard."""
+    target = ready(expos[version])
+    verdict = explore(target, "starvation", "stale-after-expiry", traces=80, judging=[HEADLINE]).verdicts[
+        HEADLINE
+    ]
+    assert isinstance(verdict, Held if holds else Violated)
+    assert holds or "freeze(" in str(getattr(verdict, "trace", ""))
+
+
+def test_a_locked_keychain_signs_the_user_out_in_the_background(expo: ExpoTarget) -> None:
+    verdict = explore(expo, "locked-keychain", traces=60, judging=[HEADLINE]).verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) <= 4
+
+
+def test_expo_and_its_model_agree_step_by_step(expo: ExpoTarget) -> None:
+    """Requests, what they carry, tokens, errors and timers, whatever the world does."""
+    policy = policy_of(expo.release)
+    assert policy is not None
+    pair = LockStep(expo, expo.model(policy))
+    profile = settings(max_examples=60, derandomize=True, database=None, stateful_step_count=30)
+    cell = Cell(expo.name, Runtime.HEADLESS, assuming(*EVERYTHING))
+    assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Held)
+
+
+# -- what cannot be had --------------------------------------------------------------------------------------
+
+
+def test_a_runtime_that_a_phone_has_not_is_refused(expo: ExpoTarget) -> None:
+    with pytest.raises(TargetError, match="@clerk/expo is headless on a phone: there is no browser-like of it"):
+        expo.start(Runtime.BROWSER_LIKE, FIRST)
+
+
+def test_a_version_that_is_not_exact_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"'\^4\.0\.0' is not an exact version of @clerk/expo: pin one"):
+        ExpoTarget("^4.0.0", lambda line: None).prepare()
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of downloads of the test's own."""
+
+    def folder(package: downloads.Package = downloads.CLERK_JS) -> Path:
+        return tmp_path / package.name.rpartition("/")[2]
+
+    monkeypatch.setattr(downloads, "cache_folder", folder)
+    return tmp_path
+
+
+def cached(cache: Path, name: str, version: str, **files: str) -> None:
+    """Put a package into the cache."""
+    for path, text in files.items():
+        file = cache / name / version / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def test_a_release_that_depends_on_no_clerk_js_is_named(empty_cache: Path) -> None:
+    cached(empty_cache, "expo", "0.0.1", **{"package.json": '{"dependencies": {"tslib": "2.8.1"}}'})
+    with pytest.raises(TargetError, match=r"@clerk/expo@0\.0\.1 names no @clerk/clerk-js it depends on"):
+        ExpoTarget("0.0.1", lambda line: None).prepare()
+
+
+def test_a_module_that_is_neither_there_nor_stubbed_is_named(expo: ExpoTarget, empty_cache: Path) -> None:
+    wants = '{"dependencies": {"@clerk/clerk-js": "^0.0.2", "@clerk/shared": "^0.0.3"}}'
+    cached(
+        empty_cache,
+        "expo",
+        "0.0.1",
+        **{"package.json": wants, "dist/constants.js": "exports.CLERK_CLIENT_JWT_KEY = 'key'"},
+        **{"dist/provider/ClerkProvider.js": "require('left-pad')"},
+    )
+    cached(
+        empty_cache, "clerk-js", "0.0.2", **{"package.json": "{}", "clerk.native.js": "exports.Clerk = class {}"}
+    )
+    cached(empty_cache, "shared", "0.0.3", **{"package.json": "{}"})
+    target = ExpoTarget("0.0.1", lambda line: None)
+    with pytest.raises(
+        TargetError, match=r"ClerkProvider\.js requires 'left-pad', which is neither there nor st"
+    ):
+        target.prepare()
+    target.close()
+
+
+def test_a_tour_does_not_claim_what_the_store_makes_impossible(expo: ExpoTarget) -> None:
+    done = sessionproof("tour", f"--target={expo.name}", "--assume=locked-keychain")
+    assert "the graph is that of a client without a store" in complaint(done)
+
+
+# -- the assumption ------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_is_given_no_token(expo: ExpoTarget) -> None:
+    ran = run(expo, LockKeychain(), REFRESH)
+    assert assuming("locked-keychain", "outage").outcomes(ran.world, ran.world.requests[0]) == (
+        Outcome.UNAUTHORIZED,
+        *(Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST),
+    )
+    with pytest.raises(NotEnabled, match="a request for tokens without a credential cannot end with 'granted'"):
+        ran.play(Answer(1, Outcome.GRANTED))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    assert assuming("locked-keychain").answers(ran.world) == ((2, Outcome.NO_SESSION),)
+    assert ran.world.requests[0].endpoint is Endpoint.CLIENT
+
+
+def test_a_call_that_the_keychain_was_locked_under_is_not_healthy() -> None:
+    ran = run(model("6.7.4"), FETCH, LockKeychain(), UnlockKeychain(), FETCH, LockKeychain(), FETCH)
+    assert [call.healthy for call in ran.world.calls] == [False, False, False]
+
+
+def test_a_keychain_is_locked_once() -> None:
+    ran = run(model("6.7.4"), LockKeychain())
+    with pytest.raises(NotEnabled, match="the keychain is locked already"):
+        ran.play(LockKeychain())
+
+
+def test_a_run_that_never_locked_the_keychain_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Assumptions, "may_lock", lambda assumptions, world: False)
+    verdict = explore(model("6.7.4"), "locked-keychain", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
+    assert isinstance(verdict, Vacuous)
+    assert set(verdict.never) == {"the keychain is locked", "a request without a credential"}
