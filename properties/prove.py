@@ -3,7 +3,8 @@
 It works in two passes. The first asks *does it hold?* and over-approximates: of states that differ only in what
 is known of their instants it keeps the hull, and a hull that grows is widened to the next length that means
 something, so that it soon comes to an end (Cousot and Cousot 1977). A graph that is closed then holds everything
-that can happen, and more; what nothing in it breaks is proved. The second asks *how is it broken?* and is exact:
+that can happen, and more; what nothing in it breaks is proved. A client that gathers ever more timers has no such
+graph, and the pass ends when that shows. The second asks *how is it broken?* and is exact:
 breadth first, so that the trace it finds has as few events as there can be. Its trace is played with numbers, on
 the model, before anybody hears of it.
 
@@ -55,6 +56,12 @@ class App(Struct, frozen=True):
 
     calls: int = 1
     templates: bool = False
+
+    @property
+    def timers(self) -> int:
+        """More timers than these at once, and a client gathers ever more of them: two for each token that is
+        cached and for each call, and two more."""
+        return 2 * (1 + self.templates) + 2 * self.calls + 2
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
@@ -186,6 +193,8 @@ class _Search:
                     Instant.zone.lenient = False
                     if (new := add(after, (number, step.event))) is not None:
                         following[new] = None
+                        if hull and len(after.world.timers) > self.app.timers:
+                            return
                 now = time.perf_counter()
                 if now - said > 1:
                     said = now

@@ -143,6 +143,13 @@ def test_a_search_that_was_cut_off_is_no_proof() -> None:
     assert all(isinstance(verdict, HeldTo) for verdict in verdicts.values())
 
 
+def test_what_gathers_ever_more_timers_is_not_waited_for() -> None:
+    """Before #8098 the timers of a replaced token went on: no pass takes long enough to close that graph."""
+    graph = closure(POLICIES["CLERK_JS_6_3_2"], assuming("calm"))
+    assert not graph.closed
+    assert len(graph.states) < 200
+
+
 def test_a_proof_that_never_met_its_assumption_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_refresh", lambda turn, entry: turn)  # nobody ever sends a request
     verdicts = proof("6.7.4", "rotated-credential", app=App(calls=0)).verdicts
