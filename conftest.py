@@ -152,7 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in config.getoption("invariant") or ():
             _one_of("invariant", name, INVARIANTS)
         for target in config.stash[TARGETS].values():
-            target.prepare()
+            target.prepare(Runtime(config.getoption("runtime")))
             if _workers(config):  # they have targets of their own; here it was only tried
                 target.close()
         _watch(config)

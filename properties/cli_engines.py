@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from model.assumptions import ASSUMPTIONS, Assumptions
+from model.session import MODELLED
 from model.terms import Runtime
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
@@ -331,6 +332,8 @@ def _tasks(
                 raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
     except UnknownName as error:
         fail(str(error))
+    if Runtime(runtime) not in MODELLED:
+        fail(f"the model does not describe the runtime {runtime}: nothing to prove; search a real build")
     judged = tuple(invariants) or tuple(USUAL)
     return [
         Task(name, names, Runtime(runtime), judged, app, limits) for names in assumptions for name in policies

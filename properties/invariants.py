@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from model.facts import Announced, Dropped, Fired, Origin, Sent, Settled, Told
+from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
 from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
 from model.world import PATIENCE, Request
 from properties.system import Step
@@ -131,6 +131,16 @@ def offline_is_not_signed_out(step: Step) -> str | None:
     for fact in step.facts:
         if isinstance(fact, Settled) and fact.error == NULL and step.after.signed_in and step.after.valid:
             return f"call {fact.call} is answered with null, as if nobody were signed in"
+    return None
+
+
+@invariant("no-empty-token-announced", Runtime.BROWSER)
+def no_empty_token_announced(step: Step) -> str | None:
+    """While the session is valid on the server, and the client has not dropped it, the session cookie is not
+    emptied: to the app's own server an empty one says that nobody is signed in."""
+    for fact in step.facts:
+        if isinstance(fact, Kept) and fact.emptied:
+            return "the session cookie is emptied, while the session is valid and the user still signed in"
     return None
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.events import FreezeKind
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Sent, Settled, Told
+from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Kept, Sent, Settled, Told
 from model.terms import Endpoint, Millis, Outcome
 from properties.trace import duration
 
@@ -86,6 +86,10 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Announced(_, token, before):
             instead = f" instead of {before}, which was made from fresher data" if fact.backwards else ""
             return "SDK", f"has {token} as its last active token{instead}"
+        case Kept(_, token):
+            if token:
+                return "SDK", f"puts {token} into the session cookie"
+            return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
             return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
 
@@ -100,14 +104,23 @@ _FAILS = (
 """What says nothing about the session, true or not."""
 
 
+def _goes_without_saying(fact: Fact) -> bool:
+    match fact:
+        case Announced():
+            return not fact.backwards
+        case Kept(_, token):
+            return token is not None
+        case _:
+            return isinstance(fact, Armed)
+
+
 def notable(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts without what goes without saying: timers that led to nothing, and a newer token announced."""
-    facts = [
-        fact for fact in facts if not isinstance(fact, Armed | Announced) or getattr(fact, "backwards", False)
-    ]
+    """The facts without what goes without saying: timers that led to nothing, and a newer token, announced or in
+    the cookie."""
+    facts = [fact for fact in facts if not _goes_without_saying(fact)]
     followers: list[Fact | None] = [*facts[1:], None]
     return [
         fact
         for fact, follower in zip(facts, followers, strict=True)
-        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled | Announced)
+        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled | Announced | Kept)
     ]

@@ -27,6 +27,9 @@ PACKAGE = "@clerk/clerk-js"
 BUNDLES = ("clerk.native.js", "clerk.headless.js")
 """What React Native resolves: the first since 6.0, the second before."""
 
+PAGE_BUNDLES = ("clerk.no-rhc.js",)
+"""What a page can run as it is: the one build for browsers in a single file that loads nothing by itself."""
+
 DOWNLOAD_TIMEOUT = 300
 """Seconds that npm may take."""
 
@@ -73,10 +76,10 @@ def numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
-def fetch_build(version: str, say: Callable[[str], None]) -> Path:
-    """The bundle of `version`, from the cache or else from npm; `say` is told before a download.
+def fetch_build(version: str, say: Callable[[str], None], bundles: tuple[str, ...] = BUNDLES) -> Path:
+    """The first of `bundles` that `version` has, from the cache or else npm; `say` is told before a download.
 
-    Raises `TargetError`: no such version, a version that is not exact, no npm, no network.
+    Raises `TargetError`: no such version, a version that is not exact, no such bundle in it, no npm, no network.
     """
     if not _EXACT.fullmatch(version):
         raise TargetError(
@@ -84,7 +87,7 @@ def fetch_build(version: str, say: Callable[[str], None]) -> Path:
             f"(`npm view {PACKAGE} versions` lists them)"
         )
     home = cache_folder() / version
-    if bundle := _bundle_in(home):
+    if bundle := _bundle_in(home, bundles):
         return bundle
     npm = shutil.which("npm")
     if npm is None:
@@ -100,13 +103,13 @@ def fetch_build(version: str, say: Callable[[str], None]) -> Path:
             _move_into_place(Path(scratch) / "build", home)
     except OSError as error:
         raise TargetError(f"{PACKAGE}@{version} cannot be kept in {home.parent}: {error.strerror}") from None
-    bundle = _bundle_in(home)
-    assert bundle is not None, "a build is complete before it is moved into place"
-    return bundle
+    if bundle := _bundle_in(home, bundles):
+        return bundle
+    raise TargetError(f"{PACKAGE}@{version} has none of {', '.join(bundles)}: choose a newer version")
 
 
-def _bundle_in(home: Path) -> Path | None:
-    return next((home / name for name in BUNDLES if (home / name).is_file()), None)
+def _bundle_in(home: Path, bundles: tuple[str, ...] = BUNDLES) -> Path | None:
+    return next((home / name for name in bundles if (home / name).is_file()), None)
 
 
 def _offline_remedy() -> str:
@@ -174,18 +177,16 @@ def _refusal(version: str, said: dict[str, Any], stderr: str) -> TargetError:
 
 
 def _extract(tarball: Path, version: str, into: Path) -> None:
-    """Take the bundle and package.json out of the tarball, by their exact names and nothing else."""
+    """Take the bundles and package.json out of the tarball, by their exact names and nothing else."""
     into.mkdir()
     try:
         with tarfile.open(tarball) as archive:
             members = {member.name: member for member in archive if member.isfile()}
-            bundle = next((name for name in BUNDLES if f"package/dist/{name}" in members), None)
-            if bundle is None:
-                raise TargetError(f"{PACKAGE}@{version} has none of {', '.join(BUNDLES)}: choose a newer version")
-            for name, target in (("package/package.json", "package.json"), (f"package/dist/{bundle}", bundle)):
+            wanted = {f"package/dist/{name}" for name in (*BUNDLES, *PAGE_BUNDLES)} & set(members)
+            for name in ("package/package.json", *sorted(wanted)):
                 content = archive.extractfile(members[name])
                 assert content is not None, "only files are listed"
-                (into / target).write_bytes(content.read())
+                (into / Path(name).name).write_bytes(content.read())
         found = _json((into / "package.json").read_text(errors="replace"))["version"]
     except (tarfile.TarError, KeyError, TypeError, EOFError):
         raise TargetError(f"the download of {PACKAGE}@{version} is no npm package: try again") from None
@@ -194,9 +195,13 @@ def _extract(tarball: Path, version: str, into: Path) -> None:
 
 
 def _move_into_place(build: Path, home: Path) -> None:
-    """Publish a finished build in one step. If another process was faster, its build is as good."""
+    """Publish a finished build in one step. If another process was faster, its build is as good; one that is
+    there already, from before pages could be run, gets what it lacks."""
     try:
         build.rename(home)
     except OSError:
-        if _bundle_in(home) is None:
+        if not home.is_dir():
             raise
+        for file in build.iterdir():
+            if not (home / file.name).exists():
+                file.replace(home / file.name)

@@ -32,7 +32,7 @@ def make_target(spec: str, say: Say) -> Target:
     if kind == "clerk-js" and rest:
         return clerk_js_target(rest, say)
     if spec.startswith("path:") and spec != "path:":
-        return bundle_target(Path(spec.removeprefix("path:")))
+        return bundle_target(Path(spec.removeprefix("path:")), say)
     raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")
 
 

@@ -57,6 +57,7 @@ class Load(Command, frozen=True):
     epoch: Millis
     runtime: Runtime
     boot: dict[str, BootAnswer]
+    dom: str | None = None
 
 
 class Begin(Command, frozen=True):
@@ -148,6 +149,12 @@ class Settled(msgspec.Struct, array_like=True, tag="settled", frozen=True):
     error: str | None
 
 
+class Cookie(msgspec.Struct, array_like=True, tag="cookie", frozen=True):
+    """The cookie that carries the session holds this now, raw, or nothing."""
+
+    raw: str | None
+
+
 class Threw(msgspec.Struct, array_like=True, tag="threw", frozen=True):
     """The SDK threw, or rejected, where nobody catches it."""
 
@@ -160,7 +167,7 @@ class Storm(msgspec.Struct, array_like=True, tag="storm", frozen=True):
     count: int
 
 
-Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Threw | Storm
+Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Cookie | Threw | Storm
 
 
 class Reply(msgspec.Struct, frozen=True):

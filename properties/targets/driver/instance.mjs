@@ -5,13 +5,15 @@
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
-//   ["threw", message]          ["storm", count]
+//   ["threw", message]          ["storm", count]               ["cookie", value|null]   (on a page only)
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
 // happened, or null: kept when a timer is set, restored when it fires; promises carry it by themselves.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
+
+import { NAMES, pageOf } from './page.mjs';
 
 const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a storm
 
@@ -133,15 +135,17 @@ const SHADOWED = [
   ...['Date', 'Math', 'performance', 'crypto', 'process', 'Buffer', 'localStorage', 'sessionStorage'],
   ...['BroadcastChannel', 'MessageChannel', 'Worker', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
 ];
-const PARAMETERS = ['module', 'exports', 'require', ...SHADOWED];
 
 const quiet = new Proxy({}, { get: () => () => {} });
 const loud = new Proxy({}, { get: () => console.error }); // stdout is the protocol's
 
+const namesOf = ({ jsdom }) => (jsdom ? [...SHADOWED, ...NAMES] : SHADOWED);
+
 // A bundle as a function of its surroundings. Compiled once, called for each instance.
-export function compile(source, filename) {
+export function compile(source, filename, recipe) {
+  const parameters = ['module', 'exports', 'require', ...namesOf(recipe)];
   try {
-    return new vm.Script(`(function(${PARAMETERS}){${source}\n})`, { filename }).runInThisContext();
+    return new vm.Script(`(function(${parameters}){${source}\n})`, { filename }).runInThisContext();
   } catch (error) {
     throw new DriverError(`the bundle throws while loading: ${error.name}: ${oneLine(error)}`);
   }
@@ -151,6 +155,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   const own = {
     ...Object.fromEntries(SHADOWED.map(name => [name, undefined])),
     ...clockOf(instance, epoch),
+    ...instance.page?.globals,
     ...glue.environment(runtime),
     fetch: networkOf(instance, answers),
     Math: Object.create(Math, { random: { value: () => 0 } }), // the least jitter, and always the same
@@ -160,6 +165,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   // Defined, not assigned: some of the real ones are getters that refuse.
   const sandbox = Object.create(globalThis, Object.getOwnPropertyDescriptors(own));
   for (const name of ['globalThis', 'window', 'self', 'global']) sandbox[name] = sandbox; // as React Native
+  if (instance.page) sandbox.top = sandbox.parent = sandbox; // in no frame
   return sandbox;
 }
 
@@ -171,7 +177,7 @@ function evaluate(instance, recipe) {
     throw new Error(`it requires '${name}', and a target has no node_modules`);
   };
   try {
-    recipe.program(module, module.exports, require, ...SHADOWED.map(name => sandbox[name]));
+    recipe.program(module, module.exports, require, ...namesOf(recipe).map(name => sandbox[name]));
   } catch (error) {
     throw new DriverError(`the bundle throws while loading: ${error?.name ?? 'Error'}: ${oneLine(error)}`);
   }
@@ -186,6 +192,8 @@ export class Instance {
   open = true;
   booting = true;
   unanswered = null; // the request of load() that has no answer
+  page = null; // what is around an SDK in a browser (page.mjs)
+  cookie = null;
   sent = 0; // requests since the last stimulus
   timers = new Map();
   lastTimer = 0;
@@ -197,9 +205,11 @@ export class Instance {
 
   // Evaluates the bundle and loads the SDK. Throws a DriverError.
   async boot(recipe) {
-    this.glue = recipe.glue;
+    const { glue, jsdom, epoch } = recipe;
+    this.glue = glue;
+    if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES);
     const exports = evaluate(this, recipe);
-    this.sdk = recipe.glue.create(exports, recipe.runtime, () => this.emit('signed_out', cause()));
+    this.sdk = glue.create(exports, recipe.runtime, () => this.emit('signed_out', cause()));
     let failure = 'load() does not settle';
     this.sdk.load().then(
       () => (failure = this.sdk.signedIn() ? null : 'load() does not sign in'),
@@ -209,6 +219,7 @@ export class Instance {
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
     if (failure) throw new DriverError(failure);
     this.active = this.sdk.activeToken();
+    this.look();
     this.booting = false;
   }
 
@@ -224,6 +235,14 @@ export class Instance {
     const before = this.active;
     this.active = this.sdk.activeToken() ?? before;
     if (this.active !== before) this.emit('active', this.active, before);
+    this.look();
+  }
+
+  // What the cookie that carries the session to the app's own server holds, if that has changed.
+  look() {
+    const before = this.cookie;
+    this.cookie = this.page?.cookie(this.glue.SESSION_COOKIE) ?? null;
+    if (this.cookie !== before) this.emit('cookie', this.cookie);
   }
 
   ask({ call, template, skip_cache: skipCache }) {
@@ -231,6 +250,11 @@ export class Instance {
       token => this.emit('settled', call, token || null, token ? null : 'null'),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );
+  }
+
+  end() {
+    this.open = false;
+    this.page?.close();
   }
 
   take() {

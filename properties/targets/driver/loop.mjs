@@ -5,7 +5,8 @@
 // The protocol: one JSON object a line. Each command on stdin gets one line on stdout, {"out": [...]} with
 // everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
 //
-//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}}}
+//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}},
+//    "dom":folder|null}                                       a page is made with the jsdom of that folder
 //   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
 //   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
 //   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool}    the app wants a token
@@ -14,6 +15,7 @@
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import v8 from 'node:v8';
 
 import { DriverError, Instance, compile, oneLine } from './instance.mjs';
@@ -24,7 +26,7 @@ v8.setFlagsFromString('--interrupt-budget=2000000');
 const LINE_BREAK = 10;
 const INSTANCES_PER_COLLECTION = 40;
 
-let recipe = null; // what instances are made of: {program, glue, epoch, runtime, boot}
+let recipe = null; // what instances are made of: {program, glue, epoch, runtime, boot, jsdom}
 let current = null; // the instance under way
 let next = null; // an instance that has booted ahead of its `begin`, or the error it met
 let ended = 0;
@@ -54,16 +56,18 @@ async function boot() {
 }
 
 const commands = {
-  async load({ glue, bundle, ...settings }) {
+  async load({ glue, bundle, dom, ...settings }) {
     recipe = null;
-    recipe = { ...settings, program: compile(read(bundle), bundle), glue: await import(glue) };
+    const jsdom = dom && createRequire(`${dom}/`)('jsdom');
+    const program = compile(read(bundle), bundle, { jsdom });
+    recipe = { ...settings, jsdom, program, glue: await import(glue) };
     next = await boot();
     if (next instanceof Error) throw next;
     return [];
   },
   async begin() {
     if (!recipe) throw new DriverError('nothing is loaded');
-    if (current) current.open = false;
+    current?.end();
     current = null;
     const booted = next ?? (await boot());
     next = null;
@@ -78,7 +82,7 @@ const commands = {
   },
   // Booting costs more than all else in a trace; here it overlaps with whatever the other side does.
   async end() {
-    if (current) current.open = false;
+    current?.end();
     current = null;
     next ??= recipe && (await boot());
     // Dead instances survive the collections of the young generation, which copy them in vain; a full one
