@@ -58,7 +58,8 @@ def fatal(facts: Sequence[Fact]) -> Index:
     back = [index for index, fact in enumerate(facts) if isinstance(fact, Announced) and fact.backwards]
     settled = [index for index, fact in enumerate(facts) if isinstance(fact, Settled)]
     emptied = [index for index, fact in enumerate(facts) if isinstance(fact, Kept) and fact.emptied]
-    return (dropped or emptied or back or settled or [len(facts) - 1])[-1]
+    rest = [index for index, fact in enumerate(facts) if not isinstance(fact, Kept)] or [len(facts) - 1]
+    return (dropped or emptied or back or settled or rest)[-1]
 
 
 def chain(facts: Sequence[Fact], end: Index) -> list[Index]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
-from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
+from model.terms import TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token
 from model.world import PATIENCE, Request
 from properties.system import Step
 
@@ -149,8 +149,11 @@ def no_request_storm(step: Step) -> str | None:
     """What GET /client answers never makes the client ask it again in the same instant: a server that goes on
     saying so would be asked without pause or end."""
     told: Told | None = None
+    page = step.after.runtime is Runtime.BROWSER
     for fact in step.facts:
         match fact:
+            case Told(endpoint=Endpoint.CLIENT, outcome=Outcome.SESSION) if page:
+                told = None  # whoever keeps the cookie asks once more for itself after a 401, and then no more
             case Told(endpoint=Endpoint.CLIENT):
                 told = fact
             case Fired():

@@ -13,7 +13,9 @@ const ORIGIN = 'https://app.clerk.test/';
 // Cookies that expire by the instance's clock: tough-cookie looks at the real one unless it is told otherwise.
 function cookieJar({ CookieJar }, now) {
   return new (class extends CookieJar {
+    writes = 0;
     setCookie(cookie, url, options, callback) {
+      this.writes++;
       return super.setCookie(cookie, url, { ...options, now: new Date(now()) }, callback);
     }
     getCookies(url, options, callback) {
@@ -74,6 +76,15 @@ export function pageOf(jsdom, now, cookies) {
   const { document } = window;
   for (const cookie of cookies) document.cookie = cookie;
 
+  const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than a tick of the poller
+  const cookie = name => {
+    if (seen.writes !== jar.writes || seen.name !== name) {
+      const found = jar.getCookiesSync(ORIGIN).find(({ key }) => key === name);
+      Object.assign(seen, { writes: jar.writes, name, value: found?.value || null });
+    }
+    return seen.value;
+  };
+
   const own = {};
   for (const name of ['addEventListener', 'removeEventListener', 'dispatchEvent']) own[name] = window[name].bind(window);
   for (const name of NAMES.slice(NAMES.indexOf('Event'), -1)) own[name] = window[name];
@@ -85,7 +96,7 @@ export function pageOf(jsdom, now, cookies) {
       crypto: { subtle: { digest }, getRandomValues: array => array.fill(0), randomUUID: () => UUID },
       navigator: { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() },
     },
-    cookie: name => jar.getCookiesSync(ORIGIN).find(cookie => cookie.key === name)?.value || null,
+    cookie,
     close: () => window.close(),
   };
 }
