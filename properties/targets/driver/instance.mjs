@@ -227,6 +227,7 @@ export class Instance {
   async feed(stimulus) {
     this.at = stimulus.at;
     this.sent = 0;
+    this.page?.connect(!stimulus.lost);
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else this.ask(stimulus);

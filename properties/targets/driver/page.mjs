@@ -3,6 +3,8 @@
 // It is jsdom's, as far as jsdom has it, evaluated in our realm, in which the bundle is compiled once. A tab that
 // is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
 //
+// A request that is lost finds the device offline; it is online again by the next thing that happens to the page.
+//
 // Without a Worker, as under a content security policy that forbids workers made of a blob; alone on its channels,
 // because there is no other tab.
 
@@ -85,6 +87,13 @@ export function pageOf(jsdom, now, cookies) {
     return seen.value;
   };
 
+  const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
+  const connect = online => {
+    if (navigator.onLine === online) return;
+    navigator.onLine = online;
+    window.dispatchEvent(new window.Event(online ? 'online' : 'offline'));
+  };
+
   const own = {};
   for (const name of ['addEventListener', 'removeEventListener', 'dispatchEvent']) own[name] = window[name].bind(window);
   for (const name of NAMES.slice(NAMES.indexOf('Event'), -1)) own[name] = window[name];
@@ -94,9 +103,10 @@ export function pageOf(jsdom, now, cookies) {
       ...{ document, location: window.location, history: window.history, isSecureContext: true, opener: null },
       ...{ localStorage: window.localStorage, sessionStorage: window.sessionStorage, BroadcastChannel: Channel },
       crypto: { subtle: { digest }, getRandomValues: array => array.fill(0), randomUUID: () => UUID },
-      navigator: { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() },
+      navigator,
     },
     cookie,
+    connect,
     close: () => window.close(),
   };
 }
