@@ -18,7 +18,7 @@ from model.terms import Runtime
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain
-from properties.invariants import INVARIANTS, USUAL
+from properties.invariants import INVARIANTS, USUAL, usual
 from properties.matrix import (
     EVERY_ASSUMPTION,
     EVERY_POLICY,
@@ -417,7 +417,7 @@ def campaign(
         targets or ("model",),
         tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
         Runtime(runtime),
-        invariants or tuple(USUAL),
+        invariants or tuple(usual(Runtime(runtime))),
         coverage=model_coverage,
     )
     try:

@@ -35,8 +35,9 @@ INVARIANTS: dict[str, Invariant] = {}
 """Every invariant by id; the first is the one this project exists for."""
 
 USUAL: list[str] = []
-"""The ids of those that are judged where none is named. The others break on some releases in traces too rare for
-a random search to come upon every time: no gate can be built on that."""
+"""The ids of those that are judged on every runtime where none is named. The others are about one runtime alone,
+or break on some releases in traces too rare for a random search to come upon every time: no gate can be built on
+that."""
 
 
 def invariant(
@@ -52,6 +53,12 @@ def invariant(
         return check
 
     return register
+
+
+def usual(runtime: Runtime) -> list[str]:
+    """The ids of those that are judged on `runtime` where none is named: the usual ones, and what is about
+    nothing but it."""
+    return [name for name, one in INVARIANTS.items() if name in USUAL or one.runtimes == {runtime}]
 
 
 @invariant("background-never-destroys-valid-session", Runtime.HEADLESS)
@@ -134,7 +141,7 @@ def offline_is_not_signed_out(step: Step) -> str | None:
     return None
 
 
-@invariant("no-empty-token-announced", Runtime.BROWSER)
+@invariant("no-empty-token-announced", Runtime.BROWSER, usual=False)
 def no_empty_token_announced(step: Step) -> str | None:
     """While the session is valid on the server, and the client has not dropped it, the session cookie is not
     emptied: to the app's own server an empty one says that nobody is signed in."""

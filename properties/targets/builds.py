@@ -36,7 +36,7 @@ DOWNLOAD_TIMEOUT = 300
 _EXACT = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _STABLE = re.compile(r"\d+\.\d+\.\d+")
 _UNKNOWN_VERSION = {"E404", "ETARGET"}
-_NO_NETWORK = {
+NO_NETWORK = {
     *("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ERR_SOCKET_TIMEOUT"),
     *("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EPROTO", "ENOTCACHED"),
 }
@@ -168,7 +168,7 @@ def _refusal(version: str, said: dict[str, Any], stderr: str) -> TargetError:
         return TargetError(
             f"there is no {PACKAGE}@{version}: `npm view {PACKAGE} versions` lists the versions there are"
         )
-    if code in _NO_NETWORK:
+    if code in NO_NETWORK:
         return TargetError(
             f"{PACKAGE}@{version} cannot be downloaded, there is no network ({code}): {_offline_remedy()}"
         )

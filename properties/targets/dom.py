@@ -18,7 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from properties.target import TargetError
-from properties.targets.builds import DOWNLOAD_TIMEOUT
+from properties.targets.builds import DOWNLOAD_TIMEOUT, NO_NETWORK
 
 PINNED = Path(__file__).parent / "driver" / "dom"
 FILES = ("package.json", "package-lock.json")
@@ -75,8 +75,9 @@ def _install(npm: str, folder: Path) -> None:
         raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s for jsdom: {REMEDY}") from None
     if done.returncode != 0:
         said = re.findall(r"^npm (?:error|ERR!) (.*)$", done.stderr, re.MULTILINE)
-        why = said[0] if said else f"exit status {done.returncode}"
-        raise TargetError(f"npm does not install jsdom, is there a network? ({why}): {REMEDY}")
+        why = (said or [f"exit status {done.returncode}"])[0].removeprefix("code ")
+        fails = "cannot be downloaded, there is no network" if why in NO_NETWORK else "cannot be installed by npm"
+        raise TargetError(f"jsdom {fails} ({why}): {REMEDY}")
 
 
 def _move_into_place(folder: Path, home: Path) -> None:

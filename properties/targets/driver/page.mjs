@@ -12,12 +12,15 @@ import crypto from 'node:crypto';
 
 const ORIGIN = 'https://app.clerk.test/';
 
-// Cookies that expire by the instance's clock: tough-cookie looks at the real one unless it is told otherwise.
-function cookieJar({ CookieJar }, now) {
+// Cookies that expire by the instance's clock: tough-cookie looks at the real one, and counts a Max-Age from there.
+function cookieJar({ CookieJar, toughCookie: { Cookie } }, now) {
   return new (class extends CookieJar {
     writes = 0;
-    setCookie(cookie, url, options, callback) {
+    setCookie(text, url, options, callback) {
       this.writes++;
+      const cookie = Cookie.parse(text, { loose: true }) ?? text;
+      if (typeof cookie.maxAge === 'number') cookie.expires = new Date(now() + cookie.maxAge * 1000);
+      cookie.maxAge = null;
       return super.setCookie(cookie, url, { ...options, now: new Date(now()) }, callback);
     }
     getCookies(url, options, callback) {
