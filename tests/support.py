@@ -123,6 +123,14 @@ def debian(program: str, what: str, *others: str) -> str:
     return str(shutil.which(program))
 
 
+def chromium(what: str) -> str:
+    """A Chromium; without one, a loud skip: `what` is not checked then."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip(f"NOT CHECKED: {what}. Install Chromium: apt install chromium")
+
+
 # -- as a user runs it ---------------------------------------------------------------------------------------
 
 
