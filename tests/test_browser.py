@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 from click.testing import CliRunner
 
@@ -25,9 +27,13 @@ from model.terms import (
     TokenAsked,
 )
 from model.world import PATIENCE, Timer, World
+from properties import schema
+from properties.causality import sentence
 from properties.cli import main
+from properties.counterexample import Counterexample, Found
 from properties.invariants import INVARIANTS, USUAL
 from properties.reduce import violates
+from properties.render.files import FORMATS
 from properties.run import Run
 from properties.targets.clerk_js import ClerkJsTarget, bundle_target
 from properties.targets.dom import PINNED
@@ -147,6 +153,23 @@ def test_to_empty_the_cookie_when_a_request_is_lost_breaks_that_invariant_alone(
     for target, broken in ((build, False), (EmptiesItsCookie(build), judged == EMPTIED)):
         trace = Trace(target.name, PAGE, assuming("outage"), (Advance(55_000), Answer(1, Outcome.LOST)), judged)
         assert bool(violates(trace, target, INVARIANTS[judged])) is broken
+
+
+def test_it_is_told_with_its_cause_and_rendered_in_every_way_but_as_a_script(
+    builds: dict[str, ClerkJsTarget],
+) -> None:
+    target = EmptiesItsCookie(on_a_page(builds, NEWEST))
+    events = (Advance(55_000), Answer(1, Outcome.LOST))
+    trace = Trace(f"clerk-js@{NEWEST}", PAGE, assuming("outage"), events, EMPTIED)
+    violation = violates(trace, target, INVARIANTS[EMPTIED])
+    assert violation is not None
+    found = Counterexample(violation.trace, violation.played, Found({}))
+    assert sentence(found.facts).endswith(
+        "the answer was nothing: the connection is lost; and so the session cookie is empty, while the session "
+        "is valid."
+    )
+    assert [name for name, render in FORMATS.items() if render(found) is None] == ["repro"]
+    jsonschema.Draft202012Validator(schema.schema()).validate(json.loads(FORMATS["json"](found) or ""))
 
 
 def test_only_a_page_is_judged_by_its_cookie() -> None:
