@@ -25,7 +25,8 @@ TOKEN_LIFETIME: Seconds = 60
 """A session token lives 60 s; templates are left at the same default."""
 
 POLL_INTERVAL: Millis = 5_000
-"""A page's poller looks at the session at least this often (SessionCookiePoller.ts)."""
+"""How long a page's poller waits until it looks at the session again, in a tab that is not in front
+(SessionCookiePoller.ts)."""
 
 SESSION_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000
 """The server keeps a session for 30 days."""

@@ -154,11 +154,14 @@ class World(Struct, frozen=True):
     def ahead(self) -> tuple[Timer, ...]:
         """The timers that something may come of: all of them, but those by which a page's poller looks at the
         session again and again."""
+        if self.runtime is not Runtime.BROWSER:
+            return self.timers
         return tuple(timer for timer in self.timers if not self.polls(timer.planned - timer.set_at))
 
     def polls(self, wait: Millis) -> bool:
-        """Is a timer that is set for `wait` ms taken for a page's poller's? It may be a retry too: as short."""
-        return self.runtime is Runtime.BROWSER and wait <= POLL_INTERVAL
+        """Is a timer that is set for `wait` ms a page's poller's? Nothing else there waits for just as long, but
+        the network layer of one that goes on being offline."""
+        return self.runtime is Runtime.BROWSER and wait == POLL_INTERVAL
 
     def request(self, number: RequestId) -> Request:
         """The request in flight with this number; `NotEnabled` when there is none."""

@@ -310,6 +310,19 @@ def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: di
     assert settled.healthy
 
 
+def test_a_question_that_is_asked_again_after_a_fault_is_still_trouble(builds: dict[str, ClerkJsTarget]) -> None:
+    """Its timer is as short as the poller's; a call that joins the request of one that met a 401 shares its end."""
+    ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage", "rotated-credential"), INVARIANTS.values())
+    ran.play(GetToken("api"))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    ran.play(Answer(2, Outcome.LOST))
+    ran.play(Advance(100))
+    ran.play(GetToken("api"))
+    ran.play(Answer(3, Outcome.SESSION))
+    ended = [(fact.call, fact.error, fact.healthy) for fact in ran.facts if isinstance(fact, Settled)]
+    assert ended == [(2, "api-401", False), (1, "api-401", False)]
+
+
 # -- what is refused ------------------------------------------------------------------------------------------
 
 NOT_MODELLED = "the model does not describe the runtime browser"
