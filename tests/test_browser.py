@@ -311,7 +311,7 @@ def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: di
 
 
 def test_a_question_that_is_asked_again_after_a_fault_is_still_trouble(builds: dict[str, ClerkJsTarget]) -> None:
-    """Its timer is as short as the poller's; a call that joins the request of one that met a 401 shares its end."""
+    """Its timer is as short as the poller's. A call that joins another's request shares the end of it."""
     ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage", "rotated-credential"), INVARIANTS.values())
     ran.play(GetToken("api"))
     ran.play(Answer(1, Outcome.UNAUTHORIZED))
