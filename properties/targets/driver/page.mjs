@@ -18,10 +18,12 @@ function cookieJar({ CookieJar, toughCookie: { Cookie } }, now) {
     writes = 0;
     setCookie(text, url, options, callback) {
       this.writes++;
-      const cookie = Cookie.parse(text, { loose: true }) ?? text;
-      if (typeof cookie.maxAge === 'number') cookie.expires = new Date(now() + cookie.maxAge * 1000);
-      cookie.maxAge = null;
-      return super.setCookie(cookie, url, { ...options, now: new Date(now()) }, callback);
+      const cookie = Cookie.parse(text, { loose: true });
+      if (typeof cookie?.maxAge === 'number') {
+        cookie.expires = new Date(now() + cookie.maxAge * 1000);
+        cookie.maxAge = null;
+      }
+      return super.setCookie(cookie ?? text, url, { ...options, now: new Date(now()) }, callback);
     }
     getCookies(url, options, callback) {
       const live = cookies => cookies.filter(cookie => (cookie.expiryTime() ?? Infinity) > now());
