@@ -66,6 +66,7 @@ DEFAULT_ASSUMPTIONS = (
     "starvation,stale-for-good",
     "starvation,stale-on-arrival",
     "stale-edge",
+    "clock-skew",
     "outage",
     "outage,rotated-credential",
     "refused-credential",
@@ -314,7 +315,7 @@ def _watched(config: pytest.Config, cell: Cell, invariants: list[Invariant]) -> 
         return invariants
     coverage = config.stash[TRANSITIONS]
     try:
-        limits = Limits(seconds=30, states=5_000)
+        limits = Limits(seconds=30, states=3_000)
         seen = plan(target.policy, cell.runtime, cell.assumptions, App(), limits, lambda line: None)
     except TargetError as error:
         coverage[cell] = str(error).partition(":")[0]

@@ -7,7 +7,7 @@ first (the client; its shapes are in `client.py`), then `world.py` (everything e
 
 from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.policy import POLICIES, Policy
 from model.session import sign_in, step
 from model.terms import Endpoint, Outcome, Runtime, Token
@@ -31,6 +31,7 @@ __all__ = [
     "Policy",
     "Revoke",
     "Runtime",
+    "SetClock",
     "Token",
     "World",
     "sign_in",

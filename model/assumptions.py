@@ -12,8 +12,8 @@ from functools import cache
 
 from msgspec import Struct
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
-from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Told
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Skewed, Told
 from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId, Runtime
 from model.world import PATIENCE, POSSIBLE, Request, World
 
@@ -49,6 +49,7 @@ class Assumption(Struct, frozen=True):
     hangs: bool = False
     revokes: bool = False
     lags: bool = False
+    skews: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
 
@@ -88,6 +89,9 @@ def _stale_edge(_world: World, request: Request) -> tuple[Outcome, ...]:
     return (Outcome.STALE_TOKEN,) if request.endpoint is Endpoint.TOKENS else ()
 
 
+SKEWS: tuple[Millis, ...] = (-3_600_000, 3_600_000, 0)
+"""How far the device's clock may be ahead of the server's: an hour behind, an hour ahead, or right again."""
+
 LATE_TIMER = Sometimes("a late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
 FROZEN = Sometimes("the event loop froze", lambda fact: isinstance(fact, Frozen))
 LIE_401 = Sometimes(
@@ -97,6 +101,13 @@ LIE_401 = Sometimes(
 FAULT = Sometimes("a request failed", lambda fact: isinstance(fact, Told) and not fact.honest)
 STALE = Sometimes(
     "a token made from older data", lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.STALE_TOKEN
+)
+SKEWED = tuple(
+    Sometimes(
+        f"a device's clock an hour {word}",
+        lambda fact, skew=skew: isinstance(fact, Skewed) and fact.skew == skew,  # type: ignore[misc]
+    )
+    for skew, word in ((SKEWS[0], "behind"), (SKEWS[1], "ahead"))
 )
 ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
 
@@ -197,6 +208,13 @@ ASSUMPTIONS: dict[str, Assumption] = {
             sometimes=(STALE,),
         ),
         Assumption(
+            "clock-skew",
+            "The device's clock is set an hour behind the server's, or ahead, or right again, and nobody tells "
+            "the app.",
+            skews=True,
+            sometimes=SKEWED,
+        ),
+        Assumption(
             "revocation",
             "The server really ends the session: revoked, or 30 days old.",
             revokes=True,
@@ -236,6 +254,11 @@ class Assumptions(Struct, frozen=True):
         return any(member.revokes for member in self.members)
 
     @property
+    def skews(self) -> bool:
+        """May the device's clock be wrong?"""
+        return any(member.skews for member in self.members)
+
+    @property
     def sometimes(self) -> tuple[Sometimes, ...]:
         """What a run must reach to be evidence."""
         return tuple(sometimes for member in self.members for sometimes in member.sometimes)
@@ -266,6 +289,10 @@ class Assumptions(Struct, frozen=True):
         """May the server end the session now?"""
         return world.valid and self.revokes
 
+    def clocks(self, world: World) -> tuple[Millis, ...]:
+        """What the device's clock may be set to now, in ms ahead of the server's."""
+        return tuple(skew for skew in SKEWS if self.skews and skew != world.skew)
+
     def longest_freeze(self, world: World) -> Millis:
         """How long a freeze may be, in ms; 0 when there may be none."""
         return self._life_left(world) if self.may_freeze else 0
@@ -279,7 +306,8 @@ class Assumptions(Struct, frozen=True):
             first_timer = min((timer.due for timer in world.ahead), default=world.now + longest)
             if len(world.ahead) < len(world.timers):  # a poller asks only for a token that is running out
                 soonest = min(timer.due for timer in world.timers)
-                first_timer = min(first_timer, max(soonest, world.token.expires * 1000 - LAST_SECONDS))
+                last_seconds = world.token.expires * 1000 - LAST_SECONDS - world.skew
+                first_timer = min(first_timer, max(soonest, last_seconds))
             longest = min(longest, min(first_request, first_timer) + PATIENCE - world.now)
         if world.runtime is Runtime.BROWSER:
             longest = min(longest, POLLS_AT_ONCE)
@@ -304,3 +332,5 @@ class Assumptions(Struct, frozen=True):
                 return (request, outcome) in self.answers(world)
             case Revoke():
                 return self.may_revoke(world)
+            case SetClock(skew):
+                return skew in self.clocks(world)

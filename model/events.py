@@ -47,7 +47,13 @@ class Revoke(Struct, frozen=True):
     """The server ends the session: an administrator, a changed password, a sign-out on another device."""
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke
+class SetClock(Struct, frozen=True):
+    """Somebody, or the network, sets the device's clock `skew` ms ahead of the server's; below 0, behind it."""
 
-EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke)
+    skew: Millis
+
+
+Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock
+
+EVENTS: tuple[type[Event], ...] = (Advance, Freeze, GetToken, Answer, Revoke, SetClock)
 """Every kind of event, in the order in which a reader meets them."""

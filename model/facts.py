@@ -29,6 +29,13 @@ class Frozen(Struct, frozen=True):
     kind: FreezeKind
 
 
+class Skewed(Struct, frozen=True):
+    """The device's clock was set `skew` ms ahead of the server's."""
+
+    at: Millis
+    skew: Millis
+
+
 class Asked(Struct, frozen=True):
     """The app asked for a token."""
 
@@ -141,4 +148,6 @@ class Kept(Struct, frozen=True):
         return self.due and self.token is None
 
 
-Fact: TypeAlias = Frozen | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced | Kept
+Fact: TypeAlias = (
+    Frozen | Skewed | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced | Kept
+)

@@ -21,6 +21,10 @@ class Policy(Struct, frozen=True):
     """A token made from older data takes the place of no fresher one, and a fetch whose cache entry was replaced
     meanwhile still freshens the entry that replaced it (#9030)."""
 
+    timers_by_expiry: bool
+    """A token's timers are set by what its `exp` leaves of it, on the device's clock. Before that by its whole
+    lifetime, whatever the clock says (#9030)."""
+
     clear_replaced_timers: bool
     """A token that takes the place of another in the cache clears its timers (#8098). Without it they fire in
     their time, and each refresh begins a chain of its own."""
@@ -61,6 +65,7 @@ CLERK_JS_6_0_0 = Policy(
     "CLERK_JS_6_0_0",
     guard_expired_refresh=False,
     keep_freshest=False,
+    timers_by_expiry=False,
     clear_replaced_timers=False,
     offline_in_react_native=True,
     sends_when_offline=True,
@@ -71,7 +76,7 @@ CLERK_JS_6_1_0 = replace(CLERK_JS_6_0_0, name="CLERK_JS_6_1_0", sends_when_offli
 CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
-CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True)
+CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True, timers_by_expiry=True)
 CLERK_JS_6_40_0 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
 
 SINCE: dict[tuple[int, int, int], Policy] = {

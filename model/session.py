@@ -41,6 +41,7 @@ from model.terms import (
     Answered,
     CallId,
     CallSettled,
+    ClockChanged,
     Endpoint,
     Millis,
     Outcome,
@@ -109,6 +110,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             flight = next(flight for flight in client.flights if flight.request == request)
             turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
             turn = _answered(turn, flight, outcome, token)
+        case ClockChanged():
+            pass  # whoever looks at the clock will see it
     return _announced(client, turn)
 
 
@@ -168,11 +171,12 @@ def _freshest(turn: Turn, template: str | None) -> Token | None:
 def _arm(turn: Turn, entry: Entry) -> Turn:
     """Add an entry with its timers, up to two; none that has expired.
 
-    tokenCache.ts setInternal: no refresh timer when 17 s or less remain. Before #9030 the timers counted
-    from the token's whole lifetime; the same thing for a token that arrives when it is minted.
+    tokenCache.ts setInternal: no refresh timer when 17 s or less remain.
     """
-    assert entry.token is not None, "only a token has timers"
-    remaining = entry.token.expires - turn.at // 1000
+    token = entry.token
+    assert token is not None, "only a token has timers"
+    begins = turn.at // 1000 if turn.client.policy.timers_by_expiry else token.issued
+    remaining = token.expires - begins
     if remaining <= 0:
         return turn
     eviction = turn.client.next_timer

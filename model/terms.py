@@ -3,8 +3,9 @@
 Inert values only. A *stimulus* is what the world does to a client, an *output* is what the client does
 to the world. Nothing here knows a rule, a clock or a policy.
 
-Units: `Millis` are milliseconds of virtual time since the user signed in; `Seconds` are the whole seconds
-that JSON Web Tokens speak (RFC 7519 NumericDate), counted from the same instant.
+Units: `Millis` are milliseconds of virtual time since the user signed in, by the server's clock unless the
+device's is named; `Seconds` are the whole seconds that JSON Web Tokens speak (RFC 7519 NumericDate), counted from
+the same instant.
 """
 
 from __future__ import annotations
@@ -112,7 +113,13 @@ class Answered(Struct, frozen=True):
     token: Token | None = None
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered
+class ClockChanged(Struct, frozen=True):
+    """The device's clock is `skew` ms ahead of the server's from now on. Nobody tells the client: it may look."""
+
+    skew: Millis
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------

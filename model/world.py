@@ -15,7 +15,10 @@ Ground truth: the server session is valid unless revoked, for 30 days.
 Foreground or background is causal: a request, or a sign-out, is foreground only while the call in whose course
 it happened is still pending. Everything else, and whatever follows from it, is background.
 
-Known gaps: one device, one session, device clock = server clock; an answer is formed when it arrives.
+The world's instants are the server's. The device's clock may differ (`skew`): it is what the client sees, and by
+which it says when a timer is due. Timers run by a clock of their own that nobody can set.
+
+Known gaps: one device, one session; an answer is formed when it arrives.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.facts import (
     Announced,
     Armed,
@@ -39,6 +42,7 @@ from model.facts import (
     Origin,
     Sent,
     Settled,
+    Skewed,
     Told,
 )
 from model.terms import (
@@ -48,6 +52,7 @@ from model.terms import (
     Answered,
     CallId,
     CallSettled,
+    ClockChanged,
     CookieChanged,
     Endpoint,
     Millis,
@@ -121,6 +126,7 @@ class World(Struct, frozen=True):
 
     runtime: Runtime
     now: Millis = 0
+    skew: Millis = 0
     signed_in: bool = True
     revoked: bool = False
     token: Token = Token(1, None, 0, TOKEN_LIFETIME)  # the last session token it was given
@@ -130,6 +136,11 @@ class World(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     next_call: CallId = 1
     cookie: Token | None = None  # what a page's session cookie holds
+
+    @property
+    def device_now(self) -> Millis:
+        """What the device's clock shows."""
+        return self.now + self.skew
 
     @property
     def valid(self) -> bool:
@@ -224,6 +235,10 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             if not world.valid:
                 raise NotEnabled("the session has already ended")
             return world.but(revoked=True).unhealthy(), (Ended(world.now),), None
+        case SetClock(skew):
+            if skew == world.skew:
+                raise NotEnabled(f"the device's clock is {skew} ms ahead already")
+            return world.but(skew=skew), (Skewed(world.now, skew),), Cue(ClockChanged(skew))
 
 
 def _in_trouble(world: World) -> bool:
@@ -333,7 +348,8 @@ def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World
 
 def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
     match output:
-        case TimerSet(timer, due):
+        case TimerSet(timer, due_on_device):
+            due = due_on_device - world.skew
             armed = Armed(world.now, timer, due)
             # A poller goes on whatever happened: else a page would never be out of trouble after one fault.
             wake = wake and not world.polls(due - world.now)

@@ -24,7 +24,7 @@ from properties.target import Target, TargetError
 from properties.trace import Trace
 from properties.verdict import Held, Verdict, Violated
 
-SUGGESTING = Limits(depth=8, seconds=600, states=1000)
+SUGGESTING = Limits(depth=8, seconds=600, states=200)
 """How far the prover may look for a trace worth trying."""
 
 

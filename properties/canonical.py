@@ -6,8 +6,9 @@ apart is equal:
 - Numbers of timers, requests, calls and Session objects are only names: they are given out anew, in their order,
   which decides who runs first. What refers to something gone refers to nothing: a settled call is no cause.
 - Instants count from now, each under a name of its own; what is known of them is a difference-bound matrix.
-- A token that has expired (by any time), a request or call that outlived `PATIENCE`, are as old as can be: no
-  rule asks by how much. When a token was issued, and when an unhealthy call was made, nobody asks at all.
+- A token that has expired (by more than a clock may be set back), a request or call that outlived `PATIENCE`, are
+  as old as can be: no rule asks by how much. When a token was issued, only the step in which it was asks; when an
+  unhealthy call was made, nobody.
 - Requests are answered in any order, so the order in which they were sent is no difference.
 - A token's number is seen by nobody but the reader of a report.
 
@@ -24,7 +25,7 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.assumptions import Assumptions
+from model.assumptions import SKEWS, Assumptions
 from model.client import Client, Entry, Flight
 from model.terms import Millis, Token
 from model.world import PATIENCE, Call, Timer, World
@@ -49,17 +50,20 @@ class State(Struct, frozen=True):
 
 class Memory(Struct, frozen=True):
     """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, the `age` of
-    requests, if an assumption does, and the `baseline` of what is being fetched, if tokens may be stale."""
+    requests, if an assumption does, the `baseline` of what is being fetched, if tokens may be stale, and when a
+    token expired, for as many ms as the device's clock may be set `back`."""
 
     history: bool = True
     age: bool = True
     baseline: bool = True
+    back: Millis = 0
 
     @classmethod
     def needed(cls, assumptions: Assumptions, history: bool) -> Memory:
         """What a proof under these assumptions needs, for invariants that ask for the history of calls or not."""
+        back = -min(SKEWS) if assumptions.skews else 0
         hangs = any(member.hangs for member in assumptions.members)
-        return cls(history, history or not hangs, any(member.lags for member in assumptions.members))
+        return cls(history, history or not hangs, any(member.lags for member in assumptions.members), back)
 
 
 def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
@@ -197,7 +201,8 @@ class _Form:
         if token is None:
             return None
         expires: Any = token.expires * 1000
-        expires = NOW - 1 if expires < self.now else self._at(expires)
+        gone = expires < self.now - self.memory.back
+        expires = NOW - self.memory.back - 1 if gone else self._at(expires)
         return Token(0, token.template, NOW // 1000, expires // 1000, token.behind)
 
     def _world(self) -> World:
@@ -205,6 +210,7 @@ class _Form:
         return World(
             world.runtime,
             NOW,
+            world.skew,
             world.signed_in,
             world.revoked,
             cast(Token, self._token(world.token)),

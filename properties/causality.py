@@ -9,9 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Kept, Sent, Settled, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Kept,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+)
 from model.terms import Endpoint, Millis, Outcome
-from properties.trace import duration
+from properties.trace import ahead, duration
 from properties.wording import SAYS
 
 Index = int
@@ -30,7 +44,7 @@ def causes(facts: Sequence[Fact]) -> list[Index | None]:
     woken_by: Index | None = None
     for index, fact in enumerate(facts):
         match fact:
-            case Frozen() | Ended():
+            case Frozen() | Ended() | Skewed():
                 found.append(None)
             case Asked():
                 found.append(None)
@@ -111,7 +125,7 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             if token is None:
                 return f"and so call {call} ended with the error '{error}'"
             expired = at - token.expires * 1000
-            age = f", which had expired {duration(expired)} before" if expired >= 0 else ""
+            age = f", which had expired {duration(expired)} before{_skewed(facts, at)}" if expired >= 0 else ""
             return f"and so call {call} got {token}{age}"
         case Announced(_, token, before):
             return f"and so {token} took the place of {before}, which was made from fresher data"
@@ -120,6 +134,8 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return f"and so the session cookie {holds}" + (", while the session is valid" if fact.emptied else "")
         case Ended():
             return "the server ended the session"
+        case Skewed(_, skew):
+            return f"the device's clock was set {ahead(skew)}"
         case Frozen(at, until):
             return f"the event loop was frozen for {duration(until - at)}"
         case Armed():
@@ -127,6 +143,12 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
 
 
 _LIES = (Outcome.UNAUTHORIZED, Outcome.NO_SESSION)
+
+
+def _skewed(facts: Sequence[Fact], now: Millis) -> str:
+    """What the device's clock has to do with it."""
+    skew = next((fact.skew for fact in reversed(facts) if isinstance(fact, Skewed) and fact.at <= now), 0)
+    return f", on a device whose clock is {ahead(skew)}" if skew else ""
 
 
 def _frozen(facts: Sequence[Fact], start: Millis, end: Millis) -> str:

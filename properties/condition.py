@@ -27,7 +27,7 @@ from model import session
 from model import world as world_module
 from model.assumptions import Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke, SetClock
 from model.policy import Policy
 from model.terms import TOKEN_LIFETIME, Millis, Runtime, Token
 from model.world import PATIENCE, World, absorb
@@ -249,6 +249,7 @@ def _steps(
     events: list[Event] = [Answer(*answer) for answer in assumptions.answers(place.world)]
     if len(place.world.calls) < calls:
         events += [ask for ask in ASKS if ask.template is None]
+    events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke(), Advance(length), *(Freeze(length, kind) for kind in FreezeKind)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from model.assumptions import Assumptions
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.terms import Millis
 from properties.run import LANDMARKS, Run
 
@@ -130,6 +130,12 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             self._wait()
 
+    @rule(choice=CHOICES)
+    def somebody_sets_the_device_clock(self, choice: int) -> None:
+        """Behind the server's, ahead of it, or right."""
+        if clocks := self.allowed.clocks(self.ran.world):
+            self._play(SetClock(clocks[choice % len(clocks)]))
+
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
         if self.over:
@@ -156,5 +162,9 @@ class SessionMachine(RuleBasedStateMachine):
 
 def needless_rules(assumptions: Assumptions) -> list[str]:
     """The rules of `SessionMachine` that no trace under these assumptions can use: drawing them only costs."""
-    needed = {"os_freezes_the_event_loop": assumptions.may_freeze, "server_ends_the_session": assumptions.revokes}
+    needed = {
+        "os_freezes_the_event_loop": assumptions.may_freeze,
+        "server_ends_the_session": assumptions.revokes,
+        "somebody_sets_the_device_clock": assumptions.skews,
+    }
     return [name for name, is_needed in needed.items() if not is_needed]

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
+from model.assumptions import SKEWS
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, SetClock
 from model.terms import SESSION_LIFETIME, Millis, Outcome
 from model.world import POSSIBLE
 from properties.counterexample import Need
@@ -21,7 +22,7 @@ from properties.invariants import Invariant
 from properties.reduce import requests_sent, violates, without
 from properties.run import Violation
 from properties.target import Target
-from properties.trace import Trace, brief, duration
+from properties.trace import Trace, ahead, brief, duration
 from properties.wording import KINDS, SHORT, either
 
 SECOND: Millis = 1000
@@ -70,6 +71,9 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
         case GetToken():
             asks = (GetToken(), GetToken(skip_cache=True), GetToken(template="api"))
             yield _either(number, "call", {brief(ask): ask for ask in asks if ask != event}, stays)
+        case SetClock(skew):
+            clocks: dict[str, Event] = {f"a clock {ahead(it)}": SetClock(it) for it in SKEWS if it != skew}
+            yield _either(number, "clock", clocks, stays)
 
 
 def _either(number: int, parameter: str, others: Mapping[str, Event], stays: Callable[[Event], bool]) -> Need:

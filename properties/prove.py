@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.client import Client
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, Revoke, SetClock
 from model.policy import Policy
 from model.terms import Runtime
 from model.world import World
@@ -291,6 +291,7 @@ def ways(
     kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
+    kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke(), Advance, *FreezeKind]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:

@@ -49,4 +49,4 @@ def play(world: World, event: Event, target: Target) -> Step:
 
 
 def _feed(world: World, cue: Cue, target: Target) -> tuple[World, tuple[Fact, ...]]:
-    return absorb(world, target.feed(cue.stimulus, world.now), cue.wake)
+    return absorb(world, target.feed(cue.stimulus, world.device_now), cue.wake)

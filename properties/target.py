@@ -39,7 +39,7 @@ class Target(Protocol):
         """
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """Let `stimulus` happen at `at` ms and return everything the client did, in order.
+        """Let `stimulus` happen at `at` ms of the device's clock; return everything the client did, in order.
 
         Returns when the client can do nothing more without a further stimulus. Raises `TargetError`.
         """

@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from model.assumptions import ASSUMPTIONS, Assumptions
-from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
@@ -137,6 +137,15 @@ def brief(event: Event) -> str:
             return f"answer({request}, {outcome})"
         case Revoke():
             return "revoke()"
+        case SetClock(skew):
+            return f"setClock({ahead(skew)})"
+
+
+def ahead(skew: Millis) -> str:
+    """How a clock stands to the server's, when it is `skew` ms ahead of that."""
+    if skew == 0:
+        return "right"
+    return f"{duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
 
 
 def duration(ms: Millis) -> str:

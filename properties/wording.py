@@ -7,9 +7,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.events import FreezeKind
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Kept, Sent, Settled, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Kept,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+)
 from model.terms import Endpoint, Millis, Outcome
-from properties.trace import duration
+from properties.trace import ahead, duration
 
 SAYS: dict[Outcome, str] = {
     Outcome.GRANTED: "a token",
@@ -59,6 +73,8 @@ def tell(fact: Fact) -> tuple[str, str]:
     match fact:
         case Frozen(at, until, kind):
             return "OS", FREEZES[kind].format(duration(until - at))
+        case Skewed(_, skew):
+            return "OS", f"sets the device's clock {ahead(skew)}"
         case Asked(_, call, template, skip_cache):
             options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"

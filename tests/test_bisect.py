@@ -19,6 +19,7 @@ HISTORY = [
     ("one-refresh-at-a-time", "calm", "6.3.2", "6.3.3", "holds again with"),  # #8098
     (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
     ("refresh-chain-survives", "stale-edge", "6.23.0", "6.24.0", "breaks with"),  # with #9030
+    ("token-handed-out-is-valid", "clock-skew", "6.23.0", "6.24.0", "breaks with"),  # with #9030
     ("tokens-never-go-backwards", "stale-edge", "6.23.0", "6.24.0", "holds again with"),  # #9030
 ]
 

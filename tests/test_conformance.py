@@ -80,13 +80,13 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
     build = clerk_js_target(release, lambda line: None)
     try:
         found = compared(ready(build), policy, *EVERYTHING, traces=100, runtime=runtime)
-        stale = compared(build, policy, "stale-edge", "outage", traces=30, runtime=runtime)
+        stale = compared(build, policy, "stale-edge", "clock-skew", "outage", traces=40, runtime=runtime)
     finally:
         build.close()
     assert isinstance(found.verdicts[CONFORMS], Held)
     assert found.traces >= 100
     assert not isinstance(stale.verdicts[CONFORMS], Violated)  # where nothing is sent, no edge answers
-    assert stale.traces >= 30
+    assert stale.traces >= 40
 
 
 @pytest.mark.parametrize(("runtime", "traces"), [(Runtime.BROWSER_LIKE, 200), (Runtime.BROWSER, 25)])

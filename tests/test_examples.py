@@ -486,7 +486,12 @@ def test_whatever_a_remote_raises_is_told_once() -> None:
 
 # -- the option ----------------------------------------------------------------------------------------------
 
-SEED = ("--target=model@CLERK_JS_6_7_1", "--assume=starvation,stale-after-expiry", "-q")
+SEED = (
+    "--target=model@CLERK_JS_6_7_1",
+    "--assume=starvation,stale-after-expiry",
+    f"--invariant={HEADLINE}",
+    "-q",
+)
 
 
 def test_the_option_and_the_variable_say_where_examples_are_kept(

@@ -68,7 +68,6 @@ def test_the_gate_from_baseline_to_regression_to_fix(sample: Path) -> None:
     assert list(Path(".sessionproof").glob("*stale-after-expiry*.md"))
 
     accept()
-    assert gate().returncode == 0
     assert len(expectations.load(Path("sessionproof.toml"))) == 2
 
     sample.write_text(whole)

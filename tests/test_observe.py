@@ -31,7 +31,7 @@ def test_a_graph_too_large_to_close_has_no_share() -> None:
         "--target=model@CLERK_JS_6_3_2", "--assume=outage", "-q", f"--invariant={HEADLINE}", "--model-coverage"
     ).stdout
     assert re.search(
-        r"assuming outage: the graph of CLERK_JS_6_3_2 under outage is not closed after .* and 5,\d+ states", text
+        r"assuming outage: the graph of CLERK_JS_6_3_2 under outage is not closed after .* and 3,\d+ states", text
     )
 
 

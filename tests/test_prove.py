@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from model import session
 from model.assumptions import Assumptions
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime
 from properties.canonical import Memory, contains, known, known_instants
@@ -118,6 +118,15 @@ def test_a_refresh_that_comes_to_nothing_ends_the_chain_of_releases(assumption: 
     assert isinstance(found.verdicts[chain], Violated)
 
 
+def test_a_clock_that_is_behind_makes_expired_tokens_readable_since_timers_go_by_expiry() -> None:
+    """Before #9030 a token was refreshed after 43 s whatever the clock said; now when `exp` says so."""
+    handed_out = "token-handed-out-is-valid"
+    verdicts = [proof(release, "clock-skew").verdicts[handed_out] for release in ("6.7.4", "6.40.0")]
+    assert isinstance(verdicts[0], Proved)
+    assert isinstance(verdicts[1], Violated)
+    assert len(verdicts[1].trace.events) == 5
+
+
 def test_a_search_that_was_cut_off_is_no_proof() -> None:
     verdicts = proof("6.7.4", "outage", depth=3, states=5).verdicts
     assert all(isinstance(verdict, HeldTo) for verdict in verdicts.values())
@@ -136,7 +145,9 @@ def closure(policy: Policy, assumptions: Assumptions, hull: bool = True) -> Grap
     """Everything that can be reached."""
     cell = Cell(f"model@{policy.name}", Runtime.HEADLESS, assumptions)
     graph = Graph()
-    search = _Search(policy, cell, App(), Limits(depth=1000), Memory(), lambda line: None)
+    search = _Search(
+        policy, cell, App(), Limits(depth=1000), Memory.needed(assumptions, history=True), lambda line: None
+    )
     search.explore(graph, [*INVARIANTS.values()], hull)
     return graph
 
@@ -148,12 +159,15 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
     if not run.world.calls:
         options += [GetToken(), GetToken(skip_cache=True)]
     options += [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind])), Revoke()]
+    options += [SetClock(skew) for skew in run.assumptions.clocks(run.world)]
     allowed = [event for event in options if run.assumptions.permit(run.world, event)]
     return draw.choice(allowed) if allowed else None
 
 
 @pytest.mark.parametrize("policy", [POLICIES["CLERK_JS_6_7_1"], POLICIES["CLERK_JS_6_40_0"], QUIET])
-@pytest.mark.parametrize("names", ["starvation,stale-on-arrival", "rotated-credential", "revocation", "calm"])
+@pytest.mark.parametrize(
+    "names", ["starvation,stale-on-arrival", "rotated-credential", "revocation", "clock-skew", "calm"]
+)
 def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) -> None:
     assumptions = assuming(*names.split(","))
     graph = closure(policy, assumptions)
@@ -170,7 +184,7 @@ def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) 
                 break
             run.play(event)
             assert target.client is not None
-            here = known(run.world, target.client)
+            here = known(run.world, target.client, Memory.needed(assumptions, history=True))
             candidates = of_shape.get(known_instants(here)[0], [])
             assert any(contains(graph.states[number], here) for number in candidates), run.events
 

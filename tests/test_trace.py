@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import EVENTS, Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.terms import Outcome, Runtime
 from properties.trace import BadTrace, Trace, brief, duration, load
 from tests.support import DAY, HOUR, assuming
@@ -45,13 +45,17 @@ def test_a_trace_prints_as_one_line() -> None:
         (Freeze(61_001, FreezeKind.ASLEEP), "sleep(1 min 1 s 1 ms)"),
         (GetToken("api", skip_cache=True), "getToken(template=api, skipCache)"),
         (Revoke(), "revoke()"),
+        (SetClock(-3_600_000), "setClock(1 h behind)"),
+        (SetClock(0), "setClock(right)"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:
     assert brief(event) == text
 
 
-@pytest.mark.parametrize("event", [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke()])
+@pytest.mark.parametrize(
+    "event", [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke(), SetClock(1)]
+)
 def test_the_repr_of_an_event_is_code(event: Event) -> None:
     assert eval(repr(event)) == event
 

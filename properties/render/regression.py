@@ -55,7 +55,7 @@ def regression(found: Counterexample) -> str:
         invariant=trace.invariant,
         target=trace.target,
         cause=_wrapped(sentence(found.facts)),
-        events=_imports(source, ("Advance", "Answer", "Freeze", "FreezeKind", "GetToken", "Revoke")),
+        events=_imports(source, ("Advance", "Answer", "Freeze", "FreezeKind", "GetToken", "Revoke", "SetClock")),
         terms=_imports(source, ("Outcome", "Runtime")),
         name=_name(trace),
         runtime=trace.runtime,

@@ -11,10 +11,10 @@ import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.terms import Outcome, Runtime
 from properties.invariants import INVARIANTS
-from properties.trace import Trace, duration
+from properties.trace import Trace, ahead, duration
 from properties.wording import SAYS
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
@@ -100,6 +100,8 @@ def _verb(event: Event) -> str:
             return "answer"
         case Revoke():
             return "revoke"
+        case SetClock():
+            return "setClock"
 
 
 def _tell(event: Event) -> str:
@@ -116,6 +118,8 @@ def _tell(event: Event) -> str:
             arguments = [str(request), _quoted(SAYS[outcome])]
         case Revoke():
             return "tell('server', 'ends the session');"
+        case SetClock(skew):
+            arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

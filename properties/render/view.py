@@ -11,14 +11,28 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from model.client import Client
-from model.facts import Announced, Armed, Asked, Dropped, Ended, Fact, Fired, Frozen, Kept, Sent, Settled, Told
+from model.facts import (
+    Announced,
+    Armed,
+    Asked,
+    Dropped,
+    Ended,
+    Fact,
+    Fired,
+    Frozen,
+    Kept,
+    Sent,
+    Settled,
+    Skewed,
+    Told,
+)
 from model.terms import Millis, Outcome, Runtime, Token
 from model.world import World
 from properties.causality import causes, fatal, sentence
 from properties.counterexample import Counterexample
 from properties.invariants import INVARIANTS
 from properties.necessity import say
-from properties.trace import brief, duration
+from properties.trace import ahead, brief, duration
 from properties.wording import clock, notable, tell
 
 LANES = ("OS", "timer", "SDK", "network", "server", "app")
@@ -144,6 +158,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
     match fact:
         case Frozen():
             return "OS", None, "freeze"
+        case Skewed():
+            return "OS", None, "skewed"
         case Asked():
             return "app", "SDK", "asked"
         case Ended():
@@ -169,6 +185,8 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
     match fact:
         case Frozen(at, until, kind):
             return [("length", duration(until - at)), ("until", clock(until)), ("kind", str(kind))]
+        case Skewed(_, skew):
+            return [("device's clock", ahead(skew))]
         case Fired(_, _, set_at, late_by):
             due = fact.at - late_by
             return [("set at", clock(set_at)), ("due at", clock(due)), ("late by", duration(late_by))]
@@ -232,6 +250,7 @@ def _world(world: World) -> list[tuple[str, str]]:
     return [
         ("session on the server", "valid" if world.valid else "ended"),
         ("user", "signed in" if world.signed_in else "signed out"),
+        *[("device's clock", ahead(world.skew))] * (world.skew != 0),
         ("last session token", _token(world.token, world.now)),
         ("timers", _list(f"due {clock(t.due)}, set {clock(t.set_at)}" for t in world.timers)),
         (

@@ -15,6 +15,7 @@ from pathlib import Path
 from model.terms import (
     Answered,
     CallSettled,
+    ClockChanged,
     CookieChanged,
     Millis,
     Outcome,
@@ -58,6 +59,7 @@ class ClerkJsTarget:
         self._say = say
         self._driver: node.Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
+        self._skew: Millis = 0
         self._unverified: dict[tuple[Token, Seconds], Millis] = {}
 
     def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
@@ -68,6 +70,7 @@ class ClerkJsTarget:
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh instance, loaded and signed in with `token` at instant 0. Raises `TargetError`."""
         self.threw.clear()
+        self._skew = 0
         if self._driver is None or self._loaded != (runtime, token):
             self._load(runtime, token)
         return self._outputs(node.Begin(), 0)
@@ -75,6 +78,9 @@ class ClerkJsTarget:
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """Hand one stimulus to the SDK, until it can do no more. Raises `TargetError`."""
         match stimulus:
+            case ClockChanged(skew):
+                self._skew = skew
+                return ()
             case TimerDue(timer):
                 return self._outputs(node.Fire(at, timer), at)
             case TokenAsked(call, template, skip_cache):
@@ -167,8 +173,9 @@ class ClerkJsTarget:
                     outputs.append(CallSettled(call, None, error))
                 case node.Settled(call, str(raw)):
                     token = _minted(raw)
-                    if (token, at // 1000) not in _verified:
-                        self._unverified[token, at // 1000] = at
+                    at_server = at - self._skew
+                    if (token, at_server // 1000) not in _verified:
+                        self._unverified[token, at_server // 1000] = at_server
                     outputs.append(CallSettled(call, token, None))
                 case node.Cookie(raw):
                     outputs.append(CookieChanged(_minted(raw) if raw else None))
