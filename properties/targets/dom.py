@@ -46,7 +46,7 @@ def fetch_dom(say: Callable[[str], None]) -> Path:
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as scratch:
-            say("downloading jsdom (10 MB, once)")
+            say("downloading jsdom (17 MB on disk, once)")
             for name in FILES:
                 shutil.copy(PINNED / name, scratch)
             _install(npm, Path(scratch))
