@@ -22,7 +22,7 @@ from properties.examples import FORMS as EXAMPLE_FORMS
 from properties.examples import BadDatabase, database
 from properties.expectations import Place
 from properties.explain import explain
-from properties.invariants import INVARIANTS, USUAL, Invariant
+from properties.invariants import INVARIANTS, USUAL, Invariant, usual
 from properties.observe import ModelCoverage, say_branches, write_observations
 from properties.prove import App, Limits
 from properties.render.files import save
@@ -154,7 +154,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for name in config.getoption("invariant") or ():
             _one_of("invariant", name, INVARIANTS)
         for target in config.stash[TARGETS].values():
-            target.prepare()
+            target.prepare(Runtime(config.getoption("runtime")))
             if _workers(config):  # they have targets of their own; here it was only tried
                 target.close()
         _watch(config)
@@ -270,7 +270,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     parameters = []
     for cell in metafunc.config.stash[CELLS]:
-        for name in metafunc.config.getoption("invariant") or USUAL:
+        for name in metafunc.config.getoption("invariant") or usual(cell.runtime):
             known = [f for f in metafunc.config.stash[KNOWN] if f.covers(cell, name)]
             marks = [pytest.mark.xfail(strict=True, reason=str(f)) for f in known]
             label = f"{cell.target}-{cell.assumptions}-{name}"
@@ -284,10 +284,11 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
     findings = pytestconfig.stash[FINDINGS]
     targets = pytestconfig.stash[TARGETS]
     profile = pytestconfig.stash[PROFILE]
-    invariants = [INVARIANTS[name] for name in pytestconfig.getoption("invariant") or USUAL]
 
     def find(cell: Cell) -> Findings:
         if cell not in findings:
+            named = pytestconfig.getoption("invariant") or usual(cell.runtime)
+            invariants = [INVARIANTS[name] for name in named]
             judged = _watched(pytestconfig, cell, invariants)
             with _Progress(pytestconfig, cell) as progress:
                 try:

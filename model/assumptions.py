@@ -25,8 +25,15 @@ from model.events import (
     UnlockKeychain,
 )
 from model.facts import Dropped, Ended, Fact, Fired, Frozen, Origin, Sent, Skewed, Told, Turned
-from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId
+from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, RequestId, Runtime
 from model.world import GRANTS, PATIENCE, POSSIBLE, STRANGER, Request, World
+
+POLLS_AT_ONCE: Millis = 300_000
+"""How much time may pass in one step on a page, whose poller runs a dozen times a minute. A freeze may last
+longer."""
+
+LAST_SECONDS: Millis = 5_000
+"""With as much left on a token, or less, a page's poller asks for another (tokenCache.ts get)."""
 
 MAX_CALLS = 3
 """The app never has more than three calls of getToken pending: enough for sharing and overtaking."""
@@ -329,8 +336,14 @@ class Assumptions(Struct, frozen=True):
         longest = self._life_left(world)
         if not any(member.hangs for member in self.members):
             first_request = min((request.sent_at for request in world.requests), default=world.now + longest)
-            first_timer = min((timer.due for timer in world.timers), default=world.now + longest)
+            first_timer = min((timer.due for timer in world.ahead), default=world.now + longest)
+            if len(world.ahead) < len(world.timers):  # a poller asks only for a token that is running out
+                soonest = min(timer.due for timer in world.timers)
+                last_seconds = world.token.expires * 1000 - LAST_SECONDS - world.skew
+                first_timer = min(first_timer, max(soonest, last_seconds))
             longest = min(longest, min(first_request, first_timer) + PATIENCE - world.now)
+        if world.runtime is Runtime.BROWSER:
+            longest = min(longest, POLLS_AT_ONCE)
         return max(longest, 0)
 
     def _life_left(self, world: World) -> Millis:

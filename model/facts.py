@@ -141,6 +141,22 @@ class Announced(Struct, frozen=True):
         return self.token.behind and self.before is not None and not self.before.behind
 
 
+class Kept(Struct, frozen=True):
+    """The session cookie, by which the app's own server knows the user, holds `token` from now on, or nothing.
+
+    `due`: it ought to hold one, because the session is valid on the server and the client has not dropped it.
+    """
+
+    at: Millis
+    token: Token | None
+    due: bool
+
+    @property
+    def emptied(self) -> bool:
+        """Is it empty, although it ought not to be?"""
+        return self.due and self.token is None
+
+
 Fact: TypeAlias = (
-    Frozen | Skewed | Turned | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced
+    Frozen | Skewed | Turned | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced | Kept
 )

@@ -24,8 +24,8 @@ token. An answer with a client payload replaces the object; timers set before go
 
 Known gaps
 ----------
-Organizations, piggybacked client payloads, touch, offline mode and the cookie service of the browser are not
-modelled yet. Answers are minted when they arrive. The SDK draws jitter for
+Organizations, piggybacked client payloads, touch and offline mode are not modelled yet, nor is a page, whose
+cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
 the network layer's retries; here, as in our driver, the draw is always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
@@ -60,6 +60,9 @@ from model.terms import (
     TokenAnnounced,
     TokenAsked,
 )
+
+MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
+"""The runtimes that this file describes."""
 
 REFRESH_LEAD: Seconds = 15 + 2
 """tokenCache.ts: the background refresh threshold, and the lead before it."""

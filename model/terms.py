@@ -25,6 +25,10 @@ CallId: TypeAlias = int
 TOKEN_LIFETIME: Seconds = 60
 """A session token lives 60 s; templates are left at the same default."""
 
+POLL_INTERVAL: Millis = 5_000
+"""How long a page's poller waits until it looks at the session again, in a tab that is not in front
+(SessionCookiePoller.ts)."""
+
 SESSION_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000
 """The server keeps a session for 30 days."""
 
@@ -41,6 +45,7 @@ class Runtime(Word):
 
     HEADLESS = "headless"  # React Native: load({experimental: {runtimeEnvironment: 'headless'}})
     BROWSER_LIKE = "browser-like"  # a non-standard browser without that flag, such as an extension
+    BROWSER = "browser"  # a page, in a tab that is not in front: with a session cookie and its poller
 
 
 class Endpoint(Word):
@@ -178,4 +183,13 @@ class TokenAnnounced(Struct, frozen=True):
     before: Token | None
 
 
-Output: TypeAlias = RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced
+class CookieChanged(Struct, frozen=True):
+    """The cookie that carries the session to the app's own server now holds another token, or none. Only a page
+    has one."""
+
+    token: Token | None
+
+
+Output: TypeAlias = (
+    RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced | CookieChanged
+)

@@ -53,6 +53,7 @@ from model.facts import (
     Fact,
     Fired,
     Frozen,
+    Kept,
     Origin,
     Sent,
     Settled,
@@ -61,12 +62,14 @@ from model.facts import (
     Turned,
 )
 from model.terms import (
+    POLL_INTERVAL,
     SESSION_LIFETIME,
     TOKEN_LIFETIME,
     Answered,
     CallId,
     CallSettled,
     ClockChanged,
+    CookieChanged,
     Endpoint,
     KeychainTurned,
     Millis,
@@ -153,6 +156,7 @@ class World(Struct, frozen=True):
     calls: tuple[Call, ...] = ()
     next_call: CallId = 1
     locked: bool = False  # the keychain
+    cookie: Token | None = None  # what a page's session cookie holds
 
     @property
     def device_now(self) -> Millis:
@@ -177,6 +181,19 @@ class World(Struct, frozen=True):
     def stale_for(self) -> Millis:
         """For how many ms the device's last session token has been expired; 0 while it is not."""
         return max(0, self.now - self.token.expires * 1000)
+
+    @property
+    def ahead(self) -> tuple[Timer, ...]:
+        """The timers that something may come of: all of them, but those by which a page's poller looks at the
+        session again and again."""
+        if self.runtime is not Runtime.BROWSER:
+            return self.timers
+        return tuple(timer for timer in self.timers if not self.polls(timer.planned - timer.set_at))
+
+    def polls(self, wait: Millis) -> bool:
+        """Is a timer that is set for `wait` ms a page's poller's? Nothing else there waits for just as long, but
+        the network layer of one that goes on being offline."""
+        return self.runtime is Runtime.BROWSER and wait == POLL_INTERVAL
 
     def request(self, number: RequestId) -> Request:
         """The request in flight with this number; `NotEnabled` when there is none."""
@@ -380,6 +397,8 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
         case TimerSet(timer, due_on_device, cause):
             due = due_on_device - world.skew
             armed = Armed(world.now, timer, due)
+            # A poller goes on whatever happened: else a page would never be out of trouble after one fault.
+            wake = wake and not world.polls(due - world.now)
             return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
@@ -393,6 +412,9 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
         case TokenAnnounced(token, before):
             return world, Announced(world.now, token, before)
+        case CookieChanged(token):
+            due = world.valid and world.signed_in
+            return world.but(cookie=token), Kept(world.now, token, due)
         case CallSettled(number, token, error):
             call = next(call for call in world.calls if call.call == number)
             settled = Settled(

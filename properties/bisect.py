@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.policy import SINCE, policy_of
+from model.session import MODELLED
 from model.terms import Runtime
 from properties.invariants import Invariant
 from properties.prove import Limits, prove
@@ -66,7 +67,7 @@ class Bisection:
             return self.looks[version]
         target = self._target_of(version)
         try:
-            target.prepare()
+            target.prepare(self._runtime)
             self._ask_the_model(version)
             verdict = self._replayed(target) or self._searched(target)
         finally:
@@ -77,6 +78,8 @@ class Bisection:
 
     def _ask_the_model(self, version: str) -> None:
         """Let the prover suggest a trace that should break this release, once for each policy."""
+        if self._runtime not in MODELLED:
+            return
         policy = policy_of(version) or next(iter(SINCE.values()))  # the oldest may know of what is older
         if policy.name in self._asked:
             return

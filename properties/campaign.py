@@ -326,7 +326,7 @@ def run(plan: Plan, scheduler: str | None, workers: int, tell: Callable[[str], N
             _dask()
             for name in dict.fromkeys(shard.target for shard in todo):  # say what is missing, download once
                 with contextlib.closing(make_target(name, tell)) as target:
-                    target.prepare()
+                    target.prepare(plan.runtime)
             done, total = (sum(shard.traces for shard in some) for some in (results, wanted))
             with _progress(total, done, tell) as advance, _client(scheduler, workers) as client:
                 for result in _played(client, todo, _plugin(plan, todo[0].plan, scheduler is None)):

@@ -18,6 +18,7 @@ from model.facts import (
     Fact,
     Fired,
     Frozen,
+    Kept,
     Sent,
     Settled,
     Skewed,
@@ -65,12 +66,15 @@ def causes(facts: Sequence[Fact]) -> list[Index | None]:
 
 
 def fatal(facts: Sequence[Fact]) -> Index:
-    """The fact that a violation is about: the sign-out from a valid session if there is one, else a token that
-    gave way to a staler one, else the last call that settled, else the last fact of all."""
+    """The fact that a violation is about: the sign-out from a valid session if there is one, else a session
+    cookie that was emptied, else a token that gave way to a staler one, else the last call that settled, else the
+    last fact of all."""
     dropped = [index for index, fact in enumerate(facts) if isinstance(fact, Dropped) and fact.valid]
     back = [index for index, fact in enumerate(facts) if isinstance(fact, Announced) and fact.backwards]
     settled = [index for index, fact in enumerate(facts) if isinstance(fact, Settled)]
-    return (dropped or back or settled or [len(facts) - 1])[-1]
+    emptied = [index for index, fact in enumerate(facts) if isinstance(fact, Kept) and fact.emptied]
+    rest = [index for index, fact in enumerate(facts) if not isinstance(fact, Kept)] or [len(facts) - 1]
+    return (dropped or emptied or back or settled or rest)[-1]
 
 
 def chain(facts: Sequence[Fact], end: Index) -> list[Index]:
@@ -126,6 +130,9 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return f"and so call {call} got {token}{age}"
         case Announced(_, token, before):
             return f"and so {token} took the place of {before}, which was made from fresher data"
+        case Kept(_, token):
+            holds = f"holds {token}" if token else "is empty"
+            return f"and so the session cookie {holds}" + (", while the session is valid" if fact.emptied else "")
         case Ended():
             return "the server ended the session"
         case Skewed(_, skew):

@@ -23,7 +23,7 @@ from properties.counterexample import load as read_counterexample
 from properties.explain import explain as made_of
 from properties.explain import replay as play_again
 from properties.invariants import INVARIANTS
-from properties.render.files import FORMATS, save
+from properties.render.files import FORMATS, on_page, save
 from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.report import WIDTH, plain
@@ -153,7 +153,8 @@ def explain(file: Path, form: str, folder: Path | None, spec: str | None) -> Non
     else:
         text = FORMATS[form](found)
         if text is None:
-            fail(f"{found.trace.target} is not on npm, so no script can install it: try another --format")
+            why = "a script has no page" if on_page(found) else f"{found.trace.target} is not on npm"
+            fail(f"{why}, so no script can play this: try another --format")
         click.echo(text, nl=False)
 
 
@@ -167,7 +168,7 @@ def _loaded(file: Path, spec: str | None) -> Iterator[tuple[Trace, Target]]:
         if trace.invariant is not None and trace.invariant not in INVARIANTS:
             raise BadTrace(f"{file}: unknown invariant '{trace.invariant}' (known: {', '.join(INVARIANTS)})")
         target = make_target(spec or trace.target, console.print)
-        target.prepare()
+        target.prepare(trace.runtime)
         yield trace, target
     except (BadTrace, UnknownName, TargetError) as error:
         fail(str(error))

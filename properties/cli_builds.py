@@ -141,7 +141,7 @@ def conform(
         for spec in specs:
             pair = _pair(spec, policy_name, against)
             try:
-                pair.prepare()
+                pair.prepare(trace.runtime if trace else Runtime(runtime))
                 if trace:
                     found = violates(trace, pair, conforms(pair), beyond_assumptions=True)
                     click.echo(
@@ -299,7 +299,7 @@ def tour(
                 "or compare the two with `sessionproof conform`"
             )
         try:
-            pair.prepare()
+            pair.prepare(Runtime(runtime))
             limits = Limits(seconds=seconds, states=states)
             chosen = policy(pair.model.name.removeprefix("model@"))
             seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say, pairs)

@@ -13,11 +13,12 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from model.assumptions import ASSUMPTIONS, Assumptions
+from model.session import MODELLED
 from model.terms import Runtime
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain
-from properties.invariants import INVARIANTS, USUAL
+from properties.invariants import INVARIANTS, USUAL, usual
 from properties.matrix import (
     EVERY_ASSUMPTION,
     EVERY_POLICY,
@@ -331,6 +332,8 @@ def _tasks(
                 raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
     except UnknownName as error:
         fail(str(error))
+    if Runtime(runtime) not in MODELLED:
+        fail(f"the model does not describe the runtime {runtime}: nothing to prove; search a real build")
     judged = tuple(invariants) or tuple(USUAL)
     return [
         Task(name, names, Runtime(runtime), judged, app, limits) for names in assumptions for name in policies
@@ -414,7 +417,7 @@ def campaign(
         targets or ("model",),
         tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
         Runtime(runtime),
-        invariants or tuple(USUAL),
+        invariants or tuple(usual(Runtime(runtime))),
         coverage=model_coverage,
     )
     try:

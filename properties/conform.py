@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from model.terms import (
     CallSettled,
+    CookieChanged,
     KeychainTurned,
     Millis,
     Output,
@@ -66,10 +67,10 @@ class LockStep:
         self._timers: dict[str, dict[TimerId, Millis]] = {}
         self._locked = False
 
-    def prepare(self) -> None:
+    def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
         """Make both ready. Raises `TargetError`."""
-        self.build.prepare()
-        self.model.prepare()
+        self.model.prepare(runtime)
+        self.build.prepare(runtime)
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """Sign both in. Raises `TargetError`."""
@@ -131,6 +132,8 @@ class LockStep:
                     did.append("signs the user out")
                 case TokenAnnounced(token):
                     did.append(f"has {token} as its last active token")
+                case CookieChanged(token):
+                    did.append(f"has {token or 'nothing'} in its cookie")
                 case CallSettled(call, token, error):
                     did.append(f"ends call {call} with {token or error}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from model.client import Client
 from model.policy import policy_of
+from model.session import MODELLED
 from model.world import NotEnabled
 from properties.counterexample import Counterexample, Found, Opinion, versions
 from properties.invariants import INVARIANTS, Invariant
@@ -53,7 +54,7 @@ def replay(
 def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
     """What the model of the same release does, and its client after each step if it does the same."""
     model = target if isinstance(target, ModelTarget) else _model_of(target)
-    if model is None:
+    if model is None or trace.runtime not in MODELLED:
         return None, ()
     run = Run(model, trace.runtime, trace.assumptions, [invariant])
     clients = [model.client]

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from model.facts import Announced, Dropped, Fired, Origin, Sent, Settled, Told
-from model.terms import TOKEN_LIFETIME, Endpoint, Runtime, Token
+from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
+from model.terms import TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token
 from model.world import PATIENCE, Request
 from properties.system import Step
 
@@ -36,8 +36,9 @@ INVARIANTS: dict[str, Invariant] = {}
 """Every invariant by id; the first is the one this project exists for."""
 
 USUAL: list[str] = []
-"""The ids of those that are judged where none is named. The others break on some releases in traces too rare for
-a random search to come upon every time: no gate can be built on that."""
+"""The ids of those that are judged on every runtime where none is named. The others are about one runtime alone,
+or break on some releases in traces too rare for a random search to come upon every time: no gate can be built on
+that."""
 
 
 def invariant(
@@ -55,6 +56,12 @@ def invariant(
         return check
 
     return register
+
+
+def usual(runtime: Runtime) -> list[str]:
+    """The ids of those that are judged on `runtime` where none is named: the usual ones, and what is about
+    nothing but it."""
+    return [name for name, one in INVARIANTS.items() if name in USUAL or one.runtimes == {runtime}]
 
 
 @invariant("background-never-destroys-valid-session", Runtime.HEADLESS)
@@ -153,13 +160,26 @@ def offline_is_not_signed_out(step: Step) -> str | None:
     return None
 
 
+@invariant("no-empty-token-announced", Runtime.BROWSER, usual=False)
+def no_empty_token_announced(step: Step) -> str | None:
+    """While the session is valid on the server, and the client has not dropped it, the session cookie is not
+    emptied: to the app's own server an empty one says that nobody is signed in."""
+    for fact in step.facts:
+        if isinstance(fact, Kept) and fact.emptied:
+            return "the session cookie is emptied, while the session is valid and the user still signed in"
+    return None
+
+
 @invariant("no-request-storm")
 def no_request_storm(step: Step) -> str | None:
     """What GET /client answers never makes the client ask it again in the same instant: a server that goes on
     saying so would be asked without pause or end."""
     told: Told | None = None
+    page = step.after.runtime is Runtime.BROWSER
     for fact in step.facts:
         match fact:
+            case Told(endpoint=Endpoint.CLIENT, outcome=Outcome.SESSION) if page:
+                told = None  # whoever keeps the cookie asks once more for itself after a 401, and then no more
             case Told(endpoint=Endpoint.CLIENT):
                 told = fact
             case Fired():

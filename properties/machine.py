@@ -70,7 +70,7 @@ def lengths(run: Run, menu: tuple[Millis, ...], longest: Millis) -> list[Millis]
 def steps_to_next_timer(run: Run, longest: Millis) -> list[Millis]:
     """The way to the next timer, if it is permitted, with the weight it deserves: most of what a client does, it
     does there, and a trace that passes by it on foot seldom meets a refresh in flight."""
-    way = min((timer.due - run.world.now for timer in run.world.timers), default=0)
+    way = min((timer.due - run.world.now for timer in run.world.ahead or run.world.timers), default=0)
     return [way] * 8 if 0 < way <= longest else []
 
 

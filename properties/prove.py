@@ -121,7 +121,9 @@ def prove(
     judged = [one for one in invariants if runtime in one.runtimes]
     memory = Memory.needed(assumptions, any(one.history for one in judged), any(one.waits for one in judged))
     search = _Search(policy, cell, app, limits, memory, tell)
-    verdicts: dict[str, Verdict] = {one.id: NotApplicable() for one in invariants} | search.judge(judged)
+    verdicts: dict[str, Verdict] = {
+        one.id: NotApplicable(tuple(one.runtimes)) for one in invariants
+    } | search.judge(judged)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 

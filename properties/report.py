@@ -115,8 +115,8 @@ def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple
             return "yellow", "not proved", f"holds up to {depth} events, {states} states"
         case Vacuous(traces, _, never, unit):
             return "bold red", "VACUOUS", f"{traces} {unit} never reached: {', '.join(never)}"
-        case NotApplicable():
-            return "dim", "says nothing here", "a matter of headless runtimes"
+        case NotApplicable(runtimes):
+            return "dim", "says nothing here", f"a matter of {' and '.join(runtimes)} runtimes"
 
 
 def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:

@@ -117,7 +117,7 @@ def search(
     """
     began = time.perf_counter()
     verdicts: dict[str, Verdict] = {
-        one.id: NotApplicable() for one in invariants if cell.runtime not in one.runtimes
+        one.id: NotApplicable(tuple(one.runtimes)) for one in invariants if cell.runtime not in one.runtimes
     }
     open_ones = [one for one in invariants if one.id not in verdicts]
     tally = _Tally()

@@ -26,10 +26,10 @@ class Target(Protocol):
     def name(self) -> str:
         """How the command line spells this target, for example `clerk-js@6.7.4`."""
 
-    def prepare(self) -> None:
-        """Fetch and start whatever is needed, so that what is missing is said before a search begins.
+    def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
+        """Fetch and start whatever `runtime` needs, so that what is missing is said before a search begins.
 
-        May be called more than once. Raises `TargetError`.
+        May be called more than once. Raises `TargetError`, also for a runtime that the target does not know.
         """
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.facts import Fact
+from model.terms import Runtime
 from properties.system import Step, facts_of
 from properties.trace import Trace
 
@@ -76,8 +77,9 @@ class Vacuous(Struct, frozen=True):
 
 
 class NotApplicable(Struct, frozen=True):
-    """The invariant says nothing about this runtime."""
+    """The invariant says nothing about this runtime: it is a matter of others."""
 
+    runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
     traces: int = 0
     steps: int = 0
 

@@ -16,6 +16,7 @@ from model.facts import (
     Fact,
     Fired,
     Frozen,
+    Kept,
     Sent,
     Settled,
     Skewed,
@@ -108,6 +109,10 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Announced(_, token, before):
             instead = f" instead of {before}, which was made from fresher data" if fact.backwards else ""
             return "SDK", f"has {token} as its last active token{instead}"
+        case Kept(_, token):
+            if token:
+                return "SDK", f"puts {token} into the session cookie"
+            return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
             return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
 
@@ -122,14 +127,23 @@ _FAILS = (
 """What says nothing about the session, true or not."""
 
 
+def _goes_without_saying(fact: Fact) -> bool:
+    match fact:
+        case Announced():
+            return not fact.backwards
+        case Kept(_, token):
+            return token is not None
+        case _:
+            return isinstance(fact, Armed)
+
+
 def notable(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts without what goes without saying: timers that led to nothing, and a newer token announced."""
-    facts = [
-        fact for fact in facts if not isinstance(fact, Armed | Announced) or getattr(fact, "backwards", False)
-    ]
+    """The facts without what goes without saying: timers that led to nothing, and a newer token, announced or in
+    the cookie."""
+    facts = [fact for fact in facts if not _goes_without_saying(fact)]
     followers: list[Fact | None] = [*facts[1:], None]
     return [
         fact
         for fact, follower in zip(facts, followers, strict=True)
-        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled | Announced)
+        if not isinstance(fact, Fired) or isinstance(follower, Sent | Dropped | Settled | Announced | Kept)
     ]

@@ -17,7 +17,7 @@ from model.events import Event
 from model.facts import Fact
 from model.policy import POLICIES
 from model.terms import Runtime, Token
-from properties.invariants import INVARIANTS, USUAL
+from properties.invariants import INVARIANTS, usual
 from properties.run import Run
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
@@ -44,10 +44,11 @@ HEADLINE = "background-never-destroys-valid-session"
 MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
 
 
-def ready(target: ClerkJsTarget) -> ClerkJsTarget:
-    """The target, prepared; where Node, npm or the network is missing, a skip that says what went unchecked."""
+def ready(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
+    """The target, prepared for a runtime; where Node, npm or the network is missing, a skip that says what went
+    unchecked."""
     try:
-        target.prepare()
+        target.prepare(runtime)
     except TargetError as error:
         if any(words in str(error) for words in MISSING):
             pytest.skip(f"NOT CHECKED: what real builds of @clerk/clerk-js do. {error}")
@@ -57,7 +58,7 @@ def ready(target: ClerkJsTarget) -> ClerkJsTarget:
 
 def fresh(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
     """The target, signed in at instant 0."""
-    ready(target).start(runtime, FIRST)
+    ready(target, runtime).start(runtime, FIRST)
     return target
 
 
@@ -97,12 +98,12 @@ def explore(
     *assumptions: str,
     traces: int = 300,
     runtime: Runtime = Runtime.HEADLESS,
-    judging: Sequence[str] = USUAL,
+    judging: Sequence[str] = (),
 ) -> Findings:
     """A search that is the same every time."""
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
-    return search(target, cell, [INVARIANTS[name] for name in judging], profile)
+    return search(target, cell, [INVARIANTS[name] for name in judging or usual(runtime)], profile)
 
 
 def debian(program: str, what: str, *others: str) -> str:
@@ -120,6 +121,14 @@ def debian(program: str, what: str, *others: str) -> str:
     if missing:
         pytest.skip(f"NOT CHECKED: {what}. Install {' and '.join(missing)}")
     return str(shutil.which(program))
+
+
+def chromium(what: str) -> str:
+    """A Chromium; without one, a loud skip: `what` is not checked then."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    pytest.skip(f"NOT CHECKED: {what}. Install Chromium: apt install chromium")
 
 
 # -- as a user runs it ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from properties.target import TargetError
-from properties.targets import builds
+from properties.targets import builds, dom
 
 VERSION = "6.7.4"
 BUNDLE = b"exports.Clerk = class {}"
@@ -124,6 +124,44 @@ def test_only_the_bundle_and_package_json_are_kept(cache: Path, npm: FakeNpm) ->
 def test_releases_before_6_have_a_bundle_of_another_name(cache: Path, npm: FakeNpm) -> None:
     npm.offers({"package/package.json": b'{"version": "5.0.0"}', "package/dist/clerk.headless.js": BUNDLE})
     assert builds.fetch_build("5.0.0", silent).name == "clerk.headless.js"
+
+
+def test_a_folder_from_before_pages_could_be_run_gets_what_it_lacks(cache: Path, npm: FakeNpm) -> None:
+    home = cache / VERSION
+    home.mkdir(parents=True)
+    (home / "clerk.native.js").write_bytes(b"as it was")
+    npm.offers({**FILES, "package/dist/clerk.no-rhc.js": b"for a page"})
+    page = builds.fetch_build(VERSION, silent, builds.PAGE_BUNDLES)
+    assert page.read_bytes() == b"for a page"
+    assert (home / "clerk.native.js").read_bytes() == b"as it was"
+    assert builds.fetch_build(VERSION, silent, builds.PAGE_BUNDLES) == page
+    assert npm.runs == 1
+
+
+def test_one_download_serves_every_runtime(cache: Path, npm: FakeNpm) -> None:
+    npm.offers({**FILES, "package/dist/clerk.no-rhc.js": b"for a page"})
+    for bundles in (builds.BUNDLES, builds.PAGE_BUNDLES):
+        builds.fetch_build(VERSION, silent, bundles)
+    assert npm.runs == 1
+
+
+def test_a_release_without_a_bundle_for_a_page_is_told(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    with pytest.raises(TargetError, match=r"6\.7\.4 has none of clerk\.no-rhc\.js: choose a newer version"):
+        builds.fetch_build(VERSION, silent, builds.PAGE_BUNDLES)
+
+
+def test_without_npm_or_a_network_the_missing_dom_is_told(
+    npm: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dom, "cache_folder", lambda: tmp_path / "dom" / "0")
+    npm.refuses("ENOTFOUND")
+    with pytest.raises(TargetError, match=r"jsdom cannot be downloaded, there is no network \(ENOTFOUND\)"):
+        dom.fetch_dom(silent)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(TargetError, match="npm is needed to download jsdom"):
+        dom.fetch_dom(silent)
+    assert not list((tmp_path / "dom").iterdir())
 
 
 def test_a_damaged_download_is_not_kept(cache: Path, npm: FakeNpm) -> None:

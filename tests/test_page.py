@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from properties.render.page import matrix, page
 from properties.render.table import table
 from properties.render.view import view
 from properties.trace import Trace
-from tests.support import HEADLINE, HOUR, assuming, check, explore, model
+from tests.support import HEADLINE, HOUR, assuming, check, chromium, explore, model
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=5000"),
@@ -57,11 +55,8 @@ def html(found: Counterexample) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> str:
-    """A Chromium; without one, a skip that says what went unchecked."""
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
-    pytest.skip("NOT CHECKED: the pages in a browser. Install Chromium: apt install chromium")
+    """Headless Chromium."""
+    return chromium("the pages in a browser")
 
 
 def shown(browser: str, tmp_path: Path, text: str, place: str = "") -> str:

@@ -44,9 +44,11 @@ from tests.test_conformance import replayed
 
 ONE_CALL = App()
 
+ABOUT_HEADLESS = tuple(name for name, one in INVARIANTS.items() if Runtime.HEADLESS in one.runtimes)
+
 
 def proof(
-    release: str, *assumptions: str, judging: Iterable[str] = INVARIANTS, app: App = ONE_CALL, **limits: int
+    release: str, *assumptions: str, judging: Iterable[str] = ABOUT_HEADLESS, app: App = ONE_CALL, **limits: int
 ) -> Findings:
     """What is proved of a release under some assumptions. Limits that a verdict hangs on are no times."""
     judged = [INVARIANTS[name] for name in judging]

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
+from model.terms import Runtime
 from properties.counterexample import Counterexample
 from properties.render.markdown import report
 from properties.render.page import page
@@ -41,9 +42,14 @@ def release(found: Counterexample) -> str | None:
     return None
 
 
+def on_page(found: Counterexample) -> bool:
+    """Did it happen on a page? A script would have to bring a document along."""
+    return found.trace.runtime is Runtime.BROWSER
+
+
 def script(found: Counterexample) -> str | None:
-    """The standalone reproduction; None for a build that is not on npm."""
-    version = release(found)
+    """The standalone reproduction; None for a build that is not on npm, or for what happened on a page."""
+    version = None if on_page(found) else release(found)
     return repro(found.trace, version) if version else None
 
 

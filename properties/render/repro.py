@@ -42,6 +42,7 @@ def repro(trace: Trace, version: str) -> str:
 
     It exits 1 while the trace breaks its invariant, 0 when it no longer does, 2 when it cannot tell: a package
     is missing, or the invariant is one that only the search can judge. `version` is for a comment.
+    Not for a trace on a page, which a script has not.
     """
     text = "\n".join(_lines(_TEMPLATE.read_text(encoding="utf-8"), _needs(trace))) + "\n"
     for name, value in {

@@ -20,13 +20,14 @@ from model.facts import (
     Fact,
     Fired,
     Frozen,
+    Kept,
     Sent,
     Settled,
     Skewed,
     Told,
     Turned,
 )
-from model.terms import Millis, Outcome, Token
+from model.terms import Millis, Outcome, Runtime, Token
 from model.world import World
 from properties.causality import causes, fatal, sentence
 from properties.counterexample import Counterexample
@@ -177,6 +178,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "SDK", None, "dropped"
         case Announced():
             return "SDK", None, "announced"
+        case Kept():
+            return "SDK", None, "kept"
         case Settled():
             return "SDK", "app", "settled"
 
@@ -208,6 +211,8 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
             return [("call", str(call)), ("asked at", clock(asked_at)), ("result", result)]
         case Announced(at, token, before):
             return [("token", _token(token, at))] + [("before", _token(before, at))] * (before is not None)
+        case Kept(at, token, due):
+            return [("cookie", _token(token, at)), ("ought to hold a token", "yes" if due else "no")]
         case Dropped(_, origin, valid):
             return [("origin", str(origin)), ("session on the server", "valid" if valid else "ended")]
         case _:
@@ -258,6 +263,7 @@ def _world(world: World) -> list[tuple[str, str]]:
             _list(f"{r.request}: {r.endpoint}, in the {world.origin(r.cause)}" for r in world.requests),
         ),
         ("calls waiting", _list(f"{c.call}, since {clock(c.asked_at)}" for c in world.calls)),
+        *[("session cookie", _token(world.cookie, world.now))] * (world.runtime is Runtime.BROWSER),
     ]
 
 

@@ -26,13 +26,16 @@ from properties.target import TargetError
 BUNDLES = ("clerk.native.js", "clerk.headless.js")
 """What React Native resolves of @clerk/clerk-js: the first since 6.0, the second before."""
 
+PAGE_BUNDLES = ("clerk.no-rhc.js",)
+"""What a page can run as it is: the one build for browsers in a single file that loads nothing by itself."""
+
 DOWNLOAD_TIMEOUT = 300
 """Seconds that npm may take."""
 
 _EXACT = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _STABLE = re.compile(r"\d+\.\d+\.\d+")
 _UNKNOWN_VERSION = {"E404", "ETARGET"}
-_NO_NETWORK = {
+NO_NETWORK = {
     *("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ERR_SOCKET_TIMEOUT"),
     *("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EPROTO", "ENOTCACHED"),
 }
@@ -53,8 +56,8 @@ class Package:
     """What it lacks, for messages, when none is kept."""
 
 
-def _bundle_of(names: Collection[str]) -> dict[str, str]:
-    return next(({f"dist/{bundle}": bundle} for bundle in BUNDLES if f"dist/{bundle}" in names), {})
+def _bundles_of(names: Collection[str]) -> dict[str, str]:
+    return {f"dist/{name}": name for name in (*BUNDLES, *PAGE_BUNDLES) if f"dist/{name}" in names}
 
 
 def scripts_of(names: Collection[str]) -> dict[str, str]:
@@ -62,7 +65,7 @@ def scripts_of(names: Collection[str]) -> dict[str, str]:
     return {name: name for name in names if name.startswith("dist/") and name.endswith(".js")}
 
 
-CLERK_JS = Package("@clerk/clerk-js", "6.7.4", "3.5 MB", _bundle_of, f"has none of {', '.join(BUNDLES)}")
+CLERK_JS = Package("@clerk/clerk-js", "6.7.4", "3.5 MB", _bundles_of, f"has none of {', '.join(BUNDLES)}")
 
 
 def cache_folder(package: Package = CLERK_JS) -> Path:
@@ -103,14 +106,30 @@ def numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)]
 
 
-def fetch_build(version: str, say: Callable[[str], None]) -> Path:
-    """The bundle of a version of @clerk/clerk-js. Raises `TargetError` as `fetch_package` does."""
-    home = fetch_package(CLERK_JS, version, say)
-    return next(home / name for name in BUNDLES if (home / name).is_file())
+def fetch_build(version: str, say: Callable[[str], None], bundles: tuple[str, ...] = BUNDLES) -> Path:
+    """The first of `bundles` that a version of @clerk/clerk-js has.
+
+    Raises `TargetError` as `fetch_package` does, and when it has none of them.
+    """
+
+    def bundle_in(home: Path) -> Path | None:
+        return next((home / name for name in bundles if (home / name).is_file()), None)
+
+    home = fetch_package(CLERK_JS, version, say, lambda home: bundle_in(home) is not None)
+    if bundle := bundle_in(home):
+        return bundle
+    raise TargetError(f"{CLERK_JS.name}@{version} has none of {', '.join(bundles)}: choose a newer version")
 
 
-def fetch_package(package: Package, version: str, say: Callable[[str], None]) -> Path:
-    """The folder of a version, from the cache or else from npm; `say` is told before a download.
+def _is_whole(home: Path) -> bool:
+    return (home / "package.json").is_file()
+
+
+def fetch_package(
+    package: Package, version: str, say: Callable[[str], None], has: Callable[[Path], bool] = _is_whole
+) -> Path:
+    """The folder of a version, from the cache if that `has` what is needed, or else from npm; `say` is told
+    before a download.
 
     Raises `TargetError`: no such version, a version that is not exact, no npm, no network.
     """
@@ -120,7 +139,7 @@ def fetch_package(package: Package, version: str, say: Callable[[str], None]) ->
             f"(`npm view {package.name} versions` lists them)"
         )
     home = cache_folder(package) / version
-    if _is_whole(home):
+    if has(home):
         return home
     npm = shutil.which("npm")
     if npm is None:
@@ -207,7 +226,7 @@ def _refusal(package: Package, version: str, said: dict[str, Any], stderr: str) 
             f"there is no {package.name}@{version}: "
             f"`npm view {package.name} versions` lists the versions there are"
         )
-    if code in _NO_NETWORK:
+    if code in NO_NETWORK:
         return TargetError(
             f"{package.name}@{version} cannot be downloaded, there is no network ({code}): "
             f"{_offline_remedy(package)}"
@@ -238,13 +257,13 @@ def _extract(tarball: Path, package: Package, version: str, into: Path) -> None:
 
 
 def _move_into_place(build: Path, home: Path) -> None:
-    """Publish a finished build in one step. If another process was faster, its build is as good."""
+    """Publish a finished build in one step. If another process was faster, its build is as good; one that is
+    there already, from before pages could be run, gets what it lacks."""
     try:
         build.rename(home)
     except OSError:
-        if not _is_whole(home):
+        if not home.is_dir():
             raise
-
-
-def _is_whole(home: Path) -> bool:
-    return (home / "package.json").is_file()
+        for file in build.iterdir():
+            if not (home / file.name).exists():
+                file.replace(home / file.name)

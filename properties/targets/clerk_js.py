@@ -9,13 +9,14 @@ What the SDK draws at random (the jitter of its network layer's retries) is alwa
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from model.terms import (
     Answered,
     CallSettled,
     ClockChanged,
+    CookieChanged,
     KeychainTurned,
     Millis,
     Outcome,
@@ -34,7 +35,8 @@ from model.terms import (
 )
 from properties.target import TargetError
 from properties.targets import fapi, node
-from properties.targets.builds import fetch_build
+from properties.targets.builds import BUNDLES, PAGE_BUNDLES, fetch_build
+from properties.targets.dom import fetch_dom
 from properties.targets.model_target import ModelTarget
 
 GLUE = "./clerk_js.mjs"
@@ -57,13 +59,14 @@ class ClerkJsTarget:
     model: type[ModelTarget] = ModelTarget
     """What it is compared with, under a policy."""
 
-    def __init__(self, name: str, find_bundle: Callable[[], Path]) -> None:
-        """`find_bundle` says where the build is; it may download it, and may raise `TargetError`."""
+    def __init__(self, name: str, find_bundle: Callable[[Runtime], Path], say: Callable[[str], None]) -> None:
+        """`find_bundle` says where the build for a runtime is; it may download it, and may raise `TargetError`.
+        `say` is told of other downloads."""
         self.name = name
         self.threw: list[str] = []
         """What the SDK threw in this trace where nobody catches it, such as a background promise rejected."""
-        self._find_bundle = find_bundle
-        self._bundle: Path | None = None
+        self._find_bundle = cache(find_bundle)
+        self._say = say
         self._driver: node.Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
@@ -90,10 +93,10 @@ class ClerkJsTarget:
         """Does this header carry the device's credential? None if that goes another way. Raises `TargetError`."""
         return None
 
-    def prepare(self) -> None:
+    def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
         """Find the build, start Node, load the build and sign in. Raises `TargetError`."""
-        if self._driver is None:
-            self._load(Runtime.HEADLESS, FIRST_TOKEN)
+        if self._loaded is None or self._loaded[0] is not runtime:
+            self._load(runtime, FIRST_TOKEN)
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh instance, loaded and signed in with `token` at instant 0. Raises `TargetError`."""
@@ -160,20 +163,21 @@ class ClerkJsTarget:
             self._loaded = None
 
     def _load(self, runtime: Runtime, token: Token) -> None:
-        if self._bundle is None:
-            self._bundle = self._find_bundle()
+        bundle = self._find_bundle(runtime).resolve()
+        dom = str(fetch_dom(self._say)) if runtime is Runtime.BROWSER else None
         if self._driver is None:
             self._driver = node.Driver()
         answers = {request: node.BootAnswer(*answer) for request, answer in fapi.boot_answers(token).items()}
         packages = {name: str(folder.resolve()) for name, folder in self.packages().items()}
         load = node.Load(
             self.glue,
-            str(self._bundle.resolve()),
+            str(bundle),
             fapi.EPOCH * 1000,
             runtime,
             answers,
             packages,
             self.credential(),
+            dom,
         )
         try:
             self._ask(load)
@@ -216,6 +220,8 @@ class ClerkJsTarget:
                     if (token, at_server // 1000) not in _verified:
                         self._unverified[token, at_server // 1000] = at_server
                     outputs.append(CallSettled(call, token, None))
+                case node.Cookie(raw):
+                    outputs.append(CookieChanged(_minted(raw) if raw else None))
                 case node.Threw(message):
                     self.threw.append(message)
                 case node.Storm(count):
@@ -244,17 +250,23 @@ def _request_sent(put: node.Request, credential: bool | None) -> RequestSent:
 
 def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:
     """The build of a release, downloaded when it is first needed; `say` is told of that."""
-    return ClerkJsTarget(f"clerk-js@{version}", partial(fetch_build, version, say))
+    return ClerkJsTarget(f"clerk-js@{version}", lambda runtime: fetch_build(version, say, _bundles(runtime)), say)
 
 
-def bundle_target(path: Path) -> ClerkJsTarget:
+def _bundles(runtime: Runtime) -> tuple[str, ...]:
+    return PAGE_BUNDLES if runtime is Runtime.BROWSER else BUNDLES
+
+
+def bundle_target(path: Path, say: Callable[[str], None] = lambda line: None) -> ClerkJsTarget:
     """A build in a file, such as a branch's own `dist/clerk.native.js`."""
-    return ClerkJsTarget(f"path:{path}", partial(_existing, path))
+    return ClerkJsTarget(f"path:{path}", partial(_existing, path), say)
 
 
-def _existing(path: Path) -> Path:
+def _existing(path: Path, runtime: Runtime) -> Path:
     if path.is_dir():
         raise TargetError(f"{path} is a directory: name the bundle in it, such as dist/clerk.native.js")
     if not path.is_file():
         raise TargetError(f"there is no file {path}")
+    if runtime is Runtime.BROWSER and path.name in BUNDLES:
+        raise TargetError(f"{path} is React Native's bundle: on a page name the browser's, {PAGE_BUNDLES[0]}")
     return path

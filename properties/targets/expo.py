@@ -105,10 +105,9 @@ class ExpoTarget(ClerkJsTarget):
 
     def __init__(self, version: str, say: Callable[[str], None]) -> None:
         """`say` is told of downloads."""
-        super().__init__(f"expo@{version}", lambda: fetch_build(self.release, say))
+        super().__init__(f"expo@{version}", lambda runtime: fetch_build(self.release, say), say)
         self.credentials: list[str] = []
         self._version = version
-        self._say = say
         self._given = 1
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from model.client import Client
 from model.policy import Policy
-from model.session import sign_in, step
+from model.session import MODELLED, sign_in, step
 from model.terms import Millis, Output, Runtime, Stimulus, Token
+from properties.target import TargetError
 
 
 class ModelTarget:
@@ -17,11 +18,17 @@ class ModelTarget:
         self.client: Client | None = None
         """What it remembers now; None before the first start."""
 
-    def prepare(self) -> None:
-        """Nothing to fetch, nothing to start."""
+    def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
+        """Nothing to fetch, nothing to start. Raises `TargetError` for a runtime that is not modelled."""
+        if runtime not in MODELLED:
+            raise TargetError(
+                f"the model does not describe the runtime {runtime}: name real builds, such as clerk-js@6.40.0 "
+                "(conform compares two of them with --against)"
+            )
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """A fresh client of this policy, signed in with `token`."""
+        """A fresh client of this policy, signed in with `token`. Raises `TargetError` as `prepare` does."""
+        self.prepare(runtime)
         self.client, outputs = sign_in(self.policy, runtime, token)
         return outputs
 

@@ -35,7 +35,7 @@ def make_target(spec: str, say: Say) -> Target:
     if kind == "expo" and rest:
         return ExpoTarget(rest, say)
     if spec.startswith("path:") and spec != "path:":
-        return bundle_target(Path(spec.removeprefix("path:")))
+        return bundle_target(Path(spec.removeprefix("path:")), say)
     raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")
 
 

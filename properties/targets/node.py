@@ -61,6 +61,8 @@ class Load(Command, frozen=True):
     """Folders of packages that the glue puts around the bundle, by name."""
     credential: str | None
     """What the device's store holds, for a glue that has one."""
+    dom: str | None
+    """The folder of the jsdom that a page is made with."""
 
 
 class Begin(Command, frozen=True):
@@ -162,6 +164,12 @@ class Settled(msgspec.Struct, array_like=True, tag="settled", frozen=True):
     error: str | None
 
 
+class Cookie(msgspec.Struct, array_like=True, tag="cookie", frozen=True):
+    """The cookie that carries the session holds this now, raw, or nothing."""
+
+    raw: str | None
+
+
 class Threw(msgspec.Struct, array_like=True, tag="threw", frozen=True):
     """The SDK threw, or rejected, where nobody catches it."""
 
@@ -174,7 +182,7 @@ class Storm(msgspec.Struct, array_like=True, tag="storm", frozen=True):
     count: int
 
 
-Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Threw | Storm
+Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Cookie | Threw | Storm
 
 
 class Reply(msgspec.Struct, frozen=True):

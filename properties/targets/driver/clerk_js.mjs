@@ -1,15 +1,24 @@
 // What is Clerk's in the Node process: how @clerk/clerk-js is started and what its errors are called.
 //
-// A glue module exports `environment`, `create` and `errorName`; instance.mjs does the rest.
+// A glue module exports `environment`, `create` and `errorName`, and `COOKIES` and `SESSION_COOKIE` for a page;
+// instance.mjs does the rest.
 
 import { DriverError } from './instance.mjs';
 
 // `clerk.test` as the frontend API's host, in the form in which a publishable key carries it.
 export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
 
+// The cookies of a page before it loads: the server's word that somebody is signed in, and since when (EPOCH of
+// fapi.py, in s). Without it the SDK of a production instance takes the user for signed out.
+export const COOKIES = ['__client_uat=1767225600; path=/'];
+
+// What the app's own server reads.
+export const SESSION_COOKIE = '__session';
+
 // The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
 // nothing. React Native's says no more than its product. An extension's worker has no document either.
 export function environment(runtime) {
+  if (runtime === 'browser') return {}; // a page has it all
   if (runtime === 'headless') return { navigator: { product: 'ReactNative' } };
   return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
 }
@@ -18,7 +27,8 @@ export function environment(runtime) {
 export function create(exports, runtime, announce) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
-  return drive(new exports.Clerk(PUBLISHABLE_KEY), { standardBrowser: false, experimental }, announce);
+  const options = { standardBrowser: runtime === 'browser', experimental };
+  return drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
 }
 
 // A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.

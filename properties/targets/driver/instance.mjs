@@ -5,7 +5,7 @@
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause, authorization|null]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
-//   ["threw", message]          ["storm", count]
+//   ["threw", message]          ["storm", count]               ["cookie", value|null]   (on a page only)
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
 // happened, or null: kept when a timer is set, restored when it fires; promises carry it by themselves.
@@ -14,6 +14,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
 
 import { requireIn } from './modules.mjs';
+import { NAMES, pageOf } from './page.mjs';
 
 const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a storm
 
@@ -136,15 +137,17 @@ const SHADOWED = [
   ...['Date', 'Math', 'performance', 'crypto', 'process', 'Buffer', 'localStorage', 'sessionStorage'],
   ...['BroadcastChannel', 'MessageChannel', 'Worker', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
 ];
-const PARAMETERS = ['module', 'exports', 'require', ...SHADOWED];
 
 const quiet = new Proxy({}, { get: () => () => {} });
 const loud = new Proxy({}, { get: () => console.error }); // stdout is the protocol's
 
+const namesOf = ({ jsdom }) => (jsdom ? [...SHADOWED, ...NAMES] : SHADOWED);
+
 // A bundle as a function of its surroundings. Compiled once, called for each instance.
-export function compile(source, filename) {
+export function compile(source, filename, recipe) {
+  const parameters = ['module', 'exports', 'require', ...namesOf(recipe)];
   try {
-    return new vm.Script(`(function(${PARAMETERS}){${source}\n})`, { filename }).runInThisContext();
+    return new vm.Script(`(function(${parameters}){${source}\n})`, { filename }).runInThisContext();
   } catch (error) {
     throw new DriverError(`the bundle throws while loading: ${error.name}: ${oneLine(error)}`);
   }
@@ -154,6 +157,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   const own = {
     ...Object.fromEntries(SHADOWED.map(name => [name, undefined])),
     ...clockOf(instance, epoch),
+    ...instance.page?.globals,
     ...glue.environment(runtime),
     fetch: networkOf(instance, answers),
     Math: Object.create(Math, { random: { value: () => 0 } }), // the least jitter, and always the same
@@ -163,6 +167,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   // Defined, not assigned: some of the real ones are getters that refuse.
   const sandbox = Object.create(globalThis, Object.getOwnPropertyDescriptors(own));
   for (const name of ['globalThis', 'window', 'self', 'global']) sandbox[name] = sandbox; // as React Native
+  if (instance.page) sandbox.top = sandbox.parent = sandbox; // in no frame
   return sandbox;
 }
 
@@ -170,7 +175,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
 // the bundle exports, and what requires a module of the recipe's packages, with the glue's stubs in place.
 function evaluate(instance, recipe) {
   const sandbox = sandboxOf(instance, recipe);
-  const surroundings = SHADOWED.map(name => sandbox[name]);
+  const surroundings = namesOf(recipe).map(name => sandbox[name]);
   const run = (program, module, require) => program(module, module.exports, require, ...surroundings);
   const module = { exports: {} };
   const alone = name => {
@@ -193,6 +198,8 @@ export class Instance {
   open = true;
   booting = true;
   unanswered = null; // the request of load() that has no answer
+  page = null; // what is around an SDK in a browser (page.mjs)
+  cookie = null;
   sent = 0; // requests since the last stimulus
   timers = new Map();
   lastTimer = 0;
@@ -204,10 +211,11 @@ export class Instance {
 
   // Evaluates the bundle and loads the SDK. Throws a DriverError.
   async boot(recipe) {
-    this.glue = recipe.glue;
+    const { glue, jsdom, epoch, runtime, credential } = recipe;
+    this.glue = glue;
+    if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES);
     const { exports, require } = evaluate(this, recipe);
-    const announce = () => this.emit('signed_out', cause());
-    this.sdk = recipe.glue.create(exports, recipe.runtime, announce, { require, credential: recipe.credential });
+    this.sdk = glue.create(exports, runtime, () => this.emit('signed_out', cause()), { require, credential });
     let failure = 'load() does not settle';
     this.sdk.load().then(
       () => (failure = this.sdk.signedIn() ? null : 'load() does not sign in'),
@@ -217,6 +225,7 @@ export class Instance {
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
     if (failure) throw new DriverError(failure);
     this.active = this.sdk.activeToken();
+    this.look();
     this.booting = false;
   }
 
@@ -224,6 +233,7 @@ export class Instance {
   async feed(stimulus) {
     this.at = stimulus.at;
     this.sent = 0;
+    this.page?.connect(!stimulus.lost);
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
@@ -233,6 +243,14 @@ export class Instance {
     const before = this.active;
     this.active = this.sdk.activeToken() ?? before;
     if (this.active !== before) this.emit('active', this.active, before);
+    this.look();
+  }
+
+  // What the cookie that carries the session to the app's own server holds, if that has changed.
+  look() {
+    const before = this.cookie;
+    this.cookie = this.page?.cookie(this.glue.SESSION_COOKIE) ?? null;
+    if (this.cookie !== before) this.emit('cookie', this.cookie);
   }
 
   ask({ call, template, skip_cache: skipCache }) {
@@ -240,6 +258,11 @@ export class Instance {
       token => this.emit('settled', call, token || null, token ? null : 'null'),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );
+  }
+
+  end() {
+    this.open = false;
+    this.page?.close();
   }
 
   take() {

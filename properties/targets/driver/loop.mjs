@@ -6,7 +6,8 @@
 // everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
 //
 //   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}},
-//    "packages":{name:folder},"credential":text|null}         what else it consists of; what its device holds
+//    "packages":{name:folder},"credential":text|null,         what else it consists of; what its device holds
+//    "dom":folder|null}                                       a page is made with the jsdom of that folder
 //   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
 //   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
 //   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool}    the app wants a token
@@ -16,6 +17,7 @@
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import v8 from 'node:v8';
 
 import { DriverError, Instance, compile, oneLine } from './instance.mjs';
@@ -27,7 +29,8 @@ v8.setFlagsFromString('--interrupt-budget=2000000');
 const LINE_BREAK = 10;
 const INSTANCES_PER_COLLECTION = 40;
 
-let recipe = null; // what instances are made of: {program, library, glue, epoch, runtime, boot, credential}
+// What instances are made of: {program, library, glue, epoch, runtime, boot, credential, jsdom}.
+let recipe = null;
 let current = null; // the instance under way
 let next = null; // an instance that has booted ahead of its `begin`, or the error it met
 let ended = 0;
@@ -40,8 +43,6 @@ function read(path) {
     throw new DriverError(`the bundle ${why}`);
   }
 }
-
-const module = file => (file.endsWith('.json') ? JSON.parse(read(file)) : compile(read(file), file));
 
 // Boots an instance; it is the current one meanwhile, so that what it rejects unhandled is told to it.
 async function boot() {
@@ -59,17 +60,19 @@ async function boot() {
 }
 
 const commands = {
-  async load({ glue, bundle, packages, ...settings }) {
+  async load({ glue, bundle, packages, dom, ...settings }) {
     recipe = null;
-    const program = compile(read(bundle), bundle);
-    recipe = { ...settings, program, library: library(packages, module), glue: await import(glue) };
+    const jsdom = dom && createRequire(`${dom}/`)('jsdom');
+    const module = file => (file.endsWith('.json') ? JSON.parse(read(file)) : compile(read(file), file, { jsdom }));
+    const program = compile(read(bundle), bundle, { jsdom });
+    recipe = { ...settings, jsdom, program, library: library(packages, module), glue: await import(glue) };
     next = await boot();
     if (next instanceof Error) throw next;
     return [];
   },
   async begin() {
     if (!recipe) throw new DriverError('nothing is loaded');
-    if (current) current.open = false;
+    current?.end();
     current = null;
     const booted = next ?? (await boot());
     next = null;
@@ -84,7 +87,7 @@ const commands = {
   },
   // Booting costs more than all else in a trace; here it overlaps with whatever the other side does.
   async end() {
-    if (current) current.open = false;
+    current?.end();
     current = null;
     next ??= recipe && (await boot());
     // Dead instances survive the collections of the young generation, which copy them in vain; a full one

@@ -1,0 +1,120 @@
+// What a page has around an SDK that Node has not: a document with cookies, storage, events, locks. No SDK's.
+//
+// It is jsdom's, as far as jsdom has it, evaluated in our realm, in which the bundle is compiled once. A tab that
+// is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
+//
+// A request that is lost finds the device offline; it is online again by the next thing that happens to the page.
+//
+// Without a Worker, as under a content security policy that forbids workers made of a blob; alone on its channels,
+// because there is no other tab.
+
+import crypto from 'node:crypto';
+
+const ORIGIN = 'https://app.clerk.test/';
+
+// Cookies that expire by the instance's clock: tough-cookie looks at the real one, and counts a Max-Age from there.
+function cookieJar({ CookieJar, toughCookie: { Cookie } }, now) {
+  return new (class extends CookieJar {
+    writes = 0;
+    setCookie(text, url, options, callback) {
+      this.writes++;
+      const cookie = Cookie.parse(text, { loose: true });
+      if (typeof cookie?.maxAge === 'number') {
+        cookie.expires = new Date(now() + cookie.maxAge * 1000);
+        cookie.maxAge = null;
+      }
+      return super.setCookie(cookie ?? text, url, { ...options, now: new Date(now()) }, callback);
+    }
+    getCookies(url, options, callback) {
+      const live = cookies => cookies.filter(cookie => (cookie.expiryTime() ?? Infinity) > now());
+      return super.getCookies(url, { ...options, expire: false }, (error, all) => callback(error, all && live(all)));
+    }
+  })();
+}
+
+// The Web Locks API, for one page: exclusive, first come, first served; who aborts while it waits gives up.
+class Locks {
+  tails = new Map(); // by name, the end of whoever has asked last
+
+  async request(name, ...rest) {
+    const callback = rest.pop();
+    const { signal } = rest[0] ?? {};
+    const before = this.tails.get(name);
+    let release;
+    this.tails.set(name, new Promise(resolve => (release = resolve)));
+    try {
+      if (signal?.aborted) throw signal.reason;
+      if (before) await (signal ? Promise.race([before, aborted(signal)]) : before);
+      return await callback({ name, mode: 'exclusive' });
+    } finally {
+      if (before) before.then(release);
+      else release();
+    }
+  }
+}
+
+const aborted = signal =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+
+class Channel extends EventTarget {
+  constructor(name) {
+    super();
+    this.name = name;
+  }
+  postMessage() {} // nobody else is there to hear it
+  close() {}
+}
+
+const digest = async (algorithm, data) => {
+  const name = (algorithm.name ?? algorithm).replace('-', '').toLowerCase();
+  return new Uint8Array(crypto.createHash(name).update(data).digest()).buffer;
+};
+
+// The names that the global object of a page has, and Node's has not or has otherwise.
+export const NAMES = [
+  ...['addEventListener', 'removeEventListener', 'dispatchEvent', 'isSecureContext', 'history', 'top', 'parent'],
+  ...['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 'Element', 'HTMLElement', 'opener'],
+];
+
+// A page of its own: its globals, and what can be asked of it. `cookies` are there before the SDK is.
+export function pageOf(jsdom, now, cookies) {
+  const jar = cookieJar(jsdom, now);
+  const { window } = new jsdom.JSDOM('', { url: ORIGIN, cookieJar: jar });
+  const { document } = window;
+  for (const cookie of cookies) document.cookie = cookie;
+
+  const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than a tick of the poller
+  const cookie = name => {
+    if (seen.writes !== jar.writes || seen.name !== name) {
+      const found = jar.getCookiesSync(ORIGIN).find(({ key }) => key === name);
+      Object.assign(seen, { writes: jar.writes, name, value: found?.value || null });
+    }
+    return seen.value;
+  };
+
+  const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
+  const connect = online => {
+    if (navigator.onLine === online) return;
+    navigator.onLine = online;
+    window.dispatchEvent(new window.Event(online ? 'online' : 'offline'));
+  };
+
+  const own = {};
+  for (const name of ['addEventListener', 'removeEventListener', 'dispatchEvent']) own[name] = window[name].bind(window);
+  for (const name of NAMES.slice(NAMES.indexOf('Event'), -1)) own[name] = window[name];
+  return {
+    globals: {
+      ...own,
+      ...{ document, location: window.location, history: window.history, isSecureContext: true, opener: null },
+      ...{ localStorage: window.localStorage, sessionStorage: window.sessionStorage, BroadcastChannel: Channel },
+      crypto: { subtle: { digest }, getRandomValues: array => array.fill(0), randomUUID: () => UUID },
+      navigator,
+    },
+    cookie,
+    connect,
+    close: () => window.close(),
+  };
+}
+
+const UUID = '00000000-0000-4000-8000-000000000000'; // always the same
+const USER_AGENT = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';

@@ -1,0 +1,362 @@
+"""A page: the SDK's browser build with its session cookie and the poller, and the little that surrounds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+
+from model.assumptions import POLLS_AT_ONCE
+from model.events import Advance, Answer, Freeze, GetToken, Revoke
+from model.facts import Dropped, Kept, Origin, Sent, Settled
+from model.terms import (
+    POLL_INTERVAL,
+    Answered,
+    CallSettled,
+    CookieChanged,
+    Millis,
+    Outcome,
+    Output,
+    Runtime,
+    Stimulus,
+    TimerSet,
+    TokenAsked,
+)
+from model.world import PATIENCE, Timer, World
+from properties import schema
+from properties.causality import sentence
+from properties.cli import main
+from properties.counterexample import Counterexample, Found
+from properties.invariants import INVARIANTS, USUAL
+from properties.reduce import violates
+from properties.render.files import FORMATS
+from properties.run import Run
+from properties.targets.clerk_js import ClerkJsTarget, bundle_target
+from properties.targets.dom import PINNED
+from properties.trace import Trace
+from properties.wording import tell
+from tests.support import FIRST, HOUR, RELEASES, SECOND, assuming, explore, fresh, of_kind, ready, run
+
+SEED, FIXED, NEWEST = RELEASES
+PAGE = Runtime.BROWSER
+EMPTIED = "no-empty-token-announced"
+
+
+def on_a_page(builds: dict[str, ClerkJsTarget], release: str) -> ClerkJsTarget:
+    """The build of a release, ready to run on a page."""
+    return ready(builds[release], PAGE)
+
+
+# -- the poller and the cookie --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_fresh_page_has_the_token_in_its_cookie_and_polls_after_5_s(
+    builds: dict[str, ClerkJsTarget], release: str
+) -> None:
+    outputs = on_a_page(builds, release).start(PAGE, FIRST)
+    assert outputs[-1] == CookieChanged(FIRST)
+    assert 5_000 in [output.due for output in outputs if isinstance(output, TimerSet)]
+
+
+def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
+    builds: dict[str, ClerkJsTarget],
+) -> None:
+    """There its poller is all that keeps a session alive; the releases of the seed have both."""
+    dues = {
+        release: [timer.due for timer in run(on_a_page(builds, release), runtime=PAGE).world.ahead]
+        for release in (FIXED, NEWEST)
+    }
+    assert dues == {FIXED: [60_000, 43_000], NEWEST: [60_000]}
+
+
+def test_the_poller_asks_in_the_background_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
+    ran = run(on_a_page(builds, NEWEST), Advance(50_000), GetToken("api"), Advance(5_000), runtime=PAGE)
+    sent = [(fact.template, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
+    assert sent == [("api", Origin.FOREGROUND), (None, Origin.BACKGROUND)]
+
+
+def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, ClerkJsTarget]) -> None:
+    ran = run(
+        on_a_page(builds, NEWEST),
+        *(GetToken("api"), Answer(1, Outcome.GRANTED)),
+        *(GetToken(skip_cache=True), Answer(2, Outcome.GRANTED)),
+        runtime=PAGE,
+    )
+    kept = [(fact.token.number, fact.due) for fact in ran.facts if isinstance(fact, Kept) and fact.token]
+    assert kept == [(3, True)]
+    assert ran.world.cookie == ran.world.token
+
+
+def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
+    builds: dict[str, ClerkJsTarget],
+) -> None:
+    events = (GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+    for first in ((Revoke(),), ()):
+        ran = run(on_a_page(builds, NEWEST), *first, *events, runtime=PAGE)
+        (dropped,), (kept,) = of_kind(Dropped, ran.facts), of_kind(Kept, ran.facts)
+        assert isinstance(dropped, Dropped)
+        assert dropped.valid == (not first)
+        assert kept == Kept(ran.world.now, None, due=False)
+        assert ran.world.cookie is None
+
+
+@pytest.mark.parametrize("release", [FIXED, NEWEST])
+def test_a_starved_page_still_asks_and_is_signed_out(builds: dict[str, ClerkJsTarget], release: str) -> None:
+    """The guard of #8303 is not there: what happened to React Native's users happens to a frozen tab."""
+    ran = Run(on_a_page(builds, release), PAGE, assuming("starvation", "stale-after-expiry"), ())
+    events = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+    for event in events:
+        assert ran.assumptions.permit(ran.world, event)
+        ran.play(event)
+    assert Dropped(8 * HOUR, Origin.BACKGROUND, valid=True) in ran.facts
+
+
+def test_a_page_asks_twice_which_sessions_there_are_after_a_401_and_no_more(
+    builds: dict[str, ClerkJsTarget],
+) -> None:
+    """First its network layer, then its cookie service, which handles the same 401: no storm."""
+    ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("rotated-credential"), INVARIANTS.values())
+    ran.play(Advance(55_000))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    ran.play(Answer(2, Outcome.SESSION))
+    ran.play(Answer(3, Outcome.SESSION))
+    assert not ran.world.requests
+
+
+# -- an empty cookie ------------------------------------------------------------------------------------------
+
+
+class EmptiesItsCookie:
+    """A real build that takes a lost request for a reason to empty the cookie, and is otherwise as it is."""
+
+    def __init__(self, build: ClerkJsTarget) -> None:
+        self.name = f"{build.name}, but"
+        self.prepare, self.start, self.finish, self.close = build.prepare, build.start, build.finish, build.close
+        self._feed = build.feed
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """What the build does, and one thing more."""
+        lost = isinstance(stimulus, Answered) and stimulus.outcome is Outcome.LOST
+        return (*self._feed(stimulus, at), *[CookieChanged(None)] * lost)
+
+
+@pytest.mark.parametrize("judged", sorted(INVARIANTS))
+def test_to_empty_the_cookie_when_a_request_is_lost_breaks_that_invariant_alone(
+    builds: dict[str, ClerkJsTarget], judged: str
+) -> None:
+    build = on_a_page(builds, NEWEST)
+    for target, broken in ((build, False), (EmptiesItsCookie(build), judged == EMPTIED)):
+        trace = Trace(target.name, PAGE, assuming("outage"), (Advance(55_000), Answer(1, Outcome.LOST)), judged)
+        assert bool(violates(trace, target, INVARIANTS[judged])) is broken
+
+
+def test_it_is_told_with_its_cause_and_rendered_in_every_way_but_as_a_script(
+    builds: dict[str, ClerkJsTarget],
+) -> None:
+    target = EmptiesItsCookie(on_a_page(builds, NEWEST))
+    events = (Advance(55_000), Answer(1, Outcome.LOST))
+    trace = Trace(f"clerk-js@{NEWEST}", PAGE, assuming("outage"), events, EMPTIED)
+    violation = violates(trace, target, INVARIANTS[EMPTIED])
+    assert violation is not None
+    found = Counterexample(violation.trace, violation.played, Found({}))
+    assert sentence(found.facts).endswith(
+        "the answer was nothing: the connection is lost; and so the session cookie is empty, while the session "
+        "is valid."
+    )
+    assert [name for name, render in FORMATS.items() if render(found) is None] == ["repro"]
+    jsonschema.Draft202012Validator(schema.schema()).validate(json.loads(FORMATS["json"](found) or ""))
+
+
+def test_only_a_page_is_judged_by_its_cookie() -> None:
+    assert EMPTIED not in USUAL
+    assert INVARIANTS[EMPTIED].runtimes == {PAGE}
+    assert tell(Kept(0, None, due=True)) == ("SDK", "empties the session cookie, while the session is valid")
+    assert tell(Kept(0, None, due=False)) == ("SDK", "empties the session cookie")
+
+
+# -- no chance, no leftovers ----------------------------------------------------------------------------------
+
+
+def script(target: ClerkJsTarget) -> list[str]:
+    """What a page does in a trace that touches cookie, lock, storage and network."""
+    ran = Run(target, PAGE, assuming("outage"), ())
+    ran.play(Advance(60_000))
+    for outcome in (Outcome.LOST, Outcome.UNAUTHORIZED, Outcome.GRANTED):
+        ran.play(GetToken(skip_cache=True))
+        ran.play(Answer(ran.world.requests[0].request, outcome))
+        ran.play(Advance(7_000))
+    target.finish()
+    return [repr(step.facts) for step in ran.steps]
+
+
+def test_a_page_leaves_nothing_to_the_next(builds: dict[str, ClerkJsTarget]) -> None:
+    target = on_a_page(builds, NEWEST)
+    before = script(target)
+    run(target, Advance(60_000), GetToken(), runtime=PAGE)  # a lock is held, a request is in flight
+    run(target, GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), runtime=PAGE)
+    assert script(target) == before
+
+
+def test_the_same_seed_gives_the_same_traces(builds: dict[str, ClerkJsTarget]) -> None:
+    target = on_a_page(builds, NEWEST)
+    first, second = (explore(target, "outage", traces=6, runtime=PAGE) for _ in range(2))
+    assert first.verdicts == second.verdicts
+    assert first.reached == second.reached
+
+
+# -- the page itself ------------------------------------------------------------------------------------------
+
+STUB = """
+exports.Clerk = class {
+  addListener() {}
+  async load() { this.session = { getToken: this.ask }; }
+  async ask({ template: program }) {
+    const seen = await eval(program);
+    throw Object.assign(new Error(), { code: `${seen}` });
+  }
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClerkJsTarget]:
+    """An SDK on a page that runs whatever it is asked for, and ends the call with what came of it."""
+    path = tmp_path_factory.mktemp("stub") / "stub.js"
+    path.write_text(STUB)
+    target = bundle_target(path)
+    yield target
+    target.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "seen"),
+    [
+        ("[document.hasFocus(), document.visibilityState]", "false,prerender"),
+        ("[window.top === window, isSecureContext, location.href]", "true,true,https://app.clerk.test/"),
+        ("document.cookie = 'a=1; max-age=1'; document.cookie", "__client_uat=1767225600; a=1"),
+        ("document.cookie = 'a=1; max-age=0'; document.cookie", "__client_uat=1767225600"),
+        ("document.cookie = `a=1; expires=${new Date(Date.now() + 1000)}`; document.cookie.slice(25)", "a=1"),
+        ("document.cookie = `a=1; expires=${new Date(Date.now())}`; document.cookie.slice(25)", ""),
+        ("[typeof process, typeof Buffer, typeof Worker]", "undefined,undefined,undefined"),
+        ("let n = 0; addEventListener('focus', () => n++); window.dispatchEvent(new Event('focus')); n", "1"),
+        (
+            "let n = 0; const next = () => navigator.locks.request('x', async () => { await null; return n++; });"
+            "Promise.all([next(), next(), next()])",
+            "0,1,2",
+        ),
+        (
+            "navigator.locks.request('x', () => new Promise(() => {})); const gone = new AbortController();"
+            "const b = navigator.locks.request('x', { signal: gone.signal }, () => 2); gone.abort('aborted');"
+            "b.catch(reason => reason)",
+            "aborted",
+        ),
+    ],
+)
+def test_what_an_sdk_finds_on_a_page(stub: ClerkJsTarget, program: str, seen: str) -> None:
+    assert fresh(stub, PAGE).feed(TokenAsked(1, program), 0) == (CallSettled(1, None, seen),)
+
+
+def test_cookies_expire_by_the_clock_of_the_page(stub: ClerkJsTarget) -> None:
+    program = "const old = document.cookie; document.cookie = 'a=1; max-age=10'; old.slice(25)"
+    target = fresh(stub, PAGE)
+    seen = [target.feed(TokenAsked(call, program), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
+    assert seen == [(CallSettled(call, None, was),) for call, was in ((1, ""), (2, "a=1"), (3, ""))]
+
+
+def test_a_lost_request_finds_the_page_offline_until_the_next_thing_happens(stub: ClerkJsTarget) -> None:
+    target = fresh(stub, PAGE)
+    target.feed(TokenAsked(1, "fetch('https://x.test/v1/client').catch(() => navigator.onLine)"), 0)
+    assert target.feed(Answered(1, Outcome.LOST), 0) == (CallSettled(1, None, "false"),)
+    assert target.feed(TokenAsked(2, "navigator.onLine"), 0) == (CallSettled(2, None, "true"),)
+
+
+# -- time -----------------------------------------------------------------------------------------------------
+
+
+def page(*dues: tuple[Millis, Millis], runtime: Runtime = PAGE) -> World:
+    """A world with timers: when each was set, and when it is due."""
+    return World(runtime, timers=tuple(Timer(n, due, due, at, False) for n, (at, due) in enumerate(dues)))
+
+
+def test_the_poller_does_not_keep_time_from_passing() -> None:
+    poll, refresh = (0, POLL_INTERVAL), (0, 43_000)
+    assert assuming("calm").longest_advance(page(poll, refresh)) == 43_000 + PATIENCE
+    assert assuming("calm").longest_advance(page(poll)) == 55_000 + PATIENCE  # then it asks for a new token
+    elsewhere = page(poll, refresh, runtime=Runtime.BROWSER_LIKE)
+    assert assuming("calm").longest_advance(elsewhere) == POLL_INTERVAL + PATIENCE
+
+
+def test_a_step_on_a_page_takes_five_minutes_at_most_and_a_freeze_does_not() -> None:
+    world = page((0, POLL_INTERVAL))
+    assert assuming("outage").longest_advance(world) == POLLS_AT_ONCE
+    assert assuming("starvation").longest_freeze(world) > 29 * 24 * HOUR
+
+
+def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: dict[str, ClerkJsTarget]) -> None:
+    ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage"), ())
+    ran.play(Advance(55_000))
+    ran.play(Answer(1, Outcome.BROKEN))
+    ran.play(Advance(3 * SECOND))  # its retry
+    ran.play(Answer(2, Outcome.GRANTED))
+    ran.play(Advance(10 * SECOND))
+    ran.play(GetToken())
+    (settled,) = of_kind(Settled, ran.facts)
+    assert isinstance(settled, Settled)
+    assert settled.healthy
+
+
+def test_a_question_that_is_asked_again_after_a_fault_is_still_trouble(builds: dict[str, ClerkJsTarget]) -> None:
+    """Its timer is as short as the poller's. A call that joins another's request shares the end of it."""
+    ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage", "rotated-credential"), INVARIANTS.values())
+    ran.play(GetToken("api"))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    ran.play(Answer(2, Outcome.LOST))
+    ran.play(Advance(100))
+    ran.play(GetToken("api"))
+    ran.play(Answer(3, Outcome.SESSION))
+    ended = [(fact.call, fact.error, fact.healthy) for fact in ran.facts if isinstance(fact, Settled)]
+    assert ended == [(2, "api-401", False), (1, "api-401", False)]
+
+
+# -- what is refused ------------------------------------------------------------------------------------------
+
+NOT_MODELLED = "the model does not describe the runtime browser"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["prove"], NOT_MODELLED),
+        (["matrix"], NOT_MODELLED),
+        (["tour"], NOT_MODELLED),
+        (["campaign", "--target=model"], NOT_MODELLED),
+        (["conform", "--target=clerk-js@6.7.4"], f"{NOT_MODELLED}: name real builds"),
+        (["conform", "--target=clerk-js@6.7.4", "--against=model"], NOT_MODELLED),
+    ],
+)
+def test_what_needs_the_model_is_refused_in_one_line(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, [*words, "--runtime=browser"])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert said in line
+
+
+def test_react_natives_bundle_is_refused_on_a_page(tmp_path: Path) -> None:
+    native = tmp_path / "clerk.native.js"
+    native.write_text("")
+    words = ["conform", f"--target=path:{native}", "--against=clerk-js@6.7.4", "--runtime=browser"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert "is React Native's bundle: on a page name the browser's, clerk.no-rhc.js" in line
+
+
+def test_the_pinned_dom_names_no_registry() -> None:
+    lock = (PINNED / "package-lock.json").read_text()
+    assert '"resolved"' not in lock
+    assert lock.count('"integrity"') == lock.count('"node_modules/') > 30

@@ -1,0 +1,155 @@
+"""Nobody has to believe in jsdom: the same traces in headless Chromium, with its cookies, locks and hashes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.events import Advance, Answer, Event, Freeze, GetToken
+from model.facts import Sent, Settled, Told
+from model.terms import Endpoint, Outcome, Runtime
+from properties.run import Run
+from properties.system import Step
+from properties.targets import fapi
+from properties.targets.builds import PAGE_BUNDLES, fetch_build
+from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+EVERYTHING = (
+    *(Advance(50_000), GetToken("api"), Answer(1, Outcome.GRANTED), Advance(5_000), Answer(2, Outcome.GRANTED)),
+    *(GetToken(), Advance(60_000), Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.SESSION)),
+    *(Answer(5, Outcome.SESSION), GetToken(), Freeze(8 * HOUR)),
+    *(Answer(6, Outcome.UNAUTHORIZED), Answer(7, Outcome.NO_SESSION)),
+)
+OFFLINE = (Advance(43_000), Answer(1, Outcome.LOST), Advance(20_000), Answer(2, Outcome.GRANTED), GetToken())
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """Headless Chromium."""
+    return chromium("that jsdom does what a browser does")
+
+
+class Site:
+    """A folder that is served on this machine, because pages in files have no cookies; and what a page posts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.posted: queue.Queue[str] = queue.Queue()
+        posted = self.posted
+
+        class Answers(SimpleHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posted.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing goes to the terminal."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Answers, directory=str(folder)))
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def shown(self, browser: str) -> Any:
+        """What page.html posts when `browser` shows it."""
+        address = f"http://127.0.0.1:{self.server.server_port}/page.html"
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+            subprocess.Popen(
+                [browser, *FLAGS, f"--user-data-dir={profile}", address],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ) as process,
+        ):
+            try:
+                return json.loads(self.posted.get(timeout=60))
+            finally:
+                process.terminate()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An empty one."""
+    made = Site(tmp_path)
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def told(step: Step) -> list[Any]:
+    """The step as the page is told of it."""
+    match step.event:
+        case Advance(ms):
+            return ["advance", ms]
+        case Freeze(ms):
+            return ["freeze", ms]
+        case Answer(request, Outcome.LOST):
+            return ["lose", request]
+        case GetToken(template):
+            return ["ask", template]
+        case Answer(request, outcome):
+            (answer,) = [fact for fact in step.facts if isinstance(fact, Told)]
+            return ["answer", [request, *fapi.render(outcome, answer.token)]]
+    raise AssertionError(step.event)
+
+
+def seen(step: Step) -> list[str]:
+    """The requests and tokens of a step, as the page sees them."""
+    words: list[str] = []
+    for fact in step.facts:
+        match fact:
+            case Sent(endpoint=Endpoint.CLIENT):
+                words.append(f"GET {fapi.CLIENT_PATH}")
+            case Sent(template=template):
+                words.append(f"POST {fapi.TOKENS_PATH}{f'/{template}' if template else ''}")
+            case Settled(token=token, error=error):
+                words.append(fapi.mint(token) if token else f"error {error}")
+    return words
+
+
+def in_chromium(browser: str, site: Site, release: str, steps: list[Step]) -> Any:
+    """What a page of Chromium shows after each of the steps, that at sign-in first."""
+    bundle = fetch_build(release, lambda line: None, PAGE_BUNDLES)
+    (site.folder / "bundle.js").write_bytes(bundle.read_bytes())
+    script = json.dumps({"boot": fapi.boot_answers(FIRST), "steps": [told(step) for step in steps]})
+    page = (ROOT / "tests" / "chromium" / "page.html").read_text()
+    page = page.replace("__SCRIPT__", script).replace("__EPOCH__", str(fapi.EPOCH * 1000))
+    (site.folder / "page.html").write_text(page)
+    return site.shown(browser)
+
+
+@pytest.mark.parametrize(
+    ("release", "events"), [("6.40.0", EVERYTHING), ("6.0.0", OFFLINE)], ids=["6.40.0", "6.0.0"]
+)
+def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
+    browser: str, site: Site, release: str, events: tuple[Event, ...]
+) -> None:
+    target: ClerkJsTarget = clerk_js_target(release, lambda line: None)
+    try:
+        ran = Run(ready(target, Runtime.BROWSER), Runtime.BROWSER, assuming("outage"), ())
+        start = ran.world
+        for event in events:
+            ran.play(event)
+    finally:
+        target.close()
+    worlds = [start, *(step.after for step in ran.steps)]
+    ours = [
+        {"seen": words, "cookie": world.cookie and fapi.mint(world.cookie)}
+        for words, world in zip([[], *map(seen, ran.steps)], worlds, strict=True)
+    ]
+    assert in_chromium(browser, site, release, ran.steps) == ours
