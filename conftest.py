@@ -61,7 +61,6 @@ settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "
 DEFAULT_TARGETS = ("model",)
 DEFAULT_ASSUMPTIONS = (
     "calm",
-    "starvation",
     "starvation,stale-after-expiry",
     "starvation,stale-for-good",
     "starvation,stale-on-arrival",
