@@ -260,8 +260,8 @@ def _steps(
     if len(place.world.calls) < calls:
         events += [ask for ask in ASKS if ask.template is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
-    events += [Revoke(), LockKeychain(), UnlockKeychain()]
-    events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind)]
+    events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]
         while scripts:

@@ -311,7 +311,8 @@ def ways(
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
-    kinds += [Revoke(), LockKeychain(), UnlockKeychain(), Advance, *FreezeKind]
+    kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:
         def happen(zone: Zone) -> Way | None:

@@ -187,7 +187,7 @@ def prove_40(*assumptions: str, only: str = "", calls: int = 1) -> Findings:
 
 def search_40(*assumptions: str, calls: int = 1) -> Findings:
     """The random one, whose app makes more calls at a time than one anyway."""
-    return explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, judging=[*INVARIANTS])
+    return explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150, judging=[*INVARIANTS])
 
 
 @pytest.mark.parametrize("engine", [search_40, prove_40], ids=["random", "exhaustive"])

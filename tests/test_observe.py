@@ -26,13 +26,11 @@ def _transitions(text: str) -> tuple[int, int]:
     return int(taken.replace(",", "")), int(there_are.replace(",", ""))
 
 
-def test_a_graph_too_large_to_close_has_no_share() -> None:
+def test_a_graph_that_does_not_close_has_no_share() -> None:
     text = check(
         "--target=model@CLERK_JS_6_3_2", "--assume=outage", "-q", f"--invariant={HEADLINE}", "--model-coverage"
     ).stdout
-    assert re.search(
-        r"assuming outage: the graph of CLERK_JS_6_3_2 under outage is not closed after .* and 3,\d+ states", text
-    )
+    assert "assuming outage: the graph of CLERK_JS_6_3_2 under outage does not close, since it gathers ever more" in text
 
 
 def _taken(text: str) -> int:
