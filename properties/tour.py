@@ -128,7 +128,8 @@ def plan(
             made.transitions.setdefault((before, how, stage), (place, step.event))
             if len(after.world.timers) > app.timers:
                 raise TargetError(
-                    f"the graph of {policy.name} under {assumptions} does not close, since it gathers ever more timers"
+                    f"the graph of {policy.name} under {assumptions} does not close, since it gathers ever more "
+                    "timers"
                 )
             if (new := zones.setdefault(stage, Zones(graph)).add(after, (place, step.event))) is not None:
                 stages.append(stage)

@@ -167,7 +167,6 @@ def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> Non
 def test_two_workers_find_what_one_finds_and_print_one_table() -> None:
     case = (
         "--target=model@CLERK_JS_6_7_1",
-        "--target=model",
         "--assume=calm",
         "--assume=starvation,stale-after-expiry",
     )
