@@ -1,8 +1,8 @@
 """The formal model: a session client, the world around it, and what that world may do.
 
 Pure throughout: frozen values in, frozen values out; no clock, no chance, no input or output. Read `session.py`
-first (the client; its shapes are in `client.py`), then `world.py` (everything else), then `assumptions.py`
-(what may go wrong).
+first (the client; its shapes are in `client.py`), then `course.py` (everything else; its shapes are in
+`world.py`), then `assumptions.py` (what may go wrong).
 """
 
 from model.assumptions import ASSUMPTIONS, Assumption, Assumptions

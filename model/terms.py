@@ -25,6 +25,9 @@ CallId: TypeAlias = int
 TOKEN_LIFETIME: Seconds = 60
 """A session token lives 60 s; templates are left at the same default."""
 
+SKEWS: tuple[Millis, ...] = (-3_600_000, 3_600_000, 0)
+"""How far the device's clock may be ahead of the server's: an hour behind, an hour ahead, or right again."""
+
 POLL_INTERVAL: Millis = 5_000
 """How long a page's poller waits until it looks at the session again, in a tab that is not in front
 (SessionCookiePoller.ts)."""

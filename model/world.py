@@ -1,14 +1,6 @@
-"""The world: clock, operating system, network, server and what is true, as one immutable value.
+"""The world's shapes: clock, operating system, network, server and what is true, as one immutable value.
 
-Theory of operation
--------------------
-`begin` lets an event happen: it moves the world and says which stimuli reach the client. `absorb` takes what
-the client put out in return. Then `next_due` names the timer that runs next, if one does before the step's
-time is over, and so on until nothing is left (`properties/system.py` is that loop, for any target).
-
-An event and an answer happen at an instant. Time passes only in `Advance` and `Freeze`. A freeze of the kind
-`STARVED` leaves the timers' deadlines alone, so at thaw they are late and run in deadline order; one of the
-kind `ASLEEP` moves all deadlines by its length.
+What happens to it is in `course.py`, with the theory of operation.
 
 Ground truth: the server session is valid unless revoked, for 30 days.
 
@@ -21,8 +13,6 @@ which it says when a timer is due. Timers run by a clock of their own that nobod
 A request that does not carry the device's credential (`bare`) is to the server one of a stranger, who has no
 session. A client that says what it sends is believed; for any other the credential stays behind while the
 keychain is locked.
-
-Known gaps: one device, one session; an answer is formed when it arrives.
 """
 
 from __future__ import annotations
@@ -32,65 +22,58 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    FreezeKind,
-    GetToken,
-    LockKeychain,
-    Revoke,
-    SetClock,
-    UnlockKeychain,
-)
 from model.facts import (
-    Announced,
-    Armed,
-    Asked,
-    Dropped,
-    Ended,
-    Fact,
-    Fired,
-    Frozen,
-    Kept,
     Origin,
-    Sent,
-    Settled,
-    Skewed,
-    Told,
-    Turned,
 )
 from model.terms import (
     POLL_INTERVAL,
     SESSION_LIFETIME,
     TOKEN_LIFETIME,
-    Answered,
     CallId,
-    CallSettled,
-    ClockChanged,
-    CookieChanged,
     Endpoint,
-    KeychainTurned,
     Millis,
     Outcome,
-    Output,
     RequestId,
-    RequestSent,
     Runtime,
-    SignedOut,
     Stimulus,
-    TimerCleared,
-    TimerDue,
     TimerId,
-    TimerSet,
     Token,
-    TokenAnnounced,
-    TokenAsked,
 )
 
 PATIENCE: Millis = 15_000
 """A healthy network answers within 15 s; a call that outlives this with nothing in flight is stuck."""
+
+
+POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
+    Endpoint.TOKENS: (
+        Outcome.GRANTED,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+        Outcome.STALE_TOKEN,
+    ),
+    Endpoint.CLIENT: (
+        Outcome.SESSION,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+        Outcome.NO_SESSION,
+    ),
+}
+"""How a request to each endpoint can end at all."""
+
+GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
+"""What brings a token: nothing for a stranger."""
+
+STRANGER: dict[Endpoint, Outcome] = {
+    Endpoint.TOKENS: Outcome.UNAUTHORIZED,
+    Endpoint.CLIENT: Outcome.NO_SESSION,
+}
+"""What the server says to somebody without the credential of a session, or with one that it no longer takes."""
 
 
 class NotEnabled(Exception):
@@ -226,205 +209,3 @@ class World(Struct, frozen=True):
         if not self.calls:
             return self
         return self.but(calls=tuple(replace(call, healthy=False) for call in self.calls))
-
-
-# -- an event begins ----------------------------------------------------------------------------------------
-
-
-def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """Let `event` happen: the world after it, what was seen, and the cue for the client, if any.
-
-    `Advance` moves the clock only as its timers run (`next_due`). Raises `NotEnabled`.
-    """
-    match event:
-        case Advance(ms) | Freeze(ms) if ms <= 0:
-            raise NotEnabled(f"time cannot pass by {ms} ms")
-        case Advance():
-            return world, (), None
-        case Freeze(ms, kind):
-            fact = Frozen(world.now, world.now + ms, kind)
-            if kind is FreezeKind.ASLEEP:
-                world = world.but(timers=tuple(replace(t, due=t.due + ms) for t in world.timers))
-            thaw = world.now + ms
-            calls = tuple(replace(call, awake_since=thaw) for call in world.calls)
-            return world.but(now=thaw, calls=calls).unhealthy(), (fact,), None
-        case GetToken(template, skip_cache):
-            if not world.signed_in:
-                raise NotEnabled("the user is signed out: there is no session to ask for a token")
-            number = world.next_call
-            healthy = world.valid and not _in_trouble(world)
-            call = Call(number, template, world.now, healthy, awake_since=world.now)
-            world = world.but(calls=(*world.calls, call), next_call=number + 1)
-            asked = Asked(world.now, number, template, skip_cache)
-            return world, (asked,), Cue(TokenAsked(number, template, skip_cache))
-        case Answer(number, outcome):
-            return _answer(world, world.request(number), outcome)
-        case Revoke():
-            if not world.valid:
-                raise NotEnabled("the session has already ended")
-            return world.but(revoked=True).unhealthy(), (Ended(world.now),), None
-        case SetClock(skew):
-            if skew == world.skew:
-                raise NotEnabled(f"the device's clock is {skew} ms ahead already")
-            return world.but(skew=skew), (Skewed(world.now, skew),), Cue(ClockChanged(skew))
-        case LockKeychain() | UnlockKeychain():
-            locks = isinstance(event, LockKeychain)
-            if world.locked == locks:
-                raise NotEnabled(f"the keychain is {'locked' if locks else 'unlocked'} already")
-            world = world.but(locked=locks)
-            world = world.unhealthy() if locks else world
-            return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
-
-
-def _in_trouble(world: World) -> bool:
-    """Is the keychain locked, or something still under way that follows from a fault?"""
-    under_way = any(request.wake or request.bare for request in world.requests)
-    return world.locked or under_way or any(timer.wake for timer in world.timers)
-
-
-def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """Form the answer to `request` now, and hand it to the client."""
-    if outcome not in POSSIBLE[request.endpoint] or (request.bare and outcome in GRANTS):
-        bare = "without a credential " * request.bare
-        raise NotEnabled(f"a request for {request.endpoint} {bare}cannot end with '{outcome}'")
-    honest = outcome is world.honest(request.endpoint) and not request.bare
-    token: Token | None = None
-    stale_for = world.stale_for
-    if outcome in GRANTS:
-        issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
-        token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME, behind)
-        world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
-    told = Told(
-        world.now,
-        request.request,
-        request.endpoint,
-        outcome,
-        token,
-        request.sent_at,
-        world.origin(request.cause),
-        honest,
-        stale_for,
-    )
-    world = world.but(requests=tuple(other for other in world.requests if other is not request))
-    if not honest:
-        world = world.unhealthy()
-    ended = honest and outcome is Outcome.UNAUTHORIZED
-    calls = tuple(
-        replace(call, told_ended=call.told_ended or ended, lied_to=call.lied_to or not honest)
-        if call.call == request.cause
-        else call
-        for call in world.calls
-    )
-    cue = Cue(Answered(request.request, outcome, token), wake=not honest)
-    return world.but(calls=calls), (told,), cue
-
-
-POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
-    Endpoint.TOKENS: (
-        Outcome.GRANTED,
-        Outcome.BROKEN,
-        Outcome.RATE_LIMITED,
-        Outcome.GATEWAY_PAGE,
-        Outcome.LOST,
-        Outcome.UNAUTHORIZED,
-        Outcome.STALE_TOKEN,
-    ),
-    Endpoint.CLIENT: (
-        Outcome.SESSION,
-        Outcome.BROKEN,
-        Outcome.RATE_LIMITED,
-        Outcome.GATEWAY_PAGE,
-        Outcome.LOST,
-        Outcome.UNAUTHORIZED,
-        Outcome.NO_SESSION,
-    ),
-}
-"""How a request to each endpoint can end at all."""
-
-GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
-"""What brings a token: nothing for a stranger."""
-
-STRANGER: dict[Endpoint, Outcome] = {
-    Endpoint.TOKENS: Outcome.UNAUTHORIZED,
-    Endpoint.CLIENT: Outcome.NO_SESSION,
-}
-"""What the server says to somebody without the credential of a session, or with one that it no longer takes."""
-
-
-# -- timers run ---------------------------------------------------------------------------------------------
-
-
-def horizon(world: World, event: Event) -> Millis:
-    """The instant at which the step that `event` begins is over. Ask before `begin`."""
-    return world.now + event.ms if isinstance(event, Advance | Freeze) else world.now
-
-
-def next_due(world: World, until: Millis) -> tuple[World, Fact, Cue] | None:
-    """The next timer that runs by `until`, with the clock moved to it; None when none does.
-
-    Timers run in deadline order, those with the same deadline in the order in which they were set.
-    """
-    due = min(world.timers, key=lambda timer: (timer.due, timer.timer), default=None)
-    if due is None or due.due > until:
-        return None
-    now = max(world.now, due.due)
-    world = world.but(now=now, timers=tuple(timer for timer in world.timers if timer is not due))
-    return world, Fired(now, due.timer, due.set_at, now - due.planned), Cue(TimerDue(due.timer), due.wake)
-
-
-def finish(world: World, until: Millis) -> World:
-    """The end of a step: the clock stands at `until`, and whoever waits too long is no longer healthy."""
-    world = world.but(now=until) if world.now < until else world
-    hanging = any(world.now - request.sent_at > PATIENCE for request in world.requests)
-    return world.unhealthy() if hanging or not world.valid else world
-
-
-# -- the client's outputs -----------------------------------------------------------------------------------
-
-
-def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World, tuple[Fact, ...]]:
-    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from."""
-    facts: list[Fact] = []
-    for output in outputs:
-        world, fact = _absorb_one(world, output, wake)
-        if fact:
-            facts.append(fact)
-    return world, tuple(facts)
-
-
-def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
-    match output:
-        case TimerSet(timer, due_on_device, cause):
-            due = due_on_device - world.skew
-            armed = Armed(world.now, timer, due)
-            # A poller goes on whatever happened: else a page would never be out of trouble after one fault.
-            wake = wake and not world.polls(due - world.now)
-            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
-        case TimerCleared(timer):
-            return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
-        case RequestSent(number, endpoint, template, cause, credential):
-            bare = world.locked if credential is None else not credential
-            request = Request(number, endpoint, template, cause, world.now, world.stale, wake, bare)
-            origin = world.origin(cause)
-            sent = Sent(world.now, number, endpoint, template, origin, world.stale_for, bare)
-            return world.but(requests=(*world.requests, request)), sent
-        case SignedOut(cause):
-            return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
-        case TokenAnnounced(token, before):
-            return world, Announced(world.now, token, before)
-        case CookieChanged(token):
-            due = world.valid and world.signed_in
-            return world.but(cookie=token), Kept(world.now, token, due)
-        case CallSettled(number, token, error):
-            call = next(call for call in world.calls if call.call == number)
-            settled = Settled(
-                world.now,
-                number,
-                call.asked_at,
-                call.template,
-                token,
-                error,
-                call.healthy,
-                call.told_ended and not call.lied_to,
-            )
-            return world.but(calls=tuple(c for c in world.calls if c is not call)), settled

@@ -25,9 +25,9 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.assumptions import SKEWS, Assumptions
+from model.assumptions import Assumptions
 from model.client import Client, Entry, Flight
-from model.terms import Millis, Token
+from model.terms import SKEWS, Millis, Token
 from model.world import PATIENCE, Call, Timer, World
 from properties.zone import AT_MOST_0, ENDLESS, Bound, Instant, Zone
 

@@ -23,10 +23,11 @@ import z3
 from msgspec import Struct
 
 from model import assumptions as assumptions_module
-from model import session
+from model import course, session
 from model import world as world_module
 from model.assumptions import Assumptions
 from model.client import Client
+from model.course import absorb
 from model.events import (
     Advance,
     Answer,
@@ -40,7 +41,7 @@ from model.events import (
 )
 from model.policy import Policy
 from model.terms import TOKEN_LIFETIME, Millis, Runtime, Token
-from model.world import PATIENCE, World, absorb
+from model.world import PATIENCE, World
 from properties.invariants import Invariant
 from properties.machine import ASKS
 from properties.system import play
@@ -223,8 +224,8 @@ def _unknowns() -> Iterator[None]:
     lifetime, lead, latency = (Time(GIVEN[name]) for name in ("lifetime", "lead", "latency"))
     unknowns: dict[tuple[ModuleType, str], object] = {
         (session, "REFRESH_LEAD"): lead // 1000,
-        (world_module, "TOKEN_LIFETIME"): lifetime // 1000,
-        (world_module, "PATIENCE"): latency,
+        (course, "TOKEN_LIFETIME"): lifetime // 1000,
+        (course, "PATIENCE"): latency,
         (assumptions_module, "PATIENCE"): latency,
         (world_module, "SESSION_LIFETIME"): math.inf,
         (assumptions_module, "SESSION_LIFETIME"): math.inf,

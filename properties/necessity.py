@@ -13,9 +13,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from model.assumptions import SKEWS
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, SetClock
-from model.terms import SESSION_LIFETIME, Millis, Outcome
+from model.terms import SESSION_LIFETIME, SKEWS, Millis, Outcome
 from model.world import GRANTS, POSSIBLE
 from properties.counterexample import Need
 from properties.invariants import Invariant

@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from model.assumptions import LATE_TIMER
+from model.sometimes import LATE_TIMER
 from properties.expectations import Finding
 from properties.search import Cell, Findings
 from properties.trace import FOLDER, Trace

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from model.assumptions import LATE_TIMER, Assumptions, Sometimes
+from model.assumptions import Assumptions
 from model.events import Answer, Event, GetToken, UnlockKeychain
 from model.facts import Dropped, Fact, Origin, Told
+from model.sometimes import LATE_TIMER, Sometimes
 from model.terms import Outcome, Runtime
 from model.world import World
 from properties.invariants import Invariant

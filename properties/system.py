@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from model.course import absorb, begin, finish, horizon, next_due
 from model.events import Event
 from model.facts import Fact
 from model.terms import Runtime
-from model.world import Cue, World, absorb, begin, finish, horizon, next_due
+from model.world import Cue, World
 from properties.target import Target
 
 
