@@ -127,6 +127,15 @@ def prove(
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
+def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App, limits: Limits) -> Graph:
+    """Everything that can be reached, as hulls; whether it is whole, the graph says."""
+    cell = Cell(f"model@{policy.name}", runtime, assumptions)
+    memory = Memory.needed(assumptions, history=False)
+    graph = Graph()
+    _Search(policy, cell, app, limits, memory, lambda line: None).explore(graph, (), hull=True)
+    return graph
+
+
 @dataclass(slots=True)
 class _Search:
     """Both passes over the same system."""
