@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.facts import Dropped, Fact, Sent, Settled
 from model.session import MODELLED
 from model.terms import Millis, Outcome, Runtime
@@ -28,7 +28,11 @@ from tests.support import DAY, HOUR, MINUTE, MISSING, ROOT, SECOND, assuming, ru
 
 CORPUS = ROOT / "properties" / "corpus"
 SEED = "starved-refresh-6.7.1"
-OTHERS = ("401-then-500-6.40.0", "frozen-in-flight-6.40.0", "stale-in-the-foreground-6.40.0")
+OTHERS = (
+    "401-then-500-6.40.0",
+    "frozen-in-flight-6.40.0",
+    "stale-in-the-foreground-6.40.0",
+)
 STALER_TOKEN = "staler-token-6.7.4"
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
 
@@ -147,6 +151,27 @@ def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str)
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        ("clock-behind-6.40.0", "6.40.0", "DEFECT: a call of getToken gets a token that has expired."),
+        ("clock-behind-6.40.0", "6.23.0", GONE),
+        ("waits-for-another-6.40.0", "6.40.0", "DEFECT: a call of getToken still waits."),
+        (
+            "asks-again-6.40.0",
+            "6.40.0",
+            "DEFECT: an answer to GET /client makes the SDK ask again in the same instant.",
+        ),
+    ],
+)
+def test_what_is_wrong_without_a_sign_out_is_shown_too(
+    install: Install, name: str, version: str, says: str
+) -> None:
+    done = play(install(version), repro(story(name), "6.40.0"))
+    assert done.stdout.splitlines()[-1] == says, done.stdout + done.stderr
+    assert done.returncode == (0 if says == GONE else 1)
+
+
 @pytest.mark.parametrize(("version", "says"), [("6.7.4", f"DEFECT: {STALER}."), ("6.40.0", GONE)])
 def test_a_token_that_goes_backwards_is_shown_too(install: Install, version: str, says: str) -> None:
     done = play(install(version), repro(story(STALER_TOKEN), "6.7.4"))
@@ -161,7 +186,7 @@ def test_a_script_sees_what_the_driver_sees(
 ) -> None:
     """Every kind of event, with timers that run on time, late, and put off by sleep."""
     events: list[Event] = [
-        *(Advance(43 * SECOND), Answer(1, Outcome.LOST), Advance(MINUTE)),
+        *(Advance(43 * SECOND), Answer(1, Outcome.LOST), SetClock(-HOUR), Advance(MINUTE)),
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
         *(Freeze(8 * HOUR), GetToken(), Advance(10 * SECOND)),
     ]
@@ -305,6 +330,14 @@ def test_an_sdk_that_does_not_start_is_told_in_one_line(fake_timers: Path, tmp_p
         done = play(folder, repro(story(SEED), "6.7.1"))
         assert done.returncode == 2
         assert done.stderr == f"Set-up problem: {('boom', 'load() does not sign in')[number]}\n"
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_script_comes_to_a_verdict_or_says_that_it_cannot(path: Path) -> None:
+    trace = load(path)
+    if trace.runtime in MODELLED:  # a script has no page
+        text = repro(trace, "1.2.3")
+        assert ("const [defect, says]" in text) is not ("is not for a script to say" in text)
 
 
 @pytest.mark.parametrize("name", [SEED, *OTHERS, STALER_TOKEN])

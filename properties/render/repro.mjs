@@ -21,10 +21,16 @@ const toFake = ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInter
 const clock = require('@sinonjs/fake-timers').install({ now: SIGN_IN, toFake });
 const settle = () => clock.tickAsync(0); // until every promise that can go on has gone on
 
+//: setClock
+let skew = 0; // of the device's clock, against the server's
+const now = () => clock.now - skew; // at the server
+//: else
+const now = () => clock.now;
+//: end
 function tell(who, what) {
-  const at = new Date(clock.now - SIGN_IN).toISOString().slice(11, 23);
+  const at = new Date(now() - SIGN_IN).toISOString().slice(11, 23);
   //: days
-  const day = 1 + Math.floor((clock.now - SIGN_IN) / 86_400_000);
+  const day = 1 + Math.floor((now() - SIGN_IN) / 86_400_000);
   console.log(`day ${day}  ${at}  ${who.padEnd(6)}  ${what}`);
   //: else
   console.log(`${at}  ${who.padEnd(6)}  ${what}`);
@@ -33,6 +39,16 @@ function tell(who, what) {
 
 //: advance
 const advance = ms => clock.tickAsync(ms); // every timer runs when it is due
+
+//: end
+//: setClock
+// Somebody sets the device's clock. Timers go by another one.
+function setClock(ahead, how) {
+  tell('OS', `sets the device's clock ${how}`);
+  clock.setSystemTime(now() + ahead);
+  skew = ahead;
+  return settle();
+}
 
 //: end
 //: freeze
@@ -76,7 +92,7 @@ function mint(template, older) {
 //: else
 function mint(template) {
 //: end
-  const iat = Math.floor(clock.now / 1000);
+  const iat = Math.floor(now() / 1000);
   const about = template ? { template } : { sid: 'sess_1' };
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
   //: stale-token
@@ -142,6 +158,9 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
   });
 };
 //: answer
+//: no-request-storm
+let asksAgain = false;
+//: end
 function answer(number, what) {
   const request = requests.get(number);
   //: granted session no-session stale-token
@@ -153,7 +172,13 @@ function answer(number, what) {
   requests.delete(number);
   tell('server', `answers request ${number}: ${what}`);
   request.resolve(ANSWERS[what](request));
+  //: no-request-storm
+  const before = sent;
+  const again = ([later, { method }]) => later > before && method === 'GET' && request.method === 'GET';
+  return settle().then(() => (asksAgain ||= [...requests].some(again)));
+  //: else
   return settle();
+  //: end
 }
 //: end
 //: getToken
@@ -177,7 +202,7 @@ function getToken(options = {}) {
 //: token-handed-out-is-valid
 function fault(jwt, options) {
   const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
-  if (clock.now >= exp * 1000) return ' that has expired';
+  if (now() >= exp * 1000) return ' that has expired';
   return template === options.template ? '' : ' of another template';
 }
 //: end
@@ -199,6 +224,12 @@ function verdict(detour) {
   //: token-handed-out-is-valid
   const wrong = calls.find(how => how.startsWith('gets a token '));
   const [defect, says] = [wrong, `a call of getToken ${wrong}`];
+  //: end
+  //: no-request-storm
+  const [defect, says] = [asksAgain, 'an answer to GET /client makes the SDK ask again in the same instant'];
+  //: end
+  //: every-call-settles
+  const [defect, says] = [!detour && calls.includes('still waits'), 'a call of getToken still waits'];
   //: end
   //: offline-is-not-signed-out
   const [defect, says] = [calls.includes('gets null'), 'a call of getToken gets null'];

@@ -175,24 +175,9 @@ def _offline_remedy(package: Package) -> str:
 
 def _pack(npm: str, package: Package, version: str, folder: Path) -> Path:
     """Let npm download and check the tarball into `folder`. Raises `TargetError`."""
-    command = [npm, "pack", f"{package.name}@{version}", "--json", "--ignore-scripts", "--pack-destination", "."]
-    environment = {**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"}
-    try:
-        # Run in the cache, where no .npmrc or package.json of some other project lies.
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TargetError(
-            f"npm took more than {DOWNLOAD_TIMEOUT} s for {package.name}@{version}: {_offline_remedy(package)}"
-        ) from None
+    what = f"{package.name}@{version}"
+    words = ["pack", what, "--json", "--ignore-scripts", "--pack-destination", "."]
+    done = run_npm(npm, words, folder, what, _offline_remedy(package))
     said = _json(done.stdout)
     if done.returncode != 0:
         raise _refusal(package, version, said if isinstance(said, dict) else {}, done.stderr)
@@ -207,6 +192,28 @@ def _pack(npm: str, package: Package, version: str, folder: Path) -> Path:
     if base64.b64encode(hashlib.new(algorithm, tarball.read_bytes()).digest()).decode() != expected:
         raise TargetError(f"the download of {package.name}@{version} is damaged ({algorithm} differs): try again")
     return tarball
+
+
+def run_npm(npm: str, words: list[str], folder: Path, what: str, remedy: str) -> subprocess.CompletedProcess[str]:
+    """Run npm in `folder`: one of our own, where no .npmrc or package.json of some other project lies. `what` it
+    is for, and the `remedy`, are for the message.
+
+    Raises `TargetError` when it takes too long; what it says otherwise is for the caller to read.
+    """
+    environment = {**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"}
+    try:
+        return subprocess.run(
+            [npm, *words],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s for {what}: {remedy}") from None
 
 
 def _json(text: str) -> Any:

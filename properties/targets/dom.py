@@ -7,10 +7,8 @@ pin newer ones, write that file anew with `npm install --package-lock-only --omi
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from properties.target import TargetError
-from properties.targets.builds import DOWNLOAD_TIMEOUT, NO_NETWORK
+from properties.targets.builds import NO_NETWORK, run_npm
 
 PINNED = Path(__file__).parent / "driver" / "dom"
 FILES = ("package.json", "package-lock.json")
@@ -58,21 +56,8 @@ def fetch_dom(say: Callable[[str], None]) -> Path:
 
 def _install(npm: str, folder: Path) -> None:
     """What the lock file says and nothing else, each package checked against its hash. Raises `TargetError`."""
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
-    environment = {**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=DOWNLOAD_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s for jsdom: {REMEDY}") from None
+    words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
+    done = run_npm(npm, words, folder, "jsdom", REMEDY)
     if done.returncode != 0:
         said = re.findall(r"^npm (?:error|ERR!) (.*)$", done.stderr, re.MULTILINE)
         why = (said or [f"exit status {done.returncode}"])[0].removeprefix("code ")
