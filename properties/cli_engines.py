@@ -243,7 +243,7 @@ def _teller() -> Callable[[str], None]:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=1.5,
+    default=2.5,
     show_default=True,
     help="give a cell up after this long, for each of the two passes",
 )

@@ -156,7 +156,8 @@ class _Search:
         self.explore(closure, invariants, hull=True)
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
-            self.explore(exact, open_ones, hull=False)
+            # Where the graph is not closed, most of it only says how far nothing breaks: that is worth less time.
+            self.explore(exact, open_ones, hull=False, seconds=self.limits.seconds / (1 if closure.closed else 3))
         self.reached = closure.reached
         never = tuple(one.name for one in self.cell.assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
@@ -176,9 +177,12 @@ class _Search:
     def _concrete(self, path: Path, invariant: Invariant) -> Violated | None:
         return concrete(path, self.policy, self.cell, invariant, self.memory)
 
-    def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool) -> None:
+    def explore(
+        self, graph: Graph, invariants: Sequence[Invariant], hull: bool, seconds: float | None = None
+    ) -> None:
         """One pass, level by level: the hull of what can be reached until that is closed, or exactly what can be
-        reached until every invariant has its counterexample."""
+        reached until every invariant has its counterexample. `seconds` are its limit, if it has another."""
+        seconds = self.limits.seconds if seconds is None else seconds
         began = said = time.perf_counter()
         assumptions = self.cell.assumptions
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
@@ -211,7 +215,7 @@ class _Search:
                     said = now
                     what = "closing the graph" if hull else "looking for the shortest trace"
                     self.tell(f"{self.cell.target}, assuming {assumptions}: {what}, {len(graph.states):,} states")
-                if now - began > self.limits.seconds:
+                if now - began > seconds:
                     return
             graph.depth += 1
             found_all = not hull and all(graph.broken.get(one.id) for one in invariants)
