@@ -100,7 +100,11 @@ CELLS = (
 def check(processes: int) -> float:
     """Seconds that pytest takes for the same cells in so many processes of pytest-xdist; 0 is pytest alone."""
     words = ["-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=ci", f"-n{processes}"]
-    words += [f"--target=clerk-js@{RELEASE}", *(f"--assume={names}" for names in CELLS)]
+    words += [
+        f"--target=clerk-js@{RELEASE}",
+        f"--invariant={HEADLINE}",
+        *(f"--assume={names}" for names in CELLS),
+    ]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
