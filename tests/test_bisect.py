@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from model.terms import Runtime
+from properties.invariants import INVARIANTS
 from properties.targets.builds import numbers
 from properties.targets.clerk_js import ClerkJsTarget
 from tests.support import HEADLINE, ready, sessionproof
@@ -15,6 +17,7 @@ RANGE = ("--from=6.7.0", "--to=6.7.5")
 HISTORY = [
     (HEADLINE, "starvation,stale-after-expiry", "5.128.0", "6.0.0", "breaks with"),  # possible since #7317
     ("offline-is-not-signed-out", "outage", "5.128.0", "6.0.0", "holds again with"),  # #7598
+    ("no-empty-token-announced", "outage", "6.0.0", "6.1.0", "holds again with"),  # #7912, on a page
     ("foreground-recovers", "calm", "6.3.1", "6.3.2", "holds again with"),  # #8084
     ("one-refresh-at-a-time", "calm", "6.3.2", "6.3.3", "holds again with"),  # #8098
     (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
@@ -29,8 +32,9 @@ def test_a_released_defect_is_found_before_its_fix_and_not_after(
     builds: dict[str, ClerkJsTarget], invariant: str, assumptions: str, before: str, after: str, what: str
 ) -> None:
     ready(builds["6.7.4"])
+    (runtime, *_) = sorted(INVARIANTS[invariant].runtimes, key=[*Runtime].index)
     words = (f"--invariant={invariant}", f"--assume={assumptions}", f"--from={before}", f"--to={after}")
-    done = sessionproof("bisect", *words, "--traces=60")
+    done = sessionproof("bisect", *words, "--traces=60", f"--runtime={runtime}")
     assert done.returncode == 0, done.stderr
     assert f"{what} {after} (the one before is {before})" in done.stdout
 
