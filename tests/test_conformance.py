@@ -204,7 +204,9 @@ def test_the_fixed_release_holds_where_the_one_before_falls(
     verdicts = {}
     for release in RELEASES:
         target = ready(builds[release]) if real else model(release)
-        verdicts[release] = explore(target, "starvation", "stale-after-expiry", traces=100).verdicts[HEADLINE]
+        verdicts[release] = explore(
+            target, "starvation", "stale-after-expiry", traces=100, judging=[HEADLINE]
+        ).verdicts[HEADLINE]
     assert isinstance(verdicts["6.7.1"], Violated)
     assert len(verdicts["6.7.1"].trace.events) <= 4
     assert isinstance(verdicts["6.7.4"], Held)

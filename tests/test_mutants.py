@@ -220,6 +220,6 @@ def test_a_second_refresh_in_flight_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
 def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> None:
-    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions).verdicts
+    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150).verdicts
     broken = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert broken <= (BROKEN_ANYWAY if "outage" in assumptions else set())

@@ -24,13 +24,13 @@ from tests.support import HEADLINE, assuming, explore, model
 
 
 def test_the_seeds_defect_is_found_and_shrunk_to_at_most_4_events() -> None:
-    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry", judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Violated)
     assert len(verdict.trace.events) <= 4
 
 
 def test_a_violation_is_on_disk_as_it_was_reported() -> None:
-    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    verdict = explore(model("6.7.1"), "starvation", "stale-after-expiry", judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Violated)
     assert load(verdict.trace.path) == verdict.trace
 
