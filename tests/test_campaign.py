@@ -35,12 +35,12 @@ if importlib.util.find_spec("distributed") is None:
     pytest.skip("NOT CHECKED: campaigns. dask.distributed is not installed", allow_module_level=True)
 
 PLAN = Plan(
-    traces=100,
+    traces=50,
     targets=("model",),
     assumptions=(("starvation", "stale-on-arrival"), ("calm",)),
     runtime=Runtime.HEADLESS,
     invariants=tuple(USUAL),
-    shard=30,
+    shard=15,
     steps=15,
 )
 
@@ -116,7 +116,7 @@ def test_the_totals_are_those_of_the_shards(undisturbed: tuple[Report, Path]) ->
 
 
 def test_no_part_of_a_plan_is_left_out() -> None:
-    assert [shard.traces for shard in shards(PLAN)] == [30, 30, 30, 30, 30, 30, 10, 10]
+    assert [shard.traces for shard in shards(PLAN)] == [15, 15, 15, 15, 15, 15, 5, 5]
     assert len({(shard.assumptions, shard.seed) for shard in shards(PLAN)}) == 8
 
 

@@ -20,7 +20,6 @@ MODEL = Path(__file__).with_name("spin") / "session.pml"
 Cell = tuple[Policy, tuple[str, ...], tuple[str, ...]]
 
 CELLS: list[Cell] = [
-    (CLERK_JS_6_7_1, ("calm",), ()),
     (CLERK_JS_6_7_1, ("starvation", "stale-after-expiry"), ("STARVATION", "EXPIRED")),
     (CLERK_JS_6_7_1, ("stale-on-arrival",), ("ON_ARRIVAL",)),
     (CLERK_JS_6_7_4, ("starvation", "stale-after-expiry"), ("GUARD", "STARVATION", "EXPIRED")),
