@@ -1,8 +1,8 @@
 """The formal model: a session client, the world around it, and what that world may do.
 
-Pure throughout: frozen values in, frozen values out; no clock, no chance, no input or output. Read `session.py`
-first (the client; its shapes are in `client.py`), then `course.py` (everything else; its shapes are in
-`world.py`), then `assumptions.py` (what may go wrong).
+Pure throughout: frozen values in, frozen values out; no clock, no chance, no input or output. Read
+`transition.py` first (the client; its shapes are in `client.py`), then `course.py` (everything else; its shapes
+are in `world.py`), then `assumptions.py` (what may go wrong).
 """
 
 from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
@@ -20,8 +20,8 @@ from model.events import (
     UnlockKeychain,
 )
 from model.policy import POLICIES, Policy
-from model.session import sign_in, step
 from model.terms import Endpoint, Outcome, Runtime, Token
+from model.transition import sign_in, step
 from model.world import NotEnabled, World
 
 __all__ = [

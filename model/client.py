@@ -1,6 +1,6 @@
 """What the client remembers between two stimuli: its state, as values.
 
-Only shapes belong here; what happens to them is in `session.py`, with the theory of operation. Places are in
+Only shapes belong here; what happens to them is in `transition.py`, with the theory of operation. Places are in
 clerk/javascript, packages/clerk-js/src/core.
 """
 
@@ -12,7 +12,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.policy import Policy
-from model.terms import CallId, Millis, Output, RequestId, Runtime, TimerId, Token, Word
+from model.terms import (
+    CallId,
+    Endpoint,
+    Millis,
+    Output,
+    RequestId,
+    RequestSent,
+    Runtime,
+    TimerId,
+    Token,
+    Word,
+)
 
 
 class Purpose(Word):
@@ -96,3 +107,9 @@ class Turn(Struct, frozen=True):
     def put(self, *outputs: Output) -> Turn:
         """The same turn with more output."""
         return replace(self, outputs=self.outputs + outputs)
+
+    def send(self, flight: Flight) -> Turn:
+        """The same turn with a request sent. Its number is the client's next one."""
+        endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
+        turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
+        return turn.put(RequestSent(flight.request, endpoint, flight.template, flight.cause))

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from model.assumptions import Assumptions
 from model.policy import SINCE, policy_of
-from model.session import MODELLED
 from model.terms import Runtime
+from model.transition import MODELLED
 from properties.invariants import Invariant
 from properties.prove import Limits, prove
 from properties.reduce import violates

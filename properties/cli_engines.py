@@ -13,8 +13,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from model.assumptions import ASSUMPTIONS, Assumptions
-from model.session import MODELLED
 from model.terms import Runtime
+from model.transition import MODELLED
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain

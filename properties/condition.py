@@ -23,7 +23,7 @@ import z3
 from msgspec import Struct
 
 from model import assumptions as assumptions_module
-from model import course, session
+from model import cache, course
 from model import world as world_module
 from model.assumptions import Assumptions
 from model.client import Client
@@ -62,7 +62,7 @@ GIVEN = {name: z3.Real(name) for name in UNKNOWNS}
 
 NUMBERS: dict[str, Millis] = {
     "lifetime": TOKEN_LIFETIME * 1000,
-    "lead": session.REFRESH_LEAD * 1000,
+    "lead": cache.REFRESH_LEAD * 1000,
     "latency": PATIENCE,
 }
 """What these are in the SDK and in our world, in ms; only a freeze may have any length."""
@@ -223,7 +223,7 @@ def _unknowns() -> Iterator[None]:
     """The model's numbers are unknowns meanwhile, and the session does not end by age."""
     lifetime, lead, latency = (Time(GIVEN[name]) for name in ("lifetime", "lead", "latency"))
     unknowns: dict[tuple[ModuleType, str], object] = {
-        (session, "REFRESH_LEAD"): lead // 1000,
+        (cache, "REFRESH_LEAD"): lead // 1000,
         (course, "TOKEN_LIFETIME"): lifetime // 1000,
         (course, "PATIENCE"): latency,
         (assumptions_module, "PATIENCE"): latency,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from model.client import Client
 from model.policy import policy_of
-from model.session import MODELLED
+from model.transition import MODELLED
 from model.world import NotEnabled
 from properties.counterexample import Counterexample, Found, Opinion, versions
 from properties.invariants import INVARIANTS, Invariant

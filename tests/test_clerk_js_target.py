@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from model.session import MODELLED
 from model.terms import (
     Answered,
     CallSettled,
@@ -19,6 +18,7 @@ from model.terms import (
     Token,
     TokenAsked,
 )
+from model.transition import MODELLED
 from properties.target import TargetError
 from properties.targets import fapi
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target

@@ -7,7 +7,7 @@ import sys
 import pytest
 import z3
 
-from model import course, session
+from model import cache, course
 from model.events import Advance, Answer, Event, Freeze
 from model.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
 from model.terms import Outcome, Runtime
@@ -67,7 +67,7 @@ def test_the_edge_of_the_condition_is_where_it_says(
 def test_the_model_has_its_numbers_back_afterwards() -> None:
     asked(CLERK_JS_6_7_4, "stale-on-arrival", depth=1)
     assert [getattr(course, name) for name in ("TOKEN_LIFETIME", "PATIENCE")] == [60, 15_000]
-    assert session.REFRESH_LEAD == 17
+    assert cache.REFRESH_LEAD == 17
 
 
 def test_words_are_found_for_what_two_comparisons_can_say_and_for_no_more() -> None:

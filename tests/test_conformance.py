@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model import session
+from model import cache, session
 from model.client import Entry, Turn
 from model.events import Advance, Answer, FreezeKind, GetToken
 from model.facts import Fact, Settled
@@ -144,12 +144,12 @@ def guard_at_expiry_too(patch: pytest.MonkeyPatch) -> None:
 
 def refresh_a_second_later(patch: pytest.MonkeyPatch) -> None:
     """14 s for 15 s in the threshold."""
-    patch.setattr(session, "REFRESH_LEAD", 16)
+    patch.setattr(cache, "REFRESH_LEAD", 16)
 
 
 def read_cutoff_a_second_earlier(patch: pytest.MonkeyPatch) -> None:
     """6 s for 5 s left in the cache."""
-    patch.setattr(session, "READ_CUTOFF", 6)
+    patch.setattr(cache, "READ_CUTOFF", 6)
 
 
 @pytest.mark.parametrize("edit", [guard_at_expiry_too, refresh_a_second_later, read_cutoff_a_second_earlier])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from model import session
+from model import cache, network, session
 from model.client import Call, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token
@@ -44,14 +44,14 @@ def guard_on_the_wrong_runtime(patch: pytest.MonkeyPatch) -> None:
 
 def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
     """The guard also stops getToken: after a long freeze the app never gets a token again."""
-    right = session._attempt
+    right = session.attempt
 
     def wrong(turn: Turn, call: Call) -> Turn:
         if session._guarded(turn, Entry(call.template, call.holder)):
             return turn.put(CallSettled(call.call, None, "skipped"))
         return right(turn, call)
 
-    patch.setattr(session, "_attempt", wrong)
+    patch.setattr(session, "attempt", wrong)
 
 
 def ignores_401(patch: pytest.MonkeyPatch) -> None:
@@ -62,69 +62,69 @@ def ignores_401(patch: pytest.MonkeyPatch) -> None:
         answered = right(signed_out, flight, outcome, token)
         return replace(answered, client=replace(answered.client, signed_in=True))
 
-    right = session._answered
-    patch.setattr(session, "_answered", wrong)
+    right = network.answered
+    patch.setattr(network, "answered", wrong)
 
 
 def foreground_signs_out_on_any_401(patch: pytest.MonkeyPatch) -> None:
     """A 401 in the foreground signs out at once, without a look at GET /client."""
-    right = session._answered
+    right = network.answered
 
     def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
         if outcome is Outcome.UNAUTHORIZED and flight.cause is not None:
-            turn = session._sign_out(turn, flight.cause)
+            turn = network._sign_out(turn, flight.cause)
         return right(turn, flight, outcome, token)
 
-    patch.setattr(session, "_answered", wrong)
+    patch.setattr(network, "answered", wrong)
 
 
 def reads_expired_tokens(patch: pytest.MonkeyPatch) -> None:
     """A read looks at the entry, never at the clock."""
-    patch.setattr(session, "READ_CUTOFF", -(10**9))
+    patch.setattr(cache, "READ_CUTOFF", -(10**9))
 
 
 def timers_of_the_replaced_live_on(patch: pytest.MonkeyPatch) -> None:
     """What #8098 mended: a refresh begins beside the one that it replaced."""
-    patch.setattr(session, "_vacate", leaving)
+    patch.setattr(cache, "vacate", leaving)
 
 
 def leaving(turn: Turn, template: str | None) -> Turn:
     entry = turn.client.entry(template)
     if entry is None or entry.token is None:
-        return session._drop(turn, entry)
-    return session._swap(turn, entry, replace(entry, replaced=True))
+        return cache.drop(turn, entry)
+    return cache.swap(turn, entry, replace(entry, replaced=True))
 
 
 def refreshes_nothing_ahead(patch: pytest.MonkeyPatch) -> None:
     """No refresh timer is ever set."""
-    patch.setattr(session, "REFRESH_LEAD", 10**6)
+    patch.setattr(cache, "REFRESH_LEAD", 10**6)
 
 
 def no_mark_of_a_refresh_in_progress(patch: pytest.MonkeyPatch) -> None:
     """A refresh timer sends, whatever is in flight."""
-    right = session._refresh
+    right = session.refresh
 
     def wrong(turn: Turn, entry: Entry) -> Turn:
         return right(turn.but(refreshing=frozenset()), entry)
 
-    patch.setattr(session, "_refresh", wrong)
+    patch.setattr(session, "refresh", wrong)
 
 
 def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
     """What #9030 mended: whatever comes last is taken."""
-    patch.setattr(session, "_fresher", lambda turn, known, token: token)
+    patch.setattr(cache, "fresher", lambda turn, known, token: token)
 
 
 def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
     """A client without sessions is not believed at once."""
-    right = session._recovered
+    right = network._recovered
 
     def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
         if outcome is Outcome.NO_SESSION and flight.tries == 1:
-            return session._send(turn, replace(flight, request=turn.client.next_request, tries=2))
+            return turn.send(replace(flight, request=turn.client.next_request, tries=2))
         return right(turn, flight, outcome, token)
 
-    patch.setattr(session, "_recovered", wrong)
+    patch.setattr(network, "_recovered", wrong)
 
 
 def lost_is_null(patch: pytest.MonkeyPatch) -> None:
@@ -141,7 +141,7 @@ def lost_is_null(patch: pytest.MonkeyPatch) -> None:
 
 def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
     """Of the calls that wait for a request that fails, only the one that sent it hears of that."""
-    reject, release = session._reject, session._release
+    reject, release = session.reject, session._release
 
     def forgetful(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
         after, waiting = release(turn, flight)
@@ -153,7 +153,7 @@ def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
             meanwhile.setattr(session, "_release", forgetful)
             return reject(turn, flight, failure)
 
-    patch.setattr(session, "_reject", wrong)
+    patch.setattr(session, "reject", wrong)
 
 
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [

@@ -153,7 +153,7 @@ def test_what_gathers_ever_more_timers_is_not_waited_for() -> None:
 
 
 def test_a_proof_that_never_met_its_assumption_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_refresh", lambda turn, entry: turn)  # nobody ever sends a request
+    monkeypatch.setattr(session, "refresh", lambda turn, entry: turn)  # nobody ever sends a request
     verdicts = proof("6.7.4", "rotated-credential", app=App(calls=0)).verdicts
     assert all(isinstance(verdict, Vacuous) for verdict in verdicts.values())
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
 from model.facts import Dropped, Fact, Sent, Settled
-from model.session import MODELLED
 from model.terms import Millis, Outcome, Runtime
+from model.transition import MODELLED
 from properties.invariants import INVARIANTS
 from properties.render.repro import repro
 from properties.target import TargetError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from model.client import Client
 from model.policy import Policy
-from model.session import MODELLED, sign_in, step
 from model.terms import Millis, Output, Runtime, Stimulus, Token
+from model.transition import MODELLED, sign_in, step
 from properties.target import TargetError
 
 

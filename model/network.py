@@ -1,0 +1,96 @@
+"""What comes of an answer: a token, an error, or the question whether there still is a session.
+
+Places are in clerk/javascript, packages/clerk-js/src/core: fapiClient.ts, resources/Base.ts _baseFetch, clerk.ts
+handleUnauthenticated.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from model import cache, session
+from model.client import Client, Flight, Purpose, Turn
+from model.policy import Policy
+from model.terms import CallId, Millis, Outcome, SignedOut, TimerSet, Token
+
+NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
+"""fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
+
+NETWORK_RETRIES_ONLINE = 3
+
+
+def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    """An answer arrived. Any 401 first asks GET /client, and only then fails the request that met it."""
+    client = turn.client
+    if outcome is Outcome.UNAUTHORIZED and client.signed_in and _looked_into(client.policy, flight):
+        # clerk.ts handleUnauthenticated. A 401 on GET /client enters it again, without end or pause; whatever
+        # comes of that, the request at the beginning of it is what fails in the end.
+        origin = flight.parent or flight
+        request = client.next_request
+        return turn.send(Flight(request, Purpose.RECOVERY, None, flight.holder, flight.cause, origin))
+    if flight.purpose is Purpose.RECOVERY:
+        return _recovered(turn, flight, outcome, token)
+    if token is None:
+        if session.nothing_came(client, outcome):
+            return session.empty(turn, flight)
+        return session.reject(turn, flight, outcome)
+    if flight.purpose is Purpose.FETCH:
+        return session.resolve(turn, flight, token)
+    turn = turn.but(refreshing=client.refreshing - {flight.template})
+    turn = cache.keep(turn, flight.template, flight.holder, token)
+    return session.announce(turn, flight.holder, token)
+
+
+def _looked_into(policy: Policy, flight: Flight) -> bool:
+    """Does a 401 for this request make the client ask about its session? In every release it does."""
+    match flight.purpose:
+        case Purpose.REFRESH:
+            return not policy.background_401_marks_stale
+        case Purpose.RECOVERY:
+            return not policy.sign_out_only_without_session
+        case Purpose.FETCH:
+            return True
+
+
+def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    """GET /client was answered: stay, or sign out; then fail the request whose 401 began it.
+
+    clerk.ts handleUnauthenticated: without the session, or 500, the user is signed out ("the intention was to
+    sign out"); any other error takes the place of the 401, so that a foreground call will try again.
+    """
+    assert flight.parent is not None, "a recovery has a parent"
+    match outcome:
+        case Outcome.SESSION if token is not None:
+            turn = _client_replaced(turn, token)
+            return session.reject(turn, flight.parent, Outcome.UNAUTHORIZED)
+        case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
+            return session.reject(turn, flight.parent, outcome)
+        case Outcome.NO_SESSION | Outcome.BROKEN:
+            return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
+        case Outcome.LOST if flight.tries <= _network_retries(turn.client):
+            timer = turn.client.next_timer
+            resend = (timer, replace(flight, tries=flight.tries + 1))
+            turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
+            delay = NETWORK_RETRY_DELAYS[flight.tries - 1]
+            return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
+        case _:
+            failure = Outcome.UNAUTHORIZED if session.nothing_came(turn.client, outcome) else outcome
+            return session.reject(turn, flight.parent, failure)
+
+
+def _network_retries(client: Client) -> int:
+    return len(NETWORK_RETRY_DELAYS) if session.is_offline(client) else NETWORK_RETRIES_ONLINE
+
+
+def _client_replaced(turn: Turn, token: Token) -> Turn:
+    """A client payload makes a new Session object, with its token cached (Client.ts fromJSON, Session.ts)."""
+    holder = len(turn.client.holders)
+    turn = turn.but(holders=(*turn.client.holders, token))
+    return cache.keep(turn, None, holder, token)
+
+
+def _sign_out(turn: Turn, cause: CallId | None) -> Turn:
+    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
+    if not turn.client.signed_in:
+        return turn
+    return turn.but(signed_in=False).put(SignedOut(cause))

@@ -1,0 +1,117 @@
+"""The client: what an SDK does with a session, as one pure transition function.
+
+Its rules are in three more rooms, named for what they stand for in the SDK: `cache.py`, `session.py` (what the
+foreground asks for, and what timers begin) and `network.py`. Two rules about these four files. They may contain
+only the client, never the world: no clock, no network, no server, no idea of what is true beyond the device. And
+each rule names the place in the SDK it stands for.
+
+Theory of operation
+-------------------
+A client that is signed in keeps tokens in a *cache*, one entry for each template (None is the session token
+itself). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at expiry. When the refresh
+timer fires, the client asks for a new token in the background; the old one stays readable until the answer
+is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its eviction timer, or by
+a read that finds 5 s or less on it.
+
+A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
+so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
+than 429.
+
+Any 401, whoever asked, makes the client ask GET /client whether it still has a session. The request that met
+the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the user is signed out.
+
+Each Session object of the SDK remembers its last active token, and the closures of its timers read *its*
+token. An answer with a client payload replaces the object; timers set before go on reading the old one.
+`Client.holders` are those objects: their last active tokens, oldest object first.
+
+Known gaps
+----------
+Organizations, piggybacked client payloads, touch and offline mode are not modelled yet, nor is a page, whose
+cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
+the network layer's retries; here, as in our driver, the draw is always 0.
+
+Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from model import cache, network, session
+from model.client import Call, Client, Turn
+from model.policy import Policy
+from model.terms import (
+    Answered,
+    ClockChanged,
+    KeychainTurned,
+    Millis,
+    Output,
+    Runtime,
+    Stimulus,
+    TimerDue,
+    TimerId,
+    Token,
+    TokenAnnounced,
+    TokenAsked,
+)
+
+MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
+"""The runtimes that these rules describe."""
+
+
+def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
+    """A client that has just loaded, signed in, with `token` as its session's last active one."""
+    client = Client(policy, runtime, signed_in=True, holders=(token,))
+    turn = cache.keep(Turn(client, at=0), None, 0, token)  # Session.ts #hydrateCache
+    return turn.client, turn.outputs
+
+
+def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
+    """What `stimulus` does to the client at `at` ms of its own clock.
+
+    Raises `LookupError` for a timer or request that the client does not have: the world lost count.
+    """
+    turn = Turn(client, at)
+    match stimulus:
+        case TokenAsked(call, template, skip_cache):
+            holder = len(client.holders) - 1
+            turn = session.attempt(turn, Call(call, template, skip_cache, holder))
+        case TimerDue(timer):
+            turn = _timer_due(turn, timer)
+        case Answered(request, outcome, token):
+            flight = next(flight for flight in client.flights if flight.request == request)
+            turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
+            turn = network.answered(turn, flight, outcome, token)
+        case ClockChanged():
+            pass  # whoever looks at the clock will see it
+        case KeychainTurned():
+            pass  # the credential is the device's affair: what leaves with a request is not seen here
+    return _announced(client, turn)
+
+
+def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
+    """What the current Session object's last active token has become is for everybody to see."""
+    old, new = before.holders[-1], turn.client.holders[-1]
+    if new is not None and new is not old and turn.client.signed_in:
+        turn = turn.put(TokenAnnounced(new, old))
+    return turn.client, turn.outputs
+
+
+def _timer_due(turn: Turn, timer: TimerId) -> Turn:
+    """Run the callback that `timer` stands for."""
+    client = turn.client
+    for entry in client.cache:
+        if entry.refresh == timer:
+            spent = replace(entry, refresh=None)
+            return session.refresh(cache.swap(turn, entry, spent), spent)
+        if entry.eviction == timer:
+            spent = replace(entry, eviction=None)
+            turn = cache.swap(turn, entry, spent)
+            return turn if entry.replaced else cache.drop(turn, spent)
+    for call in client.calls:
+        if call.retry == timer:
+            turn = turn.but(calls=tuple(other for other in client.calls if other is not call))
+            return session.attempt(turn, replace(call, retry=None))
+    flight = next(flight for resend, flight in client.resends if resend == timer)
+    turn = turn.but(resends=tuple(pair for pair in client.resends if pair[0] != timer))
+    return turn.send(replace(flight, request=client.next_request))
