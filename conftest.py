@@ -17,6 +17,7 @@ from rich.console import RenderableType
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from properties import expectations
+from properties.app import App
 from properties.counterexample import Counterexample, Found
 from properties.examples import FORMS as EXAMPLE_FORMS
 from properties.examples import BadDatabase, database
@@ -24,7 +25,7 @@ from properties.expectations import Place
 from properties.explain import explain
 from properties.invariants import INVARIANTS, USUAL, Invariant, usual
 from properties.observe import ModelCoverage, say_branches, write_observations
-from properties.prove import App, Limits
+from properties.prove import Limits
 from properties.render.files import save
 from properties.render.page import matrix
 from properties.render.summary import summary

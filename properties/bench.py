@@ -25,8 +25,9 @@ from rich.table import Table
 from model.assumptions import Assumptions
 from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0
 from model.terms import Runtime
+from properties.app import App
 from properties.invariants import INVARIANTS
-from properties.prove import App, prove
+from properties.prove import prove
 from properties.search import Cell, search
 from properties.target import Target, TargetError
 from properties.targets import node

@@ -71,7 +71,7 @@ class Memory(Struct, frozen=True):
 def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
     """The one state that stands for all that are like this one. Decides whether tokens have expired, so that one
     run may become several."""
-    return _Form(world, client, zone, memory).state()
+    return Form(world, client, zone, memory).state()
 
 
 def symbolic(world: World, client: Client) -> tuple[World, Client]:
@@ -103,8 +103,18 @@ def known(world: World, client: Client, memory: Memory = Memory()) -> State:
     return canonical(*symbolic(world, client), zone, memory)
 
 
-def _names(numbers: Iterable[int]) -> dict[int | None, int]:
+def names(numbers: Iterable[int]) -> dict[int | None, int]:
+    """Numbers given out anew, from 1, in the order of the old ones."""
     return {number: name for name, number in enumerate(sorted(set(numbers)), 1)}
+
+
+def holder_names(client: Client) -> dict[int, int]:
+    """The place in canonical form of each Session object that something still refers to, and of the newest."""
+    flights = [*client.flights, *(flight for _, flight in client.resends)]
+    flights += [flight.parent for flight in flights if flight.parent]
+    users: list[Any] = [*flights, *client.cache, *client.calls]
+    in_use = {len(client.holders) - 1, *(user.holder for user in users)}
+    return {holder: name for name, holder in enumerate(sorted(in_use))}
 
 
 def request_names(client: Client) -> dict[int | None, int]:
@@ -117,7 +127,8 @@ def request_names(client: Client) -> dict[int | None, int]:
     return {number: name for name, number in enumerate(sorted(known, key=lambda n: (order.get(n, ()), n)), 1)}
 
 
-def _slot(entry: Entry) -> tuple[Any, ...]:
+def slot_order(entry: Entry) -> tuple[Any, ...]:
+    """What the entries of the cache are sorted by."""
     return entry.template or "", entry.replaced, entry.eviction or 0, entry.refresh or 0
 
 
@@ -159,25 +170,21 @@ def contains(state: State, other: State) -> bool:
     return True
 
 
-class _Form:
+class Form:
     """One state on its way into canonical form."""
 
     def __init__(self, world: World, client: Client, zone: Zone, memory: Memory) -> None:
         self.world, self.client, self.zone, self.memory = world, client, zone, memory
         self.now = cast(Any, world.now)
-        self.timers = _names(timer.timer for timer in world.timers)
-        self.calls = _names(call.call for call in world.calls)
+        self.timers = names(timer.timer for timer in world.timers)
+        self.calls = names(call.call for call in world.calls)
         self.requests = request_names(client)
-        flights = [*client.flights, *(flight for _, flight in client.resends)]
-        flights += [flight.parent for flight in flights if flight.parent]
-        users: list[Any] = [*flights, *client.cache, *client.calls]
-        in_use = {len(client.holders) - 1, *(user.holder for user in users)}
-        self.holders = {holder: name for name, holder in enumerate(sorted(in_use))}
+        self.holders = holder_names(client)
         self.instants: list[Instant] = [self.now]
 
     def state(self) -> State:
         """The canonical state."""
-        world, client = self._world(), self._client()
+        world, client = self.of_world(), self.of_client()
         if any(one.downs for one in self.instants):  # timers that a sleep has put off
             bounds = tuple(tuple(self._bound(one - other) for other in self.instants) for one in self.instants)
         else:
@@ -210,7 +217,8 @@ class _Form:
         expires = NOW - self.memory.back - 1 if gone else self._at(expires)
         return Token(0, token.template, NOW // 1000, expires // 1000, token.behind)
 
-    def _world(self) -> World:
+    def of_world(self) -> World:
+        """Its world."""
         world = self.world
         return World(
             world.runtime,
@@ -249,14 +257,15 @@ class _Form:
         cause = self.calls.get(timer.cause) if self.memory.waits else None
         return Timer(self.timers[timer.timer], due, due, 0, timer.wake and self.memory.history, cause)
 
-    def _client(self) -> Client:
+    def of_client(self) -> Client:
+        """Its client."""
         client = self.client
         return Client(
             client.policy,
             client.runtime,
             client.signed_in,
             tuple(self._token(client.holders[holder]) for holder in self.holders),
-            tuple(map(self._entry, sorted(client.cache, key=_slot))),
+            tuple(map(self._entry, sorted(client.cache, key=slot_order))),
             client.refreshing,
             tuple(map(self._flight, sorted(client.flights, key=lambda one: self.requests[one.request]))),
             tuple(

@@ -19,12 +19,13 @@ from rich.text import Text
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.policy import POLICIES, Policy, policy_of
 from model.terms import Runtime
+from properties.app import App
 from properties.bisect import Bisection, Look, evidence
 from properties.cli_engines import RUNTIMES, fail
 from properties.conform import CONFORMS, Difference, LockStep, conforms
 from properties.counterexample import Counterexample, Found
 from properties.invariants import INVARIANTS
-from properties.prove import App, Limits
+from properties.prove import Limits
 from properties.reduce import reduce, violates
 from properties.render.timeline import Timeline
 from properties.render.view import view

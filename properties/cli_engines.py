@@ -15,6 +15,7 @@ import click
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from model.transition import MODELLED
+from properties.app import App
 from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain
@@ -29,7 +30,7 @@ from properties.matrix import (
     prove_all,
     write_pages,
 )
-from properties.prove import App, Limits
+from properties.prove import Limits
 from properties.render import tally
 from properties.render.timeline import timeline
 from properties.render.view import view

@@ -30,6 +30,7 @@ class Invariant(Struct, frozen=True):
     runtimes: frozenset[Runtime]
     history: bool = False  # asks what has happened to a call since it was made: more for a proof to keep apart
     waits: bool = False  # asks for how long a call has waited: more still
+    timeless: bool = False  # asks for no instant, and looks at one fact by itself or at what follows from one cue
 
 
 INVARIANTS: dict[str, Invariant] = {}
@@ -42,14 +43,19 @@ that."""
 
 
 def invariant(
-    name: str, *runtimes: Runtime, history: bool = False, waits: bool = False, usual: bool = True
+    name: str,
+    *runtimes: Runtime,
+    history: bool = False,
+    waits: bool = False,
+    timeless: bool = False,
+    usual: bool = True,
 ) -> Callable[[Check], Check]:
     """Register a check under `name`, for some runtimes only if any are given."""
 
     def register(check: Check) -> Check:
         sentence = " ".join((check.__doc__ or "").split())
         INVARIANTS[name] = Invariant(
-            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits
+            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits, timeless
         )
         if usual:
             USUAL.append(name)
@@ -64,7 +70,7 @@ def usual(runtime: Runtime) -> list[str]:
     return [name for name, one in INVARIANTS.items() if name in USUAL or one.runtimes == {runtime}]
 
 
-@invariant("background-never-destroys-valid-session", Runtime.HEADLESS)
+@invariant("background-never-destroys-valid-session", Runtime.HEADLESS, timeless=True)
 def background_never_destroys_valid_session(step: Step) -> str | None:
     """A headless runtime never drops a session that is valid on the server because of something a background
     timer began."""
@@ -74,7 +80,7 @@ def background_never_destroys_valid_session(step: Step) -> str | None:
     return None
 
 
-@invariant("valid-session-survives")
+@invariant("valid-session-survives", timeless=True)
 def valid_session_survives(step: Step) -> str | None:
     """Nothing the client does, in the foreground or the background, drops a session that is valid on the
     server."""
@@ -84,7 +90,7 @@ def valid_session_survives(step: Step) -> str | None:
     return None
 
 
-@invariant("revoked-session-signs-out", history=True)
+@invariant("revoked-session-signs-out", history=True, timeless=True)
 def revoked_session_signs_out(step: Step) -> str | None:
     """Once the server has ended the session, the next foreground call that reaches the server signs the user
     out."""
@@ -138,7 +144,7 @@ def token_handed_out_is_valid(step: Step) -> str | None:
     return None
 
 
-@invariant("tokens-never-go-backwards")
+@invariant("tokens-never-go-backwards", timeless=True)
 def tokens_never_go_backwards(step: Step) -> str | None:
     """The last active token of a session does not give way to one that was made from older data."""
     for fact in step.facts:
@@ -149,7 +155,7 @@ def tokens_never_go_backwards(step: Step) -> str | None:
     return None
 
 
-@invariant("offline-is-not-signed-out")
+@invariant("offline-is-not-signed-out", timeless=True)
 def offline_is_not_signed_out(step: Step) -> str | None:
     """Being offline ends in an error: getToken does not answer null, which says that nobody is signed in, while
     the session is valid."""
@@ -169,7 +175,7 @@ def no_empty_token_announced(step: Step) -> str | None:
     return None
 
 
-@invariant("no-request-storm")
+@invariant("no-request-storm", timeless=True)
 def no_request_storm(step: Step) -> str | None:
     """What GET /client answers never makes the client ask it again in the same instant: a server that goes on
     saying so would be asked without pause or end."""

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 from model.assumptions import ASSUMPTIONS, Assumptions
 from model.policy import POLICIES, PROPOSED
 from model.terms import Runtime
+from properties.app import App
 from properties.explain import explain
 from properties.invariants import INVARIANTS
-from properties.prove import App, Limits, prove
+from properties.prove import Limits, prove
 from properties.reduce import violates
 from properties.render.files import save
 from properties.render.page import matrix as matrix_page

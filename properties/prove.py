@@ -1,10 +1,11 @@
 """The exhaustive engine: every state that world and model can reach, for every length of time at once.
 
-It works in two passes. The first asks *does it hold?* and over-approximates: of states that differ only in what
-is known of their instants it keeps the hull, and a hull that grows is widened to the next length that means
-something, so that it soon comes to an end (Cousot and Cousot 1977). A graph that is closed then holds everything
-that can happen, and more; what nothing in it breaks is proved. A client that gathers ever more timers has no such
-graph, and the pass ends when that shows. The second asks *how is it broken?* and is exact:
+It works in three passes. The first leaves time out altogether (`timeless.py`): it is fast, and what needs no
+clock to hold is proved then. The second asks of the rest *does it hold?* and over-approximates: of states that
+differ only in what is known of their instants it keeps the hull, and a hull that grows is widened to the next
+length that means something, so that it soon comes to an end (Cousot and Cousot 1977). A graph that is closed then
+holds everything that can happen, and more; what nothing in it breaks is proved. A client that gathers ever more
+timers has no such graph, and the pass ends when that shows. The third asks *how is it broken?* and is exact:
 breadth first, so that the trace it finds has as few events as there can be. Its trace is played with numbers, on
 the model, before anybody hears of it.
 
@@ -25,47 +26,26 @@ from model.assumptions import Assumptions
 from model.client import Client
 from model.events import (
     Advance,
-    Answer,
     Event,
     Freeze,
     FreezeKind,
-    LockKeychain,
-    Revoke,
-    SetClock,
-    UnlockKeychain,
 )
 from model.policy import Policy
 from model.terms import Runtime
 from model.world import World
+from properties.app import App
 from properties.canonical import Memory, State, canonical, known
 from properties.concrete import Path, concrete
 from properties.invariants import Invariant
-from properties.machine import ASKS
 from properties.search import Cell, Findings
 from properties.system import Step, play, start
 from properties.targets.model_target import ModelTarget
+from properties.timeless import Product
 from properties.verdict import HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
 from properties.zone import ENDLESS, Bound, Instant, Zone, at_most, every_way, less_than
 
 Kind: TypeAlias = Event | type[Advance] | FreezeKind
 """An event; time that passes, and a freeze, without their lengths."""
-
-
-class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
-
-    calls: int = 1
-    templates: bool = False
-
-    @property
-    def timers(self) -> int:
-        """More timers than these at once, and a client gathers ever more of them: two for each token that is
-        cached and for each call, and two more."""
-        return 2 * (1 + self.templates) + 2 * self.calls + 2
-
-    def __str__(self) -> str:
-        calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
-        return f"{calls} at a time{', templates too' if self.templates else ''}"
 
 
 class Limits(Struct, frozen=True):
@@ -102,13 +82,15 @@ class Graph:
 
 Tell: TypeAlias = Callable[[str], None]
 
+ONE_CALL = App()
+
 
 def prove(
     policy: Policy,
     runtime: Runtime,
     assumptions: Assumptions,
     invariants: Sequence[Invariant],
-    app: App = App(),
+    app: App = ONE_CALL,
     limits: Limits = Limits(),
     tell: Tell = lambda line: None,
 ) -> Findings:
@@ -119,12 +101,16 @@ def prove(
     began = time.perf_counter()
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    memory = Memory.needed(assumptions, any(one.history for one in judged), any(one.waits for one in judged))
-    search = _Search(policy, cell, app, limits, memory, tell)
+    search = _Search(policy, cell, app, limits, _memory(assumptions, judged), tell)
     verdicts: dict[str, Verdict] = {
         one.id: NotApplicable(tuple(one.runtimes)) for one in invariants
     } | search.judge(judged)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
+
+
+def _memory(assumptions: Assumptions, invariants: Sequence[Invariant]) -> Memory:
+    history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
+    return Memory.needed(assumptions, history, waits)
 
 
 def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App, limits: Limits) -> Graph:
@@ -138,7 +124,7 @@ def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App
 
 @dataclass(slots=True)
 class _Search:
-    """Both passes over the same system."""
+    """All passes over the same system."""
 
     policy: Policy
     cell: Cell
@@ -150,15 +136,36 @@ class _Search:
 
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`."""
+        proved = self.without_instants([one for one in invariants if one.timeless])
+        return proved | self.with_instants([one for one in invariants if one.id not in proved])
+
+    def without_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
+        """What can be proved however much time passes, in half of the time there is."""
         if not invariants:
             return {}
+        memory = _memory(self.cell.assumptions, invariants)
+        product = Product(self.policy, self.cell.runtime, self.cell.assumptions, self.app, memory, invariants)
+        found = product.search(
+            self.limits.seconds / 2, self.limits.states, lambda states: self._say("leaving time out", states)
+        )
+        self.reached = found.reached
+        if not found.closed or any(not found.reached.get(one.name) for one in self.cell.assumptions.sometimes):
+            return {}
+        proof = Proved(found.states, found.transitions)
+        return {one.id: proof for one in invariants if one.id not in found.broken}
+
+    def with_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
+        """What can be proved of every length of time, and what is broken."""
+        if not invariants:
+            return {}
+        self.memory = _memory(self.cell.assumptions, invariants)
         closure, exact = Graph(), Graph()
         self.explore(closure, invariants, hull=True)
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
             # Where the graph is not closed, most of it only says how far nothing breaks: that is worth less time.
             self.explore(exact, open_ones, hull=False, seconds=self.limits.seconds / (1 if closure.closed else 3))
-        self.reached = closure.reached
+        self.reached = self.reached | closure.reached
         never = tuple(one.name for one in self.cell.assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
@@ -173,6 +180,9 @@ class _Search:
             else:
                 verdicts[one.id] = Proved(len(graph.states), graph.transitions)
         return verdicts
+
+    def _say(self, what: str, states: int) -> None:
+        self.tell(f"{self.cell.target}, assuming {self.cell.assumptions}: {what}, {states:,} states")
 
     def _concrete(self, path: Path, invariant: Invariant) -> Violated | None:
         return concrete(path, self.policy, self.cell, invariant, self.memory)
@@ -213,8 +223,9 @@ class _Search:
                 now = time.perf_counter()
                 if now - said > 1:
                     said = now
-                    what = "closing the graph" if hull else "looking for the shortest trace"
-                    self.tell(f"{self.cell.target}, assuming {assumptions}: {what}, {len(graph.states):,} states")
+                    self._say(
+                        "closing the graph" if hull else "looking for the shortest trace", len(graph.states)
+                    )
                 if now - began > seconds:
                     return
             graph.depth += 1
@@ -320,11 +331,7 @@ def ways(
     zone of the run is what is known after it."""
     world, client = place
     Instant.zone = Zone(bounds)
-    kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
-    if len(world.calls) < app.calls:
-        kinds += [ask for ask in ASKS if app.templates or ask.template is None]
-    kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
-    kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    kinds: list[Kind] = [*app.events(world, assumptions)]
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:

@@ -29,9 +29,10 @@ from model.events import Advance, Answer, Event, Freeze
 from model.policy import Policy
 from model.terms import Millis, Runtime
 from model.world import World
+from properties.app import App
 from properties.canonical import Memory, State, known, known_instants, request_names, symbolic
 from properties.invariants import Invariant
-from properties.prove import App, Graph, Limits, Zones, beginning, transitions, ways
+from properties.prove import Graph, Limits, Zones, beginning, transitions, ways
 from properties.run import Run
 from properties.system import Step, start
 from properties.target import TargetError

@@ -83,16 +83,20 @@ class Zone:
             return False
         if self.lenient:
             return True
+        if answer := self.choose():
+            self.assume(i, j, bound)
+        else:
+            self.assume(j, i, 1 - bound)  # not (x <= c) is -x < -c; not (x < c) is -x <= -c
+        return answer
+
+    def choose(self) -> bool:
+        """What this run takes to be so, of what may be so or not."""
         if len(self.spoken) < len(self.script):
             answer = self.script[len(self.spoken)]
         else:
             answer = True
             self.either.append((*self.spoken, False))
         self.spoken.append(answer)
-        if answer:
-            self.assume(i, j, bound)
-        else:
-            self.assume(j, i, 1 - bound)  # not (x <= c) is -x < -c; not (x < c) is -x <= -c
         return answer
 
     def bound(self, ups: tuple[int, ...], downs: tuple[int, ...]) -> Bound:
@@ -124,14 +128,36 @@ class Zone:
         return all(mine <= theirs for row, its in pairs for mine, theirs in zip(row, its, strict=True))
 
 
+class Timeless(Zone):
+    """Nothing is known of any instant, and nothing is learned."""
+
+    __slots__ = ()
+
+    def __init__(self, script: tuple[bool, ...] = ()) -> None:
+        super().__init__((), script)
+
+    def decide(self, i: int, j: int, bound: Bound) -> bool:
+        """Every comparison may come out either way, however often it is made."""
+        return self.lenient or self.choose()
+
+
 Result = TypeVar("Result")
 
 
 def every_way(bounds: Sequence[Sequence[Bound]], run: Callable[[Zone], Result]) -> Iterator[Result]:
     """The result of `run` for each way in which its comparisons of instants may come out."""
+    return _every(lambda script: Zone(bounds, script), run)
+
+
+def either_way(run: Callable[[], Result]) -> Iterator[Result]:
+    """The same where nothing is known of any instant."""
+    return _every(Timeless, lambda _: run())
+
+
+def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], Result]) -> Iterator[Result]:
     scripts: list[tuple[bool, ...]] = [()]
     while scripts:
-        zone = Instant.zone = Zone(bounds, scripts.pop())
+        zone = Instant.zone = zone_of(scripts.pop())
         yield run(zone)
         scripts += zone.either
 
@@ -233,3 +259,19 @@ class Instant:
     def __repr__(self) -> str:
         terms = [*(f"t{one}" for one in self.ups), *(f"-t{one}" for one in self.downs), f"{self.ms} ms"]
         return f"<{' + '.join(terms)}>"
+
+
+class Often(int):
+    """A count of which nothing is known: it may be within any limit, or not."""
+
+    def __lt__(self, limit: int) -> bool:
+        return Instant.zone.choose()
+
+    def __le__(self, limit: int) -> bool:
+        return Instant.zone.choose()
+
+    def __add__(self, more: int) -> Often:
+        return self
+
+    def __sub__(self, less: int) -> int:
+        return 0

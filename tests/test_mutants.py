@@ -11,8 +11,9 @@ from model import cache, network, session
 from model.client import Call, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token
+from properties.app import App
 from properties.invariants import INVARIANTS, NULL
-from properties.prove import App, Limits, prove
+from properties.prove import Limits, prove
 from properties.search import Findings
 from properties.targets.model_target import ModelTarget
 from properties.verdict import Violated

@@ -29,10 +29,11 @@ from model.events import (
 )
 from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime
+from properties.app import App
 from properties.canonical import Memory, contains, known, known_instants
 from properties.invariants import INVARIANTS, USUAL
 from properties.matrix import confirmed
-from properties.prove import App, Graph, Limits, _Search, prove
+from properties.prove import Graph, Limits, _Search, prove
 from properties.run import Run
 from properties.search import Cell, Findings
 from properties.targets.clerk_js import ClerkJsTarget
@@ -79,6 +80,7 @@ def test_templates_do_not_break_the_guard() -> None:
         assuming("starvation", "stale-after-expiry"),
         [INVARIANTS[HEADLINE]],
         App(templates=True),
+        Limits(seconds=600),
     )
     assert isinstance(found.verdicts[HEADLINE], Proved)
 

@@ -11,7 +11,8 @@ from model import session
 from model.client import Entry, Turn
 from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, Policy
 from model.terms import Runtime
-from properties.prove import App, Limits
+from properties.app import App
+from properties.prove import Limits
 from properties.run import Run
 from properties.target import TargetError
 from properties.targets.clerk_js import ClerkJsTarget

@@ -14,8 +14,9 @@ from model.events import Answer, Freeze
 from model.facts import Fired, Sent
 from model.policy import CLERK_JS_6_40_0, Policy
 from model.terms import Runtime
+from properties.app import App
 from properties.canonical import Memory
-from properties.prove import App, Limits, closure, transitions
+from properties.prove import Limits, closure, transitions
 from properties.system import Step
 from properties.wording import SHORT
 

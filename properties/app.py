@@ -1,0 +1,38 @@
+"""What the app does in a proof: a bounded client of the client, so that its graph has an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from model.assumptions import Assumptions
+from model.events import Answer, Event, LockKeychain, Revoke, SetClock, UnlockKeychain
+from model.world import World
+from properties.machine import ASKS
+
+
+class App(Struct, frozen=True):
+    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
+
+    calls: int = 1
+    templates: bool = False
+
+    @property
+    def timers(self) -> int:
+        """More timers than these at once, and a client gathers ever more of them: two for each token that is
+        cached and for each call, and two more."""
+        return 2 * (1 + self.templates) + 2 * self.calls + 2
+
+    def __str__(self) -> str:
+        calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
+        return f"{calls} at a time{', templates too' if self.templates else ''}"
+
+    def events(self, world: World, assumptions: Assumptions) -> Iterator[Event]:
+        """What may happen now at an instant, so that no time passes."""
+        possible: list[Event] = [Answer(*answer) for answer in assumptions.answers(world)]
+        if len(world.calls) < self.calls:
+            possible += [ask for ask in ASKS if self.templates or ask.template is None]
+        possible += [SetClock(skew) for skew in assumptions.clocks(world)]
+        possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+        return (event for event in possible if assumptions.permit(world, event))

@@ -1,0 +1,361 @@
+"""A proof that does not ask how much time passes: whatever may come of a comparison of instants, does.
+
+Any timer may run at any time, any token may have expired or not. That is more than can happen, so what nothing
+here breaks is proved. Only a rule that holds by something else than the clock can be proved so: that a 401 in the
+background asks nothing, say, but not the guard of #8303. What is left over is for the zones (`prove.py`).
+
+Without instants world and client have little to do with each other: the world does not see what the client
+remembers, only what it puts out. So the states are pairs, and what comes of a step is looked up in tables:
+
+- `begun`: what may happen in this world, and the cue that each such event has for a client;
+- `answers`: what a cue makes of this client, and what that puts out (its *effect*);
+- `settled`: what becomes of the world that began so, after that effect.
+
+A table is filled in as the model's own functions are asked for what it does not have yet. They remain the only
+definition; nothing here knows a rule.
+
+That nothing is left out: let any step of the system be given. It is an event with a cue, and then timers one by
+one (`system.py`). Each of these is a step here, with comparisons that come out as they did. What is forgotten of
+a state is what only comparisons asked for, but for one thing: whether a request was sent, or is answered, after
+the last token expired. Here it always was, because no assumption allows less then. A step's facts are found in
+several steps here, so an invariant may be judged here only if it looks at facts one by one, or at those of one
+cue (`Invariant.timeless`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any, Generic, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model.assumptions import Assumptions
+from model.client import Client, Flight
+from model.course import absorb, begin
+from model.events import Advance, Event, Freeze, FreezeKind
+from model.facts import Fact, Fired
+from model.policy import Policy
+from model.sometimes import Sometimes
+from model.terms import (
+    CallSettled,
+    Millis,
+    Output,
+    Runtime,
+    Stimulus,
+    TimerDue,
+    TimerId,
+    TimerSet,
+    Token,
+    TokenAnnounced,
+)
+from model.transition import step
+from model.world import Call, Timer, World
+from properties.app import App
+from properties.canonical import NOW, Form, Memory, holder_names, names, request_names, slot_order
+from properties.invariants import Invariant
+from properties.system import Step, start
+from properties.targets.model_target import ModelTarget
+from properties.zone import Instant, Often, either_way
+
+ANY = cast(Any, Instant((1,), (), 0))
+"""An instant of which nothing is known."""
+
+SKEWED = cast(Any, Instant((2,), (), 0))
+"""What a clock shows that may be wrong."""
+
+EXPIRED = NOW - 1000
+"""When the last token expired that the server gave: before now."""
+
+OFTEN = Often(1)
+"""How often something has been tried."""
+
+AT_ONCE: Millis = 1
+"""A length of time that says nothing: instants are forgotten after it."""
+
+Number = int
+"""A world, client, cue, effect or beginning, as the tables know it."""
+
+CLIENT_BITS = 32
+"""A state is one number: its world's, shifted by so many bits, and its client's."""
+
+
+class Names(Struct, frozen=True):
+    """What timers, requests and calls that are still known after a step are called then."""
+
+    timers: tuple[tuple[int | None, int], ...]
+    requests: tuple[tuple[int | None, int], ...]
+    calls: tuple[tuple[int | None, int], ...]
+
+
+class Effect(Struct, frozen=True):
+    """What a client put out."""
+
+    outputs: tuple[Output, ...]
+    names: Names
+
+
+class Begun(Struct, frozen=True):
+    """A world in which an event, or a timer, has begun."""
+
+    before: Number
+    world: World
+    event: Event
+    facts: tuple[Fact, ...]
+
+
+class Reach(Struct, frozen=True):
+    """What a search came to. Unless it is `closed`, there may be more."""
+
+    states: int
+    transitions: int
+    closed: bool
+    broken: frozenset[str]
+    reached: dict[str, int]
+
+
+Value = TypeVar("Value", bound=Hashable)
+
+
+class Numbered(Generic[Value]):
+    """Values, each with a number of its own."""
+
+    def __init__(self) -> None:
+        self.all: list[Value] = []
+        self._numbers: dict[Value, Number] = {}
+
+    def number(self, value: Value) -> Number:
+        """The number of a value; a new one if it is new."""
+        number = self._numbers.setdefault(value, len(self.all))
+        if number == len(self.all):
+            self.all.append(value)
+        return number
+
+
+@dataclass(slots=True)
+class Product:
+    """World x Client without instants: the tables, and the search that fills them in as it goes."""
+
+    policy: Policy
+    runtime: Runtime
+    assumptions: Assumptions
+    app: App
+    memory: Memory
+    invariants: Sequence[Invariant]
+
+    worlds: Numbered[World] = field(default_factory=Numbered)
+    clients: Numbered[Client] = field(default_factory=Numbered)
+    cues: Numbered[Stimulus | None] = field(default_factory=Numbered)
+    effects: Numbered[Effect] = field(default_factory=Numbered)
+    beginnings: Numbered[Begun] = field(default_factory=Numbered)
+    begun: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
+    answers: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
+    settled: dict[tuple[Number, Number], list[Number]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    reached: dict[str, int] = field(default_factory=dict)
+    gathers: bool = False
+    states: set[Number] = field(default_factory=set)
+
+    def search(self, seconds: float, states: int, tell: Callable[[int], None] = lambda states: None) -> Reach:
+        """Every state that can be reached, unless time or `states` run out, every invariant is broken, or the
+        client gathers ever more timers. `tell` is given the number of states now and then."""
+        began = said = time.perf_counter()
+        first = self._first()
+        seen, stack, transitions, looked_at = {first}, [first], 0, 0
+        while stack and looked_at < states:
+            for state in self.successors(stack.pop()):
+                transitions += 1
+                if state not in seen:
+                    seen.add(state)
+                    stack.append(state)
+            looked_at += 1
+            if not looked_at % 256:
+                now = time.perf_counter()
+                if now - began > seconds or self.gathers or self._all_broken:
+                    break
+                if now - said > 1:
+                    said = now
+                    tell(len(seen))
+        self.states = seen
+        closed = not stack and not self.gathers
+        return Reach(len(seen), transitions, closed, frozenset(self.broken), self.reached)
+
+    def successors(self, state: Number) -> Iterator[Number]:
+        """The states that one step leads to; one as often as there are ways to it."""
+        world, client = state >> CLIENT_BITS, state & ((1 << CLIENT_BITS) - 1)
+        answers, settled = self.answers, self.settled
+        for beginning, cue in self.begun.get(world) or self._begin(world):
+            for effect, after in answers.get(cue << CLIENT_BITS | client) or self._answer(cue, client):
+                for other in settled.get((beginning, effect)) or self._settle(beginning, effect):
+                    yield other | after
+
+    @property
+    def _all_broken(self) -> bool:
+        return len(self.broken) == len(self.invariants) > 0
+
+    def _first(self) -> Number:
+        """Just signed in."""
+        target = ModelTarget(self.policy)
+        world = start(target, self.runtime)
+        assert target.client is not None
+        return self.number(world, target.client)
+
+    def number(self, world: World, client: Client) -> Number:
+        """The number of a state of world and client, whose instants are of no interest."""
+        # Requests are named in an order that asks for the count of tries, which is forgotten: so forget it first.
+        flights = tuple(replace(flight, tries=OFTEN) for flight in client.flights)
+        resends = tuple((timer, replace(flight, tries=OFTEN)) for timer, flight in client.resends)
+        client = replace(client, flights=flights, resends=resends)
+        form = Anonymous(world, client, names_of(client), self.memory)
+        return self.worlds.number(form.of_world()) << CLIENT_BITS | self.clients.number(form.of_client())
+
+    # -- the tables ---------------------------------------------------------------------------------------------
+
+    def _begin(self, number: Number) -> list[tuple[Number, Number]]:
+        world = self.worlds.all[number]
+        possible: list[tuple[Number, Number]] = []
+        for timer in world.timers:
+            after = world.but(timers=tuple(other for other in world.timers if other is not timer))
+            late_by = AT_ONCE if self.assumptions.may_freeze else 0
+            fired = Fired(after.now, timer.timer, timer.set_at, late_by)
+            possible.append(self._entered(number, after, Advance(AT_ONCE), (fired,), TimerDue(timer.timer)))
+        events = [*self.app.events(world, self.assumptions)]
+        events += [Freeze(AT_ONCE, kind) for kind in FreezeKind if self.assumptions.may_freeze]
+        for event in events:
+            for after, facts, cue in either_way(partial(begin, world, event)):
+                possible.append(self._entered(number, after, event, facts, cue.stimulus if cue else None))
+        self.begun[number] = possible
+        return possible
+
+    def _entered(
+        self, before: Number, world: World, event: Event, facts: tuple[Fact, ...], cue: Stimulus | None
+    ) -> tuple[Number, Number]:
+        return self.beginnings.number(Begun(before, world, event, facts)), self.cues.number(cue)
+
+    def _answer(self, cue: Number, number: Number) -> list[tuple[Number, Number]]:
+        client = self.clients.all[number]
+        stimulus = self.cues.all[cue]
+        at = SKEWED if self.assumptions.skews else NOW
+        ends: dict[tuple[Number, Number], None] = {}
+        for after, outputs in either_way(lambda: step(client, stimulus, at) if stimulus else (client, ())):
+            known_as = names_of(after)
+            self.gathers = self.gathers or len(known_as.timers) > self.app.timers
+            effect = self.effects.number(Effect(tuple(map(anonymous, outputs)), known_as))
+            form = Anonymous(None, after, known_as, self.memory)
+            ends[effect, self.clients.number(form.of_client())] = None
+        self.answers[cue << CLIENT_BITS | number] = list(ends)
+        return list(ends)
+
+    def _settle(self, beginning: Number, number: Number) -> list[Number]:
+        begun, effect = self.beginnings.all[beginning], self.effects.all[number]
+        ends: dict[Number, None] = {}
+        before = self.worlds.all[begun.before]
+        for after, facts in either_way(lambda: absorb(begun.world, effect.outputs, wake=False)):
+            self._judge(Step(before, begun.event, (*begun.facts, *facts), after))
+            form = Anonymous(after, None, effect.names, self.memory)
+            ends[self.worlds.number(form.of_world()) << CLIENT_BITS] = None
+        self.settled[beginning, number] = list(ends)
+        return list(ends)
+
+    def _judge(self, taken: Step) -> None:
+        for one in self.invariants:
+            if one.id not in self.broken and one.check(taken):
+                self.broken.add(one.id)
+        Instant.zone.lenient = True
+        landmarks: Iterable[Sometimes] = (*self.assumptions.sometimes, *self.assumptions.faults)
+        for landmark in landmarks:
+            if any(map(landmark.seen, taken.facts)):
+                self.reached[landmark.name] = self.reached.get(landmark.name, 0) + 1
+        Instant.zone.lenient = False
+
+
+# -- what is the same without instants ------------------------------------------------------------------------
+
+
+def names_of(client: Client) -> Names:
+    """What a client's timers, requests and calls are called: by their places in it; any timer may be next."""
+    timers: list[TimerId | None] = []
+    for entry in sorted(client.cache, key=slot_order):
+        timers += [entry.eviction, entry.refresh]
+    timers += [call.retry for call in client.calls]
+    timers += [timer for timer, _ in client.resends]
+    there = [timer for timer in timers if timer is not None]
+    return Names(
+        tuple((timer, name) for name, timer in enumerate(there, 1)),
+        tuple(request_names(client).items()),
+        tuple(names(call.call for call in client.calls).items()),
+    )
+
+
+def anonymous(output: Output) -> Output:
+    """An output without its instants, and without the numbers of tokens."""
+    if isinstance(output, TimerSet):
+        return replace(output, due=ANY)
+    if isinstance(output, TokenAnnounced):
+        return replace(output, token=_symbol(output.token), before=_symbol(output.before))
+    if isinstance(output, CallSettled):
+        return replace(output, token=_symbol(output.token))
+    return output
+
+
+def _symbol(token: Token | None) -> Token | None:
+    return token and _symbol_of(token.template, token.behind)
+
+
+@cache
+def _symbol_of(template: str | None, behind: bool) -> Token:
+    return Token(0, template, NOW // 1000, ANY // 1000, behind)
+
+
+class Anonymous(Form):
+    """A world or a client on its way into a form without instants."""
+
+    def __init__(self, world: World | None, client: Client | None, known_as: Names, memory: Memory) -> None:
+        self.world, self.client, self.memory = cast(World, world), cast(Client, client), memory
+        self.now = NOW
+        self.timers, self.requests = dict(known_as.timers), dict(known_as.requests)
+        self.calls = dict(known_as.calls)
+        self.holders = holder_names(client) if client else {}
+
+    def of_world(self) -> World:
+        world = super().of_world()
+        timers = tuple(sorted(world.timers, key=lambda timer: timer.timer))
+        requests = tuple(replace(request, stale=True, wake=False) for request in world.requests)
+        token = Token(0, None, NOW // 1000, EXPIRED // 1000)
+        return world.but(timers=timers, requests=requests, token=token)
+
+    def of_client(self) -> Client:
+        client = super().of_client()
+        calls = tuple(replace(call, failures=OFTEN) for call in client.calls)
+        return replace(client, calls=calls)
+
+    def _flight(self, flight: Flight) -> Flight:
+        return Flight(
+            self.requests[flight.request],
+            flight.purpose,
+            flight.template,
+            self.holders[flight.holder],
+            self.calls.get(flight.cause),
+            flight.parent and self._flight(flight.parent),
+            OFTEN,
+        )
+
+    def _at(self, at: Any) -> Any:
+        return ANY
+
+    def _since(self, at: Any) -> Any:
+        return NOW
+
+    def _token(self, token: Token | None) -> Token | None:
+        return _symbol(token)
+
+    def _timer(self, timer: Timer) -> Timer:
+        return Timer(self.timers[timer.timer], ANY, ANY, 0, wake=False)
+
+    def _call(self, call: Call) -> Call:
+        if not self.memory.history:
+            return super()._call(call)
+        return replace(call, call=self.calls[call.call], asked_at=NOW, awake_since=NOW, healthy=False)
