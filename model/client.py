@@ -22,6 +22,7 @@ from model.terms import (
     Runtime,
     TimerId,
     Token,
+    TokenId,
     Word,
 )
 
@@ -39,7 +40,7 @@ class Entry(Struct, frozen=True):
     `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
     (`replaced`)."""
 
-    template: str | None
+    token_id: TokenId
     holder: int
     token: Token | None = None
     request: RequestId | None = None
@@ -54,7 +55,7 @@ class Flight(Struct, frozen=True):
 
     request: RequestId
     purpose: Purpose
-    template: str | None
+    token_id: TokenId
     holder: int
     cause: CallId | None
     parent: Flight | None = None
@@ -65,7 +66,7 @@ class Call(Struct, frozen=True):
     """A foreground call under way: it waits for a request, or for its retry timer."""
 
     call: CallId
-    template: str | None
+    token_id: TokenId
     skip_cache: bool
     holder: int
     failures: int = 0
@@ -81,16 +82,16 @@ class Client(Struct, frozen=True):
     signed_in: bool
     holders: tuple[Token | None, ...]
     cache: tuple[Entry, ...] = ()
-    refreshing: frozenset[str | None] = frozenset()
+    refreshing: frozenset[TokenId] = frozenset()
     flights: tuple[Flight, ...] = ()
     calls: tuple[Call, ...] = ()
     resends: tuple[tuple[TimerId, Flight], ...] = ()
     next_request: RequestId = 1
     next_timer: TimerId = 1
 
-    def entry(self, template: str | None) -> Entry | None:
-        """The cache's slot for `template`, if there is one."""
-        return next((one for one in self.cache if one.template == template and not one.replaced), None)
+    def entry(self, token_id: TokenId) -> Entry | None:
+        """The cache's slot for `token_id`, if there is one."""
+        return next((one for one in self.cache if one.token_id == token_id and not one.replaced), None)
 
 
 class Turn(Struct, frozen=True):
@@ -112,4 +113,4 @@ class Turn(Struct, frozen=True):
         """The same turn with a request sent. Its number is the client's next one."""
         endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
-        return turn.put(RequestSent(flight.request, endpoint, flight.template, flight.cause))
+        return turn.put(RequestSent(flight.request, endpoint, flight.token_id, flight.cause))

@@ -34,6 +34,7 @@ class GetToken(Struct, frozen=True):
 
     template: str | None = None
     skip_cache: bool = False
+    organization: str | None = None
 
 
 class Answer(Struct, frozen=True):

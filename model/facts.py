@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.events import FreezeKind
-from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, Word
+from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, TokenId, Word
 
 
 class Origin(Word):
@@ -41,7 +41,7 @@ class Asked(Struct, frozen=True):
 
     at: Millis
     call: CallId
-    template: str | None
+    token_id: TokenId
     skip_cache: bool
 
 
@@ -82,7 +82,7 @@ class Sent(Struct, frozen=True):
     at: Millis
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     origin: Origin
     stale_for: Millis
     bare: bool = False
@@ -121,7 +121,7 @@ class Settled(Struct, frozen=True):
     at: Millis
     call: CallId
     asked_at: Millis
-    template: str | None
+    token_id: TokenId
     token: Token | None
     error: str | None
     healthy: bool

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from model import cache, session
 from model.client import Client, Flight, Purpose, Turn
 from model.policy import Policy
-from model.terms import CallId, Millis, Outcome, SignedOut, TimerSet, Token
+from model.terms import SESSION_TOKEN, CallId, Millis, Outcome, SignedOut, TimerSet, Token
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
@@ -27,7 +27,7 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         # comes of that, the request at the beginning of it is what fails in the end.
         origin = flight.parent or flight
         request = client.next_request
-        return turn.send(Flight(request, Purpose.RECOVERY, None, flight.holder, flight.cause, origin))
+        return turn.send(Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
@@ -36,8 +36,8 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
         return session.resolve(turn, flight, token)
-    turn = turn.but(refreshing=client.refreshing - {flight.template})
-    turn = cache.keep(turn, flight.template, flight.holder, token)
+    turn = turn.but(refreshing=client.refreshing - {flight.token_id})
+    turn = cache.keep(turn, flight.token_id, flight.holder, token)
     return session.announce(turn, flight.holder, token)
 
 
@@ -86,7 +86,7 @@ def _client_replaced(turn: Turn, token: Token) -> Turn:
     """A client payload makes a new Session object, with its token cached (Client.ts fromJSON, Session.ts)."""
     holder = len(turn.client.holders)
     turn = turn.but(holders=(*turn.client.holders, token))
-    return cache.keep(turn, None, holder, token)
+    return cache.keep(turn, SESSION_TOKEN, holder, token)
 
 
 def _sign_out(turn: Turn, cause: CallId | None) -> Turn:

@@ -30,7 +30,7 @@ ERROR_NAMES: dict[Outcome, str] = {
 def announce(turn: Turn, holder: int, token: Token) -> Turn:
     """A session token becomes the last active one of the object that asked for it.
 
-    Session.ts #dispatchTokenEvents: templates never do.
+    Session.ts #dispatchTokenEvents: those of templates and of organizations never do.
     """
     if not token.is_session_token:
         return turn
@@ -44,7 +44,7 @@ def announce(turn: Turn, holder: int, token: Token) -> Turn:
 
 def attempt(turn: Turn, call: Call) -> Turn:
     """One attempt of a foreground call: read the cache, wait for a pending fetch, or send one."""
-    entry = None if call.skip_cache else turn.client.entry(call.template)
+    entry = None if call.skip_cache else turn.client.entry(call.token_id)
     if entry and entry.token and entry.token.expires - turn.at // 1000 <= cache.READ_CUTOFF:
         turn = cache.drop(turn, entry)
         entry = None
@@ -56,22 +56,22 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if is_offline(turn.client) and not turn.client.policy.sends_when_offline:
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
-    promise = Entry(call.template, call.holder, request=request, baseline=cache.freshest(turn, call.template))
-    turn = cache.vacate(turn, call.template)
+    promise = Entry(call.token_id, call.holder, request=request, baseline=cache.freshest(turn, call.token_id))
+    turn = cache.vacate(turn, call.token_id)
     turn = turn.but(cache=(*turn.client.cache, promise))
-    turn = turn.send(Flight(request, Purpose.FETCH, call.template, call.holder, cause=call.call))
+    turn = turn.send(Flight(request, Purpose.FETCH, call.token_id, call.holder, cause=call.call))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
-    entry = turn.client.entry(flight.template)
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
-        turn = cache.keep(turn, flight.template, entry.holder, token)
+        turn = cache.keep(turn, flight.token_id, entry.holder, token)
     elif entry and turn.client.policy.keep_freshest:
         turn = _late(turn, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
-        turn = cache.arm(turn, Entry(flight.template, flight.holder, token, replaced=True))
+        turn = cache.arm(turn, Entry(flight.token_id, flight.holder, token, replaced=True))
     turn = announce(turn, flight.holder, token)
     turn, waiting = _release(turn, flight)
     return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
@@ -83,7 +83,7 @@ def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
     if cache.fresher(turn, entry.token, token) is entry.token:
         return turn
-    return cache.keep(turn, entry.template, entry.holder, token)
+    return cache.keep(turn, entry.token_id, entry.holder, token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
@@ -105,10 +105,10 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     policy = turn.client.policy
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
-            turn = cache.drop(turn, turn.client.entry(flight.template))
-        turn = turn.but(refreshing=turn.client.refreshing - {flight.template})
-        return cache.rearm(turn, turn.client.entry(flight.template))
-    entry = turn.client.entry(flight.template)
+            turn = cache.drop(turn, turn.client.entry(flight.token_id))
+        turn = turn.but(refreshing=turn.client.refreshing - {flight.token_id})
+        return cache.rearm(turn, turn.client.entry(flight.token_id))
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
@@ -125,9 +125,9 @@ def nothing_came(client: Client, outcome: Outcome) -> bool:
 def empty(turn: Turn, flight: Flight) -> Turn:
     """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598)."""
     if flight.purpose is Purpose.REFRESH:
-        turn = cache.vacate(turn, flight.template)
-        return turn.but(refreshing=turn.client.refreshing - {flight.template})
-    entry = turn.client.entry(flight.template)
+        turn = cache.vacate(turn, flight.token_id)
+        return turn.but(refreshing=turn.client.refreshing - {flight.token_id})
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
@@ -175,8 +175,8 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
 
 def refresh(turn: Turn, entry: Entry) -> Turn:
     """A refresh timer fired: one background request for this token, unless one is already in flight."""
-    if entry.template in turn.client.refreshing or _guarded(turn, entry):
+    if entry.token_id in turn.client.refreshing or _guarded(turn, entry):
         return cache.rearm(turn, entry)
-    turn = turn.but(refreshing=turn.client.refreshing | {entry.template})
+    turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})
     request = turn.client.next_request
-    return turn.send(Flight(request, Purpose.REFRESH, entry.template, entry.holder, cause=None))
+    return turn.send(Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, cause=None))

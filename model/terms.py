@@ -72,11 +72,27 @@ class Outcome(Word):
     STALE_TOKEN = "stale-token"  # 200, a token whose claims are older than those of one already given
 
 
+class TokenId(Struct, frozen=True, cache_hash=True):
+    """Which token: one made by a template, one for an organization. The session token itself has neither.
+
+    The SDK's own word for what its cache goes by (utils/tokenId.ts).
+    """
+
+    template: str | None = None
+    organization: str | None = None
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.template, self.organization)))
+
+
+SESSION_TOKEN = TokenId()
+
+
 class Token(Struct, frozen=True):
     """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
 
     number: int
-    template: str | None
+    token_id: TokenId
     issued: Seconds
     expires: Seconds
     behind: bool = False
@@ -84,8 +100,8 @@ class Token(Struct, frozen=True):
 
     @property
     def is_session_token(self) -> bool:
-        """A template's token never becomes the session's last active token."""
-        return self.template is None
+        """A template's token never becomes the session's last active token, nor does an organization's."""
+        return self.token_id == SESSION_TOKEN
 
     def __str__(self) -> str:
         return f"T{self.number}"
@@ -101,10 +117,10 @@ class TimerDue(Struct, frozen=True):
 
 
 class TokenAsked(Struct, frozen=True):
-    """The app calls `getToken({template, skipCache})`."""
+    """The app calls `getToken({template, organizationId, skipCache})`."""
 
     call: CallId
-    template: str | None = None
+    token_id: TokenId = SESSION_TOKEN
     skip_cache: bool = False
 
 
@@ -146,7 +162,7 @@ class RequestSent(Struct, frozen=True):
 
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     cause: CallId | None
     credential: bool | None = None
 

@@ -7,11 +7,11 @@ each rule names the place in the SDK it stands for.
 
 Theory of operation
 -------------------
-A client that is signed in keeps tokens in a *cache*, one entry for each template (None is the session token
-itself). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at expiry. When the refresh
-timer fires, the client asks for a new token in the background; the old one stays readable until the answer
-is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its eviction timer, or by
-a read that finds 5 s or less on it.
+A client that is signed in keeps tokens in a *cache*, one entry for each token id (the session token, a
+template's, an organization's). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at
+expiry. When the refresh timer fires, the client asks for a new token in the background; the old one stays
+readable until the answer is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its
+eviction timer, or by a read that finds 5 s or less on it.
 
 A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
 so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
@@ -41,6 +41,7 @@ from model import cache, network, session
 from model.client import Call, Client, Turn
 from model.policy import Policy
 from model.terms import (
+    SESSION_TOKEN,
     Answered,
     ClockChanged,
     KeychainTurned,
@@ -62,7 +63,7 @@ MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(token,))
-    turn = cache.keep(Turn(client, at=0), None, 0, token)  # Session.ts #hydrateCache
+    turn = cache.keep(Turn(client, at=0), SESSION_TOKEN, 0, token)  # Session.ts #hydrateCache
     return turn.client, turn.outputs
 
 
@@ -73,9 +74,9 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     """
     turn = Turn(client, at)
     match stimulus:
-        case TokenAsked(call, template, skip_cache):
+        case TokenAsked(call, token_id, skip_cache):
             holder = len(client.holders) - 1
-            turn = session.attempt(turn, Call(call, template, skip_cache, holder))
+            turn = session.attempt(turn, Call(call, token_id, skip_cache, holder))
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
         case Answered(request, outcome, token):

@@ -28,6 +28,7 @@ from model.facts import (
 from model.terms import (
     POLL_INTERVAL,
     SESSION_LIFETIME,
+    SESSION_TOKEN,
     TOKEN_LIFETIME,
     CallId,
     Endpoint,
@@ -38,6 +39,7 @@ from model.terms import (
     Stimulus,
     TimerId,
     Token,
+    TokenId,
 )
 
 PATIENCE: Millis = 15_000
@@ -104,7 +106,7 @@ class Request(Struct, frozen=True):
 
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     cause: CallId | None
     sent_at: Millis
     stale: bool  # sent when the device's last session token had expired
@@ -116,7 +118,7 @@ class Call(Struct, frozen=True):
     """A foreground call under way, with the history that its verdict needs."""
 
     call: CallId
-    template: str | None
+    token_id: TokenId
     asked_at: Millis
     healthy: bool  # nothing has gone wrong since
     told_ended: bool = False  # an honest 401 answered it after the session's end
@@ -132,7 +134,7 @@ class World(Struct, frozen=True):
     skew: Millis = 0
     signed_in: bool = True
     revoked: bool = False
-    token: Token = Token(1, None, 0, TOKEN_LIFETIME)  # the last session token it was given
+    token: Token = Token(1, SESSION_TOKEN, 0, TOKEN_LIFETIME)  # the last session token it was given
     minted: int = 1
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()

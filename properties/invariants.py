@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
-from model.terms import TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token
+from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token, TokenId
 from model.world import PATIENCE, Request
 from properties.system import Step
 
@@ -131,8 +131,8 @@ def token_handed_out_is_valid(step: Step) -> str | None:
     for fact in step.facts:
         if not isinstance(fact, Settled) or fact.token is None:
             continue
-        if fact.token.template != fact.template:
-            return f"call {fact.call} asked for template {fact.template} and got {fact.token.template}"
+        if fact.token.token_id != fact.token_id:
+            return f"call {fact.call} asked for {_named(fact.token_id)} and got {_named(fact.token.token_id)}"
         if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
             return f"call {fact.call} got {fact.token}, which had expired by then"
     return None
@@ -228,4 +228,8 @@ def one_refresh_at_a_time(step: Step) -> str | None:
 
 
 def _session_token(request: Sent | Request) -> bool:
-    return request.endpoint is Endpoint.TOKENS and request.template is None
+    return request.endpoint is Endpoint.TOKENS and request.token_id == SESSION_TOKEN
+
+
+def _named(token_id: TokenId) -> str:
+    return f"a token of {token_id}" if token_id != SESSION_TOKEN else "the session token"

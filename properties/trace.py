@@ -31,7 +31,7 @@ from model.events import (
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
-VERSION = 2
+VERSION = 3
 FOLDER = Path(".sessionproof")
 """Where traces go, below the folder the run was started in."""
 
@@ -142,8 +142,9 @@ def brief(event: Event) -> str:
             return f"advance({duration(ms)})"
         case Freeze(ms, kind):
             return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
-        case GetToken(template, skip_cache):
+        case GetToken(template, skip_cache, organization):
             arguments = [f"template={template}"] if template else []
+            arguments += [f"organization={organization}"] if organization else []
             return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
         case Answer(request, outcome):
             return f"answer({request}, {outcome})"

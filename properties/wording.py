@@ -23,7 +23,7 @@ from model.facts import (
     Told,
     Turned,
 )
-from model.terms import Endpoint, Millis, Outcome
+from model.terms import SESSION_TOKEN, Endpoint, Millis, Outcome, TokenId
 from properties.trace import ahead, duration
 
 SAYS: dict[Outcome, str] = {
@@ -72,6 +72,12 @@ def clock(at: Millis) -> str:
     return (f"{days} d " if days else "") + text + (f".{ms:03}" if ms else "")
 
 
+def token_of(token_id: TokenId) -> str:
+    """What sort of token: `template 'api'`, or nothing for the session token itself."""
+    words = [f"template '{token_id.template}'"] * bool(token_id.template)
+    return ", ".join(words + [f"organization '{token_id.organization}'"] * bool(token_id.organization))
+
+
 def tell(fact: Fact) -> tuple[str, str]:
     """Who did it, and what happened."""
     match fact:
@@ -79,8 +85,8 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "OS", FREEZES[kind].format(duration(until - at))
         case Skewed(_, skew):
             return "OS", f"sets the device's clock {ahead(skew)}"
-        case Asked(_, call, template, skip_cache):
-            options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
+        case Asked(_, call, token_id, skip_cache):
+            options = [token_of(token_id)] * (token_id != SESSION_TOKEN) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
         case Ended():
             return "server", "ends the session"

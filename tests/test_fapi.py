@@ -10,11 +10,11 @@ import time
 import jwt
 import pytest
 
-from model.terms import Endpoint, Outcome, Token
+from model.terms import SESSION_TOKEN, Endpoint, Outcome, Token, TokenId
 from properties.targets import fapi
 
-SESSION = Token(3, None, 40, 100)
-TEMPLATE = Token(4, "other", 40, 100)
+SESSION = Token(3, SESSION_TOKEN, 40, 100)
+TEMPLATE = Token(4, TokenId("other"), 40, 100)
 
 
 def test_a_token_is_recognised_and_minted_once() -> None:
@@ -37,7 +37,7 @@ def test_a_long_campaign_does_not_keep_every_token() -> None:
 
 
 def test_no_two_tokens_share_a_jwt() -> None:
-    assert fapi.mint(Token(5, None, 40, 100)) != fapi.mint(SESSION)
+    assert fapi.mint(Token(5, SESSION_TOKEN, 40, 100)) != fapi.mint(SESSION)
 
 
 def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> None:
@@ -144,15 +144,15 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("GET", "/v1/client", (Endpoint.CLIENT, None)),
-        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, None)),
-        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, "other")),
+        ("GET", "/v1/client", (Endpoint.CLIENT, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
         ("POST", "/v1/client/sessions/sess_1/touch", None),
     ],
 )
 def test_requests_are_told_apart_by_method_and_path(
-    method: str, path: str, known: tuple[Endpoint, str | None] | None
+    method: str, path: str, known: tuple[Endpoint, TokenId] | None
 ) -> None:
     assert fapi.endpoint_of(method, path) == known

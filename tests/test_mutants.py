@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from model import cache, network, session
 from model.client import Call, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
-from model.terms import CallSettled, Outcome, Runtime, Token
+from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.invariants import INVARIANTS, NULL
 from properties.prove import App, Limits, prove
 from properties.search import Findings
@@ -47,7 +47,7 @@ def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
     right = session.attempt
 
     def wrong(turn: Turn, call: Call) -> Turn:
-        if session._guarded(turn, Entry(call.template, call.holder)):
+        if session._guarded(turn, Entry(call.token_id, call.holder)):
             return turn.put(CallSettled(call.call, None, "skipped"))
         return right(turn, call)
 
@@ -88,8 +88,8 @@ def timers_of_the_replaced_live_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cache, "vacate", leaving)
 
 
-def leaving(turn: Turn, template: str | None) -> Turn:
-    entry = turn.client.entry(template)
+def leaving(turn: Turn, token_id: TokenId) -> Turn:
+    entry = turn.client.entry(token_id)
     if entry is None or entry.token is None:
         return cache.drop(turn, entry)
     return cache.swap(turn, entry, replace(entry, replaced=True))

@@ -6,7 +6,7 @@ import pytest
 
 from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
 from model.facts import Dropped, Fired, Origin, Sent, Settled
-from model.terms import Endpoint, Outcome, Runtime
+from model.terms import SESSION_TOKEN, Endpoint, Outcome, Runtime
 from properties.run import Run
 from tests.support import HOUR, SECOND, model, of_kind, run
 
@@ -62,7 +62,8 @@ def test_a_foreground_call_is_tried_nine_times_with_growing_delays() -> None:
         while not ran.world.requests:
             before = ran.world.now
             ran.play(Advance(min(timer.due for timer in ran.world.timers) - before))
-            for other in [r for r in ran.world.requests if r.template is None]:  # the session token's own refresh
+            refreshes = [r for r in ran.world.requests if r.token_id == SESSION_TOKEN]
+            for other in refreshes:
                 ran.play(Answer(other.request, Outcome.LOST))
         assert ran.world.now - asked_at == delay
         ran.play(Answer(ran.world.requests[0].request, Outcome.BROKEN))

@@ -126,8 +126,10 @@ def _tell(event: Event) -> str:
             arguments = [f"{ms:_}"]
         case Freeze(ms):
             arguments = [f"{ms:_}", f"'{duration(ms)}'"]
-        case GetToken(template, skip_cache):
-            options = [f"template: {json.dumps(template)}"] * bool(template) + ["skipCache: true"] * skip_cache
+        case GetToken(template, skip_cache, organization):
+            options = [f"template: {json.dumps(template)}"] * bool(template)
+            options += [f"organizationId: {json.dumps(organization)}"] * bool(organization)
+            options += ["skipCache: true"] * skip_cache
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
         case Answer(request, outcome):
             arguments = [str(request), _quoted(SAYS[outcome])]

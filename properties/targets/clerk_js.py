@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from model.terms import (
+    SESSION_TOKEN,
     Answered,
     CallSettled,
     ClockChanged,
@@ -114,8 +115,8 @@ class ClerkJsTarget:
                 return ()
             case TimerDue(timer):
                 return self._outputs(node.Fire(at, timer), at)
-            case TokenAsked(call, template, skip_cache):
-                return self._outputs(node.Ask(at, call, template, skip_cache), at)
+            case TokenAsked(call, token_id, skip_cache):
+                return self._outputs(node.Ask(at, call, token_id.template, skip_cache), at)
             case Answered(request, Outcome.LOST):
                 return self._outputs(node.Lost(at, request), at)
             case Answered(request, outcome, token):
@@ -229,7 +230,7 @@ class ClerkJsTarget:
         return tuple(outputs)
 
 
-FIRST_TOKEN = Token(1, None, 0, 60)
+FIRST_TOKEN = Token(1, SESSION_TOKEN, 0, 60)
 """What `prepare` signs in with: the token that a world begins with."""
 
 
@@ -244,8 +245,8 @@ def _request_sent(put: node.Request, credential: bool | None) -> RequestSent:
     known = fapi.endpoint_of(put.method, put.path)
     if known is None:
         raise TargetError(f"the SDK sends {put.method} {put.path}, which the fake server does not know")
-    endpoint, template = known
-    return RequestSent(put.request, endpoint, template, put.cause, credential)
+    endpoint, token_id = known
+    return RequestSent(put.request, endpoint, token_id, put.cause, credential)
 
 
 def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:

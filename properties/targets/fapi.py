@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from freezegun import freeze_time
 
-from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, Token
+from model.terms import SESSION_LIFETIME, SESSION_TOKEN, Endpoint, Millis, Outcome, Token, TokenId
 
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 """When instant 0 is, in seconds since 1970."""
@@ -65,7 +65,7 @@ def mint(token: Token) -> str:
     if token.is_session_token:
         claims["sid"] = SESSION_ID
     else:
-        claims["template"] = token.template
+        claims["template"] = token.token_id.template
     headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
     return jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
 
@@ -84,7 +84,7 @@ def recognise(raw: str) -> Token | None:
         return None
     issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
     behind = jwt.get_unverified_header(raw)["oiat"] < EPOCH
-    return Token(int(claims["jti"]), claims.get("template"), issued, expires, behind)
+    return Token(int(claims["jti"]), TokenId(claims.get("template")), issued, expires, behind)
 
 
 def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
@@ -233,12 +233,12 @@ CLIENT_PATH = "/v1/client"
 TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
 
 
-def endpoint_of(method: str, path: str) -> tuple[Endpoint, str | None] | None:
-    """What a request asks for, and the template it names; None if this server has no such endpoint."""
+def endpoint_of(method: str, path: str) -> tuple[Endpoint, TokenId] | None:
+    """What a request asks for, and which token; None if this server has no such endpoint."""
     if method == "GET" and path == CLIENT_PATH:
-        return Endpoint.CLIENT, None
+        return Endpoint.CLIENT, SESSION_TOKEN
     if method == "POST" and path == TOKENS_PATH:
-        return Endpoint.TOKENS, None
+        return Endpoint.TOKENS, SESSION_TOKEN
     if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
-        return Endpoint.TOKENS, path.removeprefix(f"{TOKENS_PATH}/")
+        return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
     return None
