@@ -113,4 +113,4 @@ class Turn(Struct, frozen=True):
         """The same turn with a request sent. Its number is the client's next one."""
         endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
-        return turn.put(RequestSent(flight.request, endpoint, flight.token_id, flight.cause))
+        return turn.put(RequestSent(flight.request, endpoint, flight.token_id.requested, flight.cause))

@@ -81,6 +81,11 @@ class TokenId(Struct, frozen=True, cache_hash=True):
     template: str | None = None
     organization: str | None = None
 
+    @property
+    def requested(self) -> TokenId:
+        """Which token a request for this one asks for: a template's says nothing of an organization."""
+        return TokenId(self.template) if self.template and self.organization else self
+
     def __str__(self) -> str:
         return "-".join(filter(None, (self.template, self.organization)))
 

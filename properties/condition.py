@@ -259,7 +259,7 @@ def _steps(
     length = cast(Any, Time(z3.Real(f"t{len(place.events) + 1}")))
     events: list[Event] = [Answer(*answer) for answer in assumptions.answers(place.world)]
     if len(place.world.calls) < calls:
-        events += [ask for ask in ASKS if ask.template is None]
+        events += [ask for ask in ASKS if ask.template is None and ask.organization is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]

@@ -55,7 +55,14 @@ the state: cheap, and a trace stays aligned when the shrinker deletes a step. Sh
 
 KINDS: tuple[FreezeKind, ...] = tuple(FreezeKind)
 
-ASKS: tuple[GetToken, ...] = (GetToken(), GetToken(skip_cache=True), GetToken(template="api"))
+ASKS: tuple[GetToken, ...] = (
+    GetToken(),
+    GetToken(skip_cache=True),
+    GetToken(template="api"),
+    GetToken(organization="org_b"),
+)
+OFTEN = (*ASKS[:3] * 3, *ASKS)
+"""The same, for an app that seldom asks for another organization's token: most of what breaks needs none."""
 
 
 def lengths(run: Run, menu: tuple[Millis, ...], longest: Millis) -> list[Millis]:
@@ -118,7 +125,7 @@ class SessionMachine(RuleBasedStateMachine):
     def app_asks_for_a_token(self, choice: int) -> None:
         """A foreground call."""
         if self.allowed.may_ask(self.ran.world):
-            self._play(ASKS[choice % len(ASKS)])
+            self._play(OFTEN[choice % len(OFTEN)])
         else:
             self._wait()
 

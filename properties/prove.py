@@ -29,6 +29,7 @@ from model.events import (
     Event,
     Freeze,
     FreezeKind,
+    GetToken,
     LockKeychain,
     Revoke,
     SetClock,
@@ -52,20 +53,27 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
+    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`;
+    for an organization that is not the active one too, if it has `organizations`."""
 
     calls: int = 1
     templates: bool = False
+    organizations: bool = False
+
+    def asks(self, ask: GetToken) -> bool:
+        """Does this app make such a call?"""
+        return (self.templates or ask.template is None) and (self.organizations or ask.organization is None)
 
     @property
     def timers(self) -> int:
         """More timers than these at once, and a client gathers ever more of them: two for each token that is
         cached and for each call, and two more."""
-        return 2 * (1 + self.templates) + 2 * self.calls + 2
+        return 2 * (1 + self.templates + self.organizations) + 2 * self.calls + 2
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
-        return f"{calls} at a time{', templates too' if self.templates else ''}"
+        others = ", templates too" * self.templates + ", organizations too" * self.organizations
+        return f"{calls} at a time{others}"
 
 
 class Limits(Struct, frozen=True):
@@ -322,7 +330,7 @@ def ways(
     Instant.zone = Zone(bounds)
     kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
     if len(world.calls) < app.calls:
-        kinds += [ask for ask in ASKS if app.templates or ask.template is None]
+        kinds += [ask for ask in ASKS if app.asks(ask)]
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]

@@ -97,10 +97,11 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Fired(_, _, set_at, late_by):
             lateness = f"{duration(late_by)} late" if late_by else "on time"
             return "timer", f"set at {clock(set_at)} fires {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale_for, bare):
+        case Sent(_, request, endpoint, token_id, origin, stale_for, bare):
             credential = "; its last session token has expired" if stale_for else ""
             without = f", {BARE}" if bare else ""
-            return "SDK", f"{ASKS_FOR[endpoint]}{without}, in the {origin} (request {request}){credential}"
+            what = f"{ASKS_FOR[endpoint]}{f' of {token_of(token_id)}' if token_id != SESSION_TOKEN else ''}"
+            return "SDK", f"{what}{without}, in the {origin} (request {request}){credential}"
         case Told(at, request, _, outcome, token, sent_at, _, honest, _):
             waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
             truth = "" if honest or outcome in _FAILS else ", though the session is valid"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from model.events import Answer, GetToken
 from model.terms import (
     SESSION_TOKEN,
     Answered,
@@ -21,18 +22,19 @@ from model.terms import (
     TokenId,
 )
 from model.transition import MODELLED
+from properties.run import Violation
 from properties.target import TargetError
 from properties.targets import fapi
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from tests.support import FIRST, HOUR, RELEASES, fresh, ready
+from tests.support import FIRST, HOUR, RELEASES, fresh, judged, ready
 
 SEED, FIXED, NEWEST = RELEASES
 EVICTION, REFRESH = 1, 2
 
 
-def token(number: int, at: int, template: str | None = None) -> Token:
+def token(number: int, at: int, token_id: TokenId = SESSION_TOKEN) -> Token:
     """A token minted at `at` ms."""
-    return Token(number, TokenId(template), at // 1000, at // 1000 + 60)
+    return Token(number, token_id, at // 1000, at // 1000 + 60)
 
 
 # -- what a fresh instance does -----------------------------------------------------------------------------
@@ -142,17 +144,32 @@ def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[
 # -- tokens and the network ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", [None, "other"])
+@pytest.mark.parametrize(
+    "token_id",
+    [SESSION_TOKEN, TokenId("other"), TokenId(organization="org_b")],
+    ids=lambda one: str(one) or "session",
+)
 def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
-    builds: dict[str, ClerkJsTarget], template: str | None
+    builds: dict[str, ClerkJsTarget], token_id: TokenId
 ) -> None:
     target = fresh(builds[NEWEST])
-    sent = target.feed(TokenAsked(1, TokenId(template), skip_cache=True), 5_000)[-1]
-    assert sent == RequestSent(1, Endpoint.TOKENS, TokenId(template), 1)
-    second = token(2, 5_100, template)
+    sent = target.feed(TokenAsked(1, token_id, skip_cache=True), 5_000)[-1]
+    assert sent == RequestSent(1, Endpoint.TOKENS, token_id, 1)
+    second = token(2, 5_100, token_id)
     outputs = target.feed(Answered(1, Outcome.GRANTED, second), 5_100)
     assert CallSettled(1, second, None) in outputs
     target.finish()
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_request_for_a_template_does_not_say_for_which_organization(
+    builds: dict[str, ClerkJsTarget], version: str
+) -> None:
+    """And so the token is one of the active organization, whichever the app asked for."""
+    ran = judged(ready(builds[version]), GetToken("other", organization="org_b"))
+    assert [request.token_id for request in ran.world.requests] == [TokenId("other")]
+    with pytest.raises(Violation, match="asked for a token of other-org_b and got a token of other"):
+        ran.play(Answer(1, Outcome.GRANTED))
 
 
 def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]) -> None:

@@ -15,6 +15,7 @@ from properties.targets import fapi
 
 SESSION = Token(3, SESSION_TOKEN, 40, 100)
 TEMPLATE = Token(4, TokenId("other"), 40, 100)
+ORGANIZATION = Token(6, TokenId(organization="org_b"), 40, 100)
 
 
 def test_a_token_is_recognised_and_minted_once() -> None:
@@ -22,6 +23,7 @@ def test_a_token_is_recognised_and_minted_once() -> None:
     assert fapi.mint(SESSION) == raw
     assert fapi.recognise(raw) == SESSION
     assert fapi.recognise(fapi.mint(TEMPLATE)) == TEMPLATE
+    assert fapi.recognise(fapi.mint(ORGANIZATION)) == ORGANIZATION
     head, claims, signature = raw.split(".")
     assert fapi.recognise(f"{head}.{claims}x.{signature}") is None
     assert fapi.recognise("not a token") is None
@@ -56,7 +58,7 @@ def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> No
     assert "sid" not in jwt.decode(fapi.mint(TEMPLATE), options={"verify_signature": False})
 
 
-@pytest.mark.parametrize("token", [SESSION, TEMPLATE])
+@pytest.mark.parametrize("token", [SESSION, TEMPLATE, ORGANIZATION])
 def test_pyjwt_accepts_a_token_from_its_issue_until_its_expiry(token: Token) -> None:
     verdicts = fapi.verify([(token, at) for at in (39_999, 40_000, 99_999, 100_000, 3_600_000)])
     assert verdicts == ["ImmatureSignatureError", None, None, "ExpiredSignatureError", "ExpiredSignatureError"]

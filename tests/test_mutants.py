@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from model import cache, network, session
-from model.client import Call, Entry, Flight, Turn
+from model.client import Call, Client, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.invariants import INVARIANTS, NULL
@@ -156,6 +156,16 @@ def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "reject", wrong)
 
 
+def slots_for_every_organization(patch: pytest.MonkeyPatch) -> None:
+    """A slot of the cache goes by the template alone."""
+
+    def wrong(client: Client, token_id: TokenId) -> Entry | None:
+        slots = (one for one in client.cache if one.token_id.template == token_id.template and not one.replaced)
+        return next(slots, None)
+
+    patch.setattr(Client, "entry", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -216,6 +226,16 @@ def test_a_second_refresh_in_flight_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     (verdict,) = prove_40("outage", only="one-refresh-at-a-time").verdicts.values()
     assert isinstance(verdict, Violated)
     assert "while it waits" in str(verdict.trace.why)
+
+
+def test_a_slot_that_ignores_the_organization_hands_out_anothers_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be noticed by a proof whose app asks for one; the random engine's sometimes does."""
+    slots_for_every_organization(monkeypatch)
+    judged = [INVARIANTS["token-handed-out-is-valid"]]
+    app = App(organizations=True)
+    proved = prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming("calm"), judged, app, Limits(depth=2, states=300))
+    assert isinstance(proved.verdicts["token-handed-out-is-valid"], Violated)
+    assert isinstance(search_40("calm").verdicts["token-handed-out-is-valid"], Violated)
 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))

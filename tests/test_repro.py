@@ -188,7 +188,7 @@ def test_a_script_sees_what_the_driver_sees(
     events: list[Event] = [
         *(Advance(43 * SECOND), Answer(1, Outcome.LOST), SetClock(-HOUR), Advance(MINUTE)),
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
-        *(Freeze(8 * HOUR), GetToken(), Advance(10 * SECOND)),
+        *(Freeze(8 * HOUR), GetToken(), GetToken(organization="org_b"), Advance(10 * SECOND)),
     ]
     folder = install(version)
     played = run(builds[version], *events, runtime=runtime)
@@ -277,6 +277,12 @@ THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
             KEEPS,
             THE_OTHER[:1],
             "a call of getToken gets a token of another template",
+        ),
+        (
+            "token-handed-out-is-valid",
+            KEEPS,
+            (GetToken(organization="org_b"),),
+            "a call of getToken gets a token of another organization",
         ),
         ("token-handed-out-is-valid", ASKS, THE_OTHER, None),
         ("offline-is-not-signed-out", NULL, LATER, "a call of getToken gets null"),

@@ -56,6 +56,7 @@ def test_a_trace_prints_as_one_line() -> None:
         (Advance(43_000), "advance(43 s)"),
         (Freeze(61_001, FreezeKind.ASLEEP), "sleep(1 min 1 s 1 ms)"),
         (GetToken("api", skip_cache=True), "getToken(template=api, skipCache)"),
+        (GetToken(organization="org_b"), "getToken(organization=org_b)"),
         (Revoke(), "revoke()"),
         (SetClock(-3_600_000), "setClock(1 h behind)"),
         (SetClock(0), "setClock(right)"),

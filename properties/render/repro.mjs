@@ -88,12 +88,12 @@ function sleep(ms, length) {
 // -- The server. It answers when told to, once the user is signed in.
 let tokens = 0;
 //: stale-token
-function mint(template, older) {
+function mint({ template, organization } = {}, older) {
 //: else
-function mint(template) {
+function mint({ template, organization } = {}) {
 //: end
   const iat = Math.floor(now() / 1000);
-  const about = template ? { template } : { sid: 'sess_1' };
+  const about = { ...(template ? { template } : { sid: 'sess_1' }), org_id: organization };
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
   //: stale-token
   const oiat = older ? SIGN_IN / 1000 - 1 : iat; // when its claims were put together
@@ -116,7 +116,7 @@ const session = () => {
 //: answer
 const ANSWERS = {
   //: granted
-  'a token': ({ template }) => json(200, { jwt: mint(template) }),
+  'a token': request => json(200, { jwt: mint(request) }),
   //: end
   //: session
   'the session, still there': () => client(session()),
@@ -140,20 +140,29 @@ const ANSWERS = {
   'no session': () => client(),
   //: end
   //: stale-token
-  'a token made from older data': ({ template }) => json(200, { jwt: mint(template, true) }),
+  'a token made from older data': request => json(200, { jwt: mint(request, true) }),
   //: end
 };
 //: end
 
 const requests = new Map(); // those in flight, numbered from sign-in on
 let sent = 0;
+//: organization
+globalThis.fetch = (target, { method = 'GET', signal, body } = {}) => {
+//: else
 globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
+//: end
   const { pathname } = new URL(target);
   if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
   const number = ++sent;
   tell('SDK', `sends ${method} ${pathname} (request ${number})`);
   return new Promise((resolve, reject) => {
+    //: organization
+    const organization = new URLSearchParams(body).get('organization_id') || undefined;
+    requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1], organization });
+    //: else
     requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1] });
+    //: end
     signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
   });
 };
@@ -201,7 +210,12 @@ function getToken(options = {}) {
 }
 //: token-handed-out-is-valid
 function fault(jwt, options) {
+  //: organization
+  const { exp, template, org_id } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  if (org_id !== options.organizationId) return ' of another organization';
+  //: else
   const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  //: end
   if (now() >= exp * 1000) return ' that has expired';
   return template === options.template ? '' : ' of another template';
 }

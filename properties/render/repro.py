@@ -77,6 +77,8 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")
+    if any(isinstance(event, GetToken) and event.organization for event in trace.events):
+        needs.add("organization")
     if trace.invariant in _ABOUT_DROPS:
         return needs | {"dropped"}
     judged = trace.invariant in INVARIANTS and trace.invariant not in _NO_VERDICT

@@ -116,7 +116,7 @@ class ClerkJsTarget:
             case TimerDue(timer):
                 return self._outputs(node.Fire(at, timer), at)
             case TokenAsked(call, token_id, skip_cache):
-                return self._outputs(node.Ask(at, call, token_id.template, skip_cache), at)
+                return self._outputs(node.Ask(at, call, token_id.template, skip_cache, token_id.organization), at)
             case Answered(request, Outcome.LOST):
                 return self._outputs(node.Lost(at, request), at)
             case Answered(request, outcome, token):
@@ -242,7 +242,7 @@ def _minted(raw: str) -> Token:
 
 
 def _request_sent(put: node.Request, credential: bool | None) -> RequestSent:
-    known = fapi.endpoint_of(put.method, put.path)
+    known = fapi.endpoint_of(put.method, put.path, put.form)
     if known is None:
         raise TargetError(f"the SDK sends {put.method} {put.path}, which the fake server does not know")
     endpoint, token_id = known

@@ -8,7 +8,7 @@ User.ts, Environment.ts, Token.ts; errors as Base.ts reads them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
@@ -51,7 +51,8 @@ def mint(token: Token) -> str:
 
     Its times are `EPOCH` plus the token's. `oiat`, the header that says when the claims were assembled, is
     the time of issue; before sign-in, for a token that is behind. A template's token has no `sid`: Clerk's
-    templates carry none unless they ask for it.
+    templates carry none unless they ask for it. One for an organization says so, as the SDK reads it
+    (tokenFreshness.ts tokenOrgId).
     """
     issued = EPOCH + token.issued
     claims: dict[str, Any] = {
@@ -62,10 +63,13 @@ def mint(token: Token) -> str:
         "exp": EPOCH + token.expires,
         "jti": str(token.number),
     }
-    if token.is_session_token:
+    template, organization = token.token_id.template, token.token_id.organization
+    if template is None:
         claims["sid"] = SESSION_ID
     else:
-        claims["template"] = token.token_id.template
+        claims["template"] = template
+    if organization is not None:
+        claims |= {"org_id": organization, "org_role": "org:member"}
     headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
     return jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
 
@@ -84,7 +88,9 @@ def recognise(raw: str) -> Token | None:
         return None
     issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
     behind = jwt.get_unverified_header(raw)["oiat"] < EPOCH
-    return Token(int(claims["jti"]), TokenId(claims.get("template")), issued, expires, behind)
+    return Token(
+        int(claims["jti"]), TokenId(claims.get("template"), claims.get("org_id")), issued, expires, behind
+    )
 
 
 def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
@@ -99,7 +105,7 @@ def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
     with freeze_time(ignore=EVENT_LOOPS) as clock:
         for token, at in handed:
             clock.move_to(datetime.fromtimestamp(EPOCH, UTC) + timedelta(milliseconds=at))
-            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * token.is_session_token
+            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * (token.token_id.template is None)
             try:
                 claims = jwt.decode(
                     mint(token), public, algorithms=["RS256"], issuer=ISSUER, options={"require": required}
@@ -233,12 +239,13 @@ CLIENT_PATH = "/v1/client"
 TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
 
 
-def endpoint_of(method: str, path: str) -> tuple[Endpoint, TokenId] | None:
-    """What a request asks for, and which token; None if this server has no such endpoint."""
+def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[Endpoint, TokenId] | None:
+    """What a request asks for, and which token, by its path and the `form` in its body; None if this server has
+    no such endpoint."""
     if method == "GET" and path == CLIENT_PATH:
         return Endpoint.CLIENT, SESSION_TOKEN
     if method == "POST" and path == TOKENS_PATH:
-        return Endpoint.TOKENS, SESSION_TOKEN
+        return Endpoint.TOKENS, TokenId(organization=form.get("organization_id") or None)
     if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
         return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
     return None

@@ -83,6 +83,7 @@ class Ask(Command, frozen=True):
     call: CallId
     template: str | None
     skip_cache: bool
+    organization: str | None = None
 
 
 class Answer(Command, frozen=True):

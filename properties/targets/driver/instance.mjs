@@ -253,8 +253,8 @@ export class Instance {
     if (this.cookie !== before) this.emit('cookie', this.cookie);
   }
 
-  ask({ call, template, skip_cache: skipCache }) {
-    causes.run(call, () => this.sdk.getToken(template, skipCache)).then(
+  ask({ call, template, skip_cache: skipCache, organization }) {
+    causes.run(call, () => this.sdk.getToken(template, skipCache, organization)).then(
       token => this.emit('settled', call, token || null, token ? null : 'null'),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );
