@@ -27,6 +27,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.facts import (
@@ -63,6 +64,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TouchAsked,
 )
 from model.world import GRANTS, PATIENCE, POSSIBLE, Call, Cue, NotEnabled, Request, Timer, World
 
@@ -90,11 +92,8 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             if not world.signed_in:
                 raise NotEnabled("the user is signed out: there is no session to ask for a token")
             number = world.next_call
-            healthy = world.valid and not _in_trouble(world)
-            call = Call(number, template, world.now, healthy, awake_since=world.now)
-            world = world.but(calls=(*world.calls, call), next_call=number + 1)
             asked = Asked(world.now, number, template, skip_cache)
-            return world, (asked,), Cue(TokenAsked(number, template, skip_cache))
+            return _called(world, template), (asked,), Cue(TokenAsked(number, template, skip_cache))
         case Answer(number, outcome):
             return _answer(world, world.request(number), outcome)
         case Revoke():
@@ -112,6 +111,19 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             world = world.but(locked=locks)
             world = world.unhealthy() if locks else world
             return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
+        case Touch():
+            if not world.signed_in:
+                raise NotEnabled("the user is signed out: there is no session to touch")
+            number = world.next_call
+            touched = Asked(world.now, number, None, skip_cache=False, touch=True)
+            return _called(world, None), (touched,), Cue(TouchAsked(number))
+
+
+def _called(world: World, template: str | None) -> World:
+    """The world with one more call under way."""
+    healthy = world.valid and not _in_trouble(world)
+    call = Call(world.next_call, template, world.now, healthy, awake_since=world.now)
+    return world.but(calls=(*world.calls, call), next_call=call.call + 1)
 
 
 def _in_trouble(world: World) -> bool:

@@ -13,7 +13,7 @@ timer fires, the client asks for a new token in the background; the old one stay
 is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its eviction timer, or by
 a read that finds 5 s or less on it.
 
-A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
+A foreground call of `getToken` reads the cache. On a miss it sends a request and caches the *promise* of it,
 so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
 than 429.
 
@@ -26,7 +26,7 @@ token. An answer with a client payload replaces the object; timers set before go
 
 Known gaps
 ----------
-Organizations, piggybacked client payloads, touch and offline mode are not modelled yet, nor is a page, whose
+Organizations and offline mode are not modelled yet, nor is a page, whose
 cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
 the network layer's retries; here, as in our driver, the draw is always 0.
 
@@ -53,6 +53,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TouchAsked,
 )
 
 MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
@@ -86,6 +87,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # whoever looks at the clock will see it
         case KeychainTurned():
             pass  # the credential is the device's affair: what leaves with a request is not seen here
+        case TouchAsked(call):
+            turn = session.touch(turn, call)
     return _announced(client, turn)
 
 
