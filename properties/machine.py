@@ -33,6 +33,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Millis
@@ -56,6 +57,10 @@ the state: cheap, and a trace stays aligned when the shrinker deletes a step. Sh
 KINDS: tuple[FreezeKind, ...] = tuple(FreezeKind)
 
 ASKS: tuple[GetToken, ...] = (GetToken(), GetToken(skip_cache=True), GetToken(template="api"))
+
+CALLS_TO_A_TOUCH = 10
+"""One call in so many is a touch: it brings a token, and with more of them a trace seldom comes to where one is
+missing."""
 
 
 def lengths(run: Run, menu: tuple[Millis, ...], longest: Millis) -> list[Millis]:
@@ -118,7 +123,8 @@ class SessionMachine(RuleBasedStateMachine):
     def app_asks_for_a_token(self, choice: int) -> None:
         """A foreground call."""
         if self.allowed.may_ask(self.ran.world):
-            self._play(ASKS[choice % len(ASKS)])
+            touches = choice % CALLS_TO_A_TOUCH == CALLS_TO_A_TOUCH - 1
+            self._play(Touch() if touches else ASKS[choice % len(ASKS)])
         else:
             self._wait()
 

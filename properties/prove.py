@@ -32,6 +32,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.policy import Policy
@@ -52,10 +53,12 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
+    """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`, and
+    of touch, if it `touches`."""
 
     calls: int = 1
     templates: bool = False
+    touches: bool = False
 
     @property
     def timers(self) -> int:
@@ -65,7 +68,7 @@ class App(Struct, frozen=True):
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
-        return f"{calls} at a time{', templates too' if self.templates else ''}"
+        return f"{calls} at a time{', templates too' * self.templates}{', touches too' * self.touches}"
 
 
 class Limits(Struct, frozen=True):
@@ -323,6 +326,7 @@ def ways(
     kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
+        kinds += [Touch()] * app.touches
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]

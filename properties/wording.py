@@ -56,6 +56,7 @@ BARE = "without the device's credential"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
+    Endpoint.TOUCH: "touches the session",
 }
 
 
@@ -79,6 +80,8 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "OS", FREEZES[kind].format(duration(until - at))
         case Skewed(_, skew):
             return "OS", f"sets the device's clock {ahead(skew)}"
+        case Asked(_, call, touch=True):
+            return "app", f"calls touch (call {call})"
         case Asked(_, call, template, skip_cache):
             options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
@@ -114,7 +117,8 @@ def tell(fact: Fact) -> tuple[str, str]:
                 return "SDK", f"puts {token} into the session cookie"
             return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
-            return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
+            ended = f"fails: {error}" if error else "ends well"
+            return "app", f"call {call} gets {token}" if token else f"call {call} {ended}"
 
 
 _FAILS = (

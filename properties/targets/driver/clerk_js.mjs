@@ -54,6 +54,10 @@ export function drive(clerk, options, announce) {
       if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
       return clerk.session.getToken({ template: template ?? undefined, skipCache });
     },
+    touch() {
+      if (!clerk.session) throw new DriverError('the client holds no session to touch');
+      return clerk.session.touch();
+    },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {
       const told = Boolean(clerk.session) === signedIn;
