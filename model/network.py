@@ -68,6 +68,8 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
             return session.reject(turn, flight.parent, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
+            if outcome is Outcome.NO_SESSION:  # the next client finds no session in this one to take a token over from
+                turn = turn.but(holders=(*turn.client.holders, None))
             return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(turn.client):
             timer = turn.client.next_timer

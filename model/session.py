@@ -135,16 +135,17 @@ def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? #7912 let nobody see it."""
-    return outcome in NO_REPLY and is_offline(client) and client.policy.sends_when_offline
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)?"""
+    return outcome in NO_REPLY and is_offline(client)
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598)."""
+    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits for it hears of being
+    offline (#7598). To a touch it is an answer: it ends well, and nothing has changed."""
     if flight.purpose is Purpose.TOUCH:
         return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
-        turn = cache.vacate(turn, flight.template)
+        turn = cache.vacate(turn, flight.template) if turn.client.policy.sends_when_offline else turn
         return turn.but(refreshing=turn.client.refreshing - {flight.template})
     entry = turn.client.entry(flight.template)
     if entry and entry.request == flight.request:

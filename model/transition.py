@@ -22,12 +22,14 @@ the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the u
 
 Each Session object of the SDK remembers its last active token, and the closures of its timers read *its*
 token. An answer with a client payload replaces the object; timers set before go on reading the old one.
-`Client.holders` are those objects: their last active tokens, oldest object first.
+`Client.holders` are those objects: their last active tokens, oldest object first; None for a client without one.
+
+A touch sends one request, whatever is cached, and is never tried again. Its answer brings a client payload beside
+the session, and ends the call.
 
 Known gaps
 ----------
-Organizations and offline mode are not modelled yet, nor is a page, whose
-cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
+Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
 the network layer's retries; here, as in our driver, the draw is always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
