@@ -43,7 +43,7 @@ from model.sometimes import (
     TRUE_SIGN_OUT,
     Sometimes,
 )
-from model.terms import SESSION_LIFETIME, SKEWS, Endpoint, Millis, Outcome, RequestId, Runtime
+from model.terms import SESSION_LIFETIME, SKEWS, Millis, Outcome, RequestId, Runtime
 from model.world import GRANTS, PATIENCE, POSSIBLE, STRANGER, Request, World
 
 POLLS_AT_ONCE: Millis = 300_000

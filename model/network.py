@@ -68,7 +68,7 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
             return session.reject(turn, flight.parent, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
-            if outcome is Outcome.NO_SESSION:  # the next client finds no session in this one to take a token over from
+            if outcome is Outcome.NO_SESSION:  # the next client finds no session here to take a token over from
                 turn = turn.but(holders=(*turn.client.holders, None))
             return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(turn.client):
@@ -94,7 +94,7 @@ def _client_replaced(turn: Turn, token: Token) -> Turn:
 
 
 def _last_active(turn: Turn, known: Token | None, token: Token) -> Token:
-    """The last active token of a session made from an answer that has `token` (Client.ts and Session.ts fromJSON)."""
+    """The last active token of a session in an answer that has `token` (Client.ts and Session.ts fromJSON)."""
     return cache.fresher(turn, known, token) if turn.client.policy.client_keeps_freshest else token
 
 

@@ -40,8 +40,8 @@ class Policy(Struct, frozen=True):
     """A call that is answered 429 tries again (#8004)."""
 
     client_keeps_freshest: bool
-    """A session in an answer, or in the client that comes with one, takes over the last active token of the session
-    that it replaces, if its own was made from older data (#9284)."""
+    """A session in an answer, or in the client that comes with one, takes over the last active token of the
+    session that it replaces, if its own was made from older data (#9284)."""
 
     gateway_page_error: str
     """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body

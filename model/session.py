@@ -140,8 +140,8 @@ def nothing_came(client: Client, outcome: Outcome) -> bool:
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits for it hears of being
-    offline (#7598). To a touch it is an answer: it ends well, and nothing has changed."""
+    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits hears of being
+    offline (#7598). To a touch it is an answer like another: it ends well, and nothing has changed."""
     if flight.purpose is Purpose.TOUCH:
         return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:

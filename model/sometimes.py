@@ -58,7 +58,7 @@ FREEZES = tuple(
     for kind in FreezeKind
 )
 _ASKED = (Endpoint.TOKENS, Endpoint.CLIENT)
-"""What a client asks for by itself. Whether there are touches is the app's affair, and no proof has to have any."""
+"""What a client asks for by itself. Whether there are touches is the app's affair: no proof has to have any."""
 GONE = (_fault(Endpoint.TOKENS, Outcome.UNAUTHORIZED), _fault(Endpoint.CLIENT, Outcome.NO_SESSION))
 REFUSED = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in _ASKED)
 FAILURES = tuple(

@@ -179,8 +179,8 @@ class SignedOut(Struct, frozen=True):
 
 
 class CallSettled(Struct, frozen=True):
-    """A call ends: of `getToken` with a token or with the name of an error, of `touch` with the name of an error or
-    with nothing."""
+    """A call ends: of `getToken` with a token or with the name of an error, of `touch` with the name of an error
+    or with nothing."""
 
     call: CallId
     token: Token | None

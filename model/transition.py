@@ -29,8 +29,9 @@ the session, and ends the call.
 
 Known gaps
 ----------
-Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
-the network layer's retries; here, as in our driver, the draw is always 0.
+Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are
+minted when they arrive. The SDK draws jitter for the network layer's retries; here, as in our driver, the draw is
+always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
 """

@@ -85,6 +85,7 @@ _PROOF = _options(
         "--calls", type=click.IntRange(min=0, max=3), default=1, show_default=True, help="of getToken at a time"
     ),
     click.option("--templates", is_flag=True, help="the app asks for a template's token too"),
+    click.option("--touches", is_flag=True, help="the app touches the session too"),
     click.option(
         "--depth",
         type=click.IntRange(min=1),
@@ -126,6 +127,7 @@ def prove(
     runtime: str,
     calls: int,
     templates: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -141,7 +143,7 @@ def prove(
         chosen,
         invariants,
         runtime,
-        App(calls, templates),
+        App(calls, templates, touches),
         Limits(depth, seconds, states),
     )
     tell = _teller()
@@ -157,7 +159,7 @@ def prove(
     except TargetError as error:
         fail(str(error))
     _print(findings)
-    click.echo(f"the app makes {App(calls, templates)}")
+    click.echo(f"the app makes {App(calls, templates, touches)}")
     for found in findings:
         for trace in _stories(found):
             click.echo("\n" + trace, nl=False)
@@ -263,6 +265,7 @@ def matrix(
     runtime: str,
     calls: int,
     templates: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -282,7 +285,7 @@ def matrix(
         chosen,
         invariants,
         runtime,
-        App(calls, templates),
+        App(calls, templates, touches),
         Limits(depth, seconds, states),
     )
     live = sys.stderr.isatty()
@@ -303,7 +306,7 @@ def matrix(
         if markdown:
             markdown.write_text(as_markdown(findings), encoding="utf-8")
         _print(findings)
-        click.echo(f"the app makes {App(calls, templates)}")
+        click.echo(f"the app makes {App(calls, templates, touches)}")
         if folder:
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:

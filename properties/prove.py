@@ -53,8 +53,8 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`, and
-    of touch, if it `touches`."""
+    """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`,
+    and of touch, if it `touches`."""
 
     calls: int = 1
     templates: bool = False
