@@ -33,6 +33,11 @@ class Purpose(Word):
     FETCH = "fetch"  # a foreground call missed the cache; its promise is cached
     REFRESH = "refresh"  # a timer fired; nothing is cached before it succeeds
     RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
+    TOUCH = "touch"  # the app says that the session is in use; its cause is the call that waits for it
+
+
+ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH}
+"""What a request with each purpose asks for, where that is not a token."""
 
 
 class Entry(Struct, frozen=True):
@@ -111,6 +116,6 @@ class Turn(Struct, frozen=True):
 
     def send(self, flight: Flight) -> Turn:
         """The same turn with a request sent. Its number is the client's next one."""
-        endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
+        endpoint = ENDPOINTS.get(flight.purpose, Endpoint.TOKENS)
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
         return turn.put(RequestSent(flight.request, endpoint, flight.token_id.requested, flight.cause))

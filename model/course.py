@@ -27,6 +27,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.facts import (
@@ -46,6 +47,7 @@ from model.facts import (
     Turned,
 )
 from model.terms import (
+    SESSION_TOKEN,
     TOKEN_LIFETIME,
     Answered,
     CallSettled,
@@ -64,6 +66,7 @@ from model.terms import (
     TokenAnnounced,
     TokenAsked,
     TokenId,
+    TouchAsked,
 )
 from model.world import GRANTS, PATIENCE, POSSIBLE, Call, Cue, NotEnabled, Request, Timer, World
 
@@ -91,11 +94,8 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             if not world.signed_in:
                 raise NotEnabled("the user is signed out: there is no session to ask for a token")
             number, token_id = world.next_call, TokenId(template, organization)
-            healthy = world.valid and not _in_trouble(world)
-            call = Call(number, token_id, world.now, healthy, awake_since=world.now)
-            world = world.but(calls=(*world.calls, call), next_call=number + 1)
             asked = Asked(world.now, number, token_id, skip_cache)
-            return world, (asked,), Cue(TokenAsked(number, token_id, skip_cache))
+            return _called(world, token_id), (asked,), Cue(TokenAsked(number, token_id, skip_cache))
         case Answer(number, outcome):
             return _answer(world, world.request(number), outcome)
         case Revoke():
@@ -113,6 +113,19 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             world = world.but(locked=locks)
             world = world.unhealthy() if locks else world
             return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
+        case Touch():
+            if not world.signed_in:
+                raise NotEnabled("the user is signed out: there is no session to touch")
+            number = world.next_call
+            touched = Asked(world.now, number, SESSION_TOKEN, skip_cache=False, touch=True)
+            return _called(world, SESSION_TOKEN), (touched,), Cue(TouchAsked(number))
+
+
+def _called(world: World, token_id: TokenId) -> World:
+    """The world with one more call under way."""
+    healthy = world.valid and not _in_trouble(world)
+    call = Call(world.next_call, token_id, world.now, healthy, awake_since=world.now)
+    return world.but(calls=(*world.calls, call), next_call=call.call + 1)
 
 
 def _in_trouble(world: World) -> bool:

@@ -37,12 +37,13 @@ class Skewed(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """The app asked for a token."""
+    """The app asked for a token, or made a call that touches the session."""
 
     at: Millis
     call: CallId
     token_id: TokenId
     skip_cache: bool
+    touch: bool = False
 
 
 class Ended(Struct, frozen=True):
@@ -112,7 +113,7 @@ class Dropped(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """A foreground call ended, with a token or an error.
+    """A foreground call ended, with a token or an error; with neither, if it was a touch that found its answer.
 
     `healthy`: since the call began nothing went wrong in the world and the session was valid.
     `told_ended`: an answer to this very call said, truthfully, that the session is over, and nothing lied.

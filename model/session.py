@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from model import cache
 from model.client import Call, Client, Entry, Flight, Purpose, Turn
-from model.terms import CallSettled, Millis, Outcome, Runtime, TimerSet, Token
+from model.terms import SESSION_TOKEN, CallId, CallSettled, Millis, Outcome, Runtime, TimerSet, Token
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
@@ -63,6 +63,15 @@ def attempt(turn: Turn, call: Call) -> Turn:
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
+def touch(turn: Turn, call: CallId) -> Turn:
+    """The session is in use: one request, tried once, whether the client takes itself for offline or not.
+
+    Session.ts touch. The answer goes to the object that was touched; network.py has what it brings.
+    """
+    holder = len(turn.client.holders) - 1
+    return turn.send(Flight(turn.client.next_request, Purpose.TOUCH, SESSION_TOKEN, holder, cause=call))
+
+
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
     entry = turn.client.entry(flight.token_id)
@@ -103,6 +112,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
     """
     policy = turn.client.policy
+    if flight.purpose is Purpose.TOUCH:
+        return touched(turn, flight, ERROR_NAMES.get(failure, policy.gateway_page_error))
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = cache.drop(turn, turn.client.entry(flight.token_id))
@@ -117,15 +128,24 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     return turn
 
 
+def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
+    """A touch ends, well or with an error. Nobody else waits for it."""
+    assert flight.cause is not None, "only the app touches a session"
+    return turn.put(CallSettled(flight.cause, None, error))
+
+
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? #7912 let nobody see it."""
-    return outcome in NO_REPLY and is_offline(client) and client.policy.sends_when_offline
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)?"""
+    return outcome in NO_REPLY and is_offline(client)
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598)."""
+    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits hears of being
+    offline (#7598). To a touch it is an answer like another: it ends well, and nothing has changed."""
+    if flight.purpose is Purpose.TOUCH:
+        return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
-        turn = cache.vacate(turn, flight.token_id)
+        turn = cache.vacate(turn, flight.token_id) if turn.client.policy.sends_when_offline else turn
         return turn.but(refreshing=turn.client.refreshing - {flight.token_id})
     entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:

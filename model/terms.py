@@ -56,6 +56,7 @@ class Endpoint(Word):
 
     TOKENS = "tokens"  # POST /client/sessions/:id/tokens[/:template]: a token, please
     CLIENT = "client"  # GET /client: which sessions does this device have?
+    TOUCH = "touch"  # POST /client/sessions/:id/touch: the app uses this session; the client comes back with it
 
 
 class Outcome(Word):
@@ -69,7 +70,7 @@ class Outcome(Word):
     LOST = "lost"  # no answer: the connection broke
     UNAUTHORIZED = "unauthorized"  # 401
     NO_SESSION = "no-session"  # 200, a client without sessions
-    STALE_TOKEN = "stale-token"  # 200, a token whose claims are older than those of one already given
+    STALE_TOKEN = "stale-token"  # 200, a token (or a client with one) made from older data than one already given
 
 
 class TokenId(Struct, frozen=True, cache_hash=True):
@@ -150,7 +151,13 @@ class KeychainTurned(Struct, frozen=True):
     locked: bool
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned
+class TouchAsked(Struct, frozen=True):
+    """The app calls `session.touch()`."""
+
+    call: CallId
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------
@@ -193,7 +200,8 @@ class SignedOut(Struct, frozen=True):
 
 
 class CallSettled(Struct, frozen=True):
-    """A call of `getToken` ends, with a token or with the name of an error, never with neither."""
+    """A call ends: of `getToken` with a token or with the name of an error, of `touch` with the name of an error
+    or with nothing."""
 
     call: CallId
     token: Token | None

@@ -64,6 +64,16 @@ POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
         Outcome.LOST,
         Outcome.UNAUTHORIZED,
         Outcome.NO_SESSION,
+        Outcome.STALE_TOKEN,
+    ),
+    Endpoint.TOUCH: (
+        Outcome.SESSION,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+        Outcome.STALE_TOKEN,
     ),
 }
 """How a request to each endpoint can end at all."""
@@ -74,6 +84,7 @@ GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
 STRANGER: dict[Endpoint, Outcome] = {
     Endpoint.TOKENS: Outcome.UNAUTHORIZED,
     Endpoint.CLIENT: Outcome.NO_SESSION,
+    Endpoint.TOUCH: Outcome.UNAUTHORIZED,
 }
 """What the server says to somebody without the credential of a session, or with one that it no longer takes."""
 
@@ -194,9 +205,9 @@ class World(Struct, frozen=True):
 
     def honest(self, endpoint: Endpoint) -> Outcome:
         """What a healthy server says: it knows whether the session is valid."""
-        if endpoint is Endpoint.TOKENS:
-            return Outcome.GRANTED if self.valid else Outcome.UNAUTHORIZED
-        return Outcome.SESSION if self.valid else Outcome.NO_SESSION
+        if not self.valid:
+            return STRANGER[endpoint]
+        return Outcome.GRANTED if endpoint is Endpoint.TOKENS else Outcome.SESSION
 
     def told(self, request: Request) -> Outcome:
         """What a healthy server says to this request: the truth, or to a bare one what it says to a stranger."""

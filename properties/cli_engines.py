@@ -86,6 +86,7 @@ _PROOF = _options(
     ),
     click.option("--templates", is_flag=True, help="the app asks for a template's token too"),
     click.option("--organizations", is_flag=True, help="the app asks for another organization's token too"),
+    click.option("--touches", is_flag=True, help="the app touches the session too"),
     click.option(
         "--depth",
         type=click.IntRange(min=1),
@@ -128,6 +129,7 @@ def prove(
     calls: int,
     templates: bool,
     organizations: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -143,7 +145,7 @@ def prove(
         chosen,
         invariants,
         runtime,
-        App(calls, templates, organizations),
+        App(calls, templates, touches, organizations),
         Limits(depth, seconds, states),
     )
     tell = _teller()
@@ -159,7 +161,7 @@ def prove(
     except TargetError as error:
         fail(str(error))
     _print(findings)
-    click.echo(f"the app makes {App(calls, templates, organizations)}")
+    click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
     for found in findings:
         for trace in _stories(found):
             click.echo("\n" + trace, nl=False)
@@ -266,6 +268,7 @@ def matrix(
     calls: int,
     templates: bool,
     organizations: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -285,7 +288,7 @@ def matrix(
         chosen,
         invariants,
         runtime,
-        App(calls, templates, organizations),
+        App(calls, templates, touches, organizations),
         Limits(depth, seconds, states),
     )
     live = sys.stderr.isatty()
@@ -306,7 +309,7 @@ def matrix(
         if markdown:
             markdown.write_text(as_markdown(findings), encoding="utf-8")
         _print(findings)
-        click.echo(f"the app makes {App(calls, templates, organizations)}")
+        click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
         if folder:
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:

@@ -136,7 +136,7 @@ class LockStep:
                 case CookieChanged(token):
                     did.append(f"has {token or 'nothing'} in its cookie")
                 case CallSettled(call, token, error):
-                    did.append(f"ends call {call} with {token or error}")
+                    did.append(f"ends call {call} with {token or error or 'success'}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))
 
 

@@ -33,6 +33,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Millis
@@ -61,8 +62,9 @@ ASKS: tuple[GetToken, ...] = (
     GetToken(template="api"),
     GetToken(organization="org_b"),
 )
-OFTEN = (*ASKS[:3] * 3, *ASKS)
-"""The same, for an app that seldom asks for another organization's token: most of what breaks needs none."""
+CALLS: tuple[GetToken | Touch, ...] = (*ASKS[:3] * 3, *ASKS[3:], Touch())
+"""What the app calls, each as often as it is here. A touch brings a token, and with more of them a trace seldom
+comes to where one is missing; most of what breaks needs no other organization."""
 
 
 def lengths(run: Run, menu: tuple[Millis, ...], longest: Millis) -> list[Millis]:
@@ -125,7 +127,7 @@ class SessionMachine(RuleBasedStateMachine):
     def app_asks_for_a_token(self, choice: int) -> None:
         """A foreground call."""
         if self.allowed.may_ask(self.ran.world):
-            self._play(OFTEN[choice % len(OFTEN)])
+            self._play(CALLS[choice % len(CALLS)])
         else:
             self._wait()
 

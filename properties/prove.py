@@ -33,6 +33,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.policy import Policy
@@ -53,11 +54,12 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`;
-    for an organization that is not the active one too, if it has `organizations`."""
+    """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`,
+    and for another organization than the active one, if it has `organizations`; and of touch, if it `touches`."""
 
     calls: int = 1
     templates: bool = False
+    touches: bool = False
     organizations: bool = False
 
     def asks(self, ask: GetToken) -> bool:
@@ -72,8 +74,8 @@ class App(Struct, frozen=True):
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
-        others = ", templates too" * self.templates + ", organizations too" * self.organizations
-        return f"{calls} at a time{others}"
+        others = ", templates too" * self.templates + ", touches too" * self.touches
+        return f"{calls} at a time{others}{', organizations too' * self.organizations}"
 
 
 class Limits(Struct, frozen=True):
@@ -331,6 +333,7 @@ def ways(
     kinds: list[Kind] = [Answer(*answer) for answer in assumptions.answers(world)]
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.asks(ask)]
+        kinds += [Touch()] * app.touches
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]

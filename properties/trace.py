@@ -26,6 +26,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Millis, Runtime
@@ -156,6 +157,8 @@ def brief(event: Event) -> str:
             return "lock()"
         case UnlockKeychain():
             return "unlock()"
+        case Touch():
+            return "touch()"
 
 
 def ahead(skew: Millis) -> str:

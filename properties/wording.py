@@ -56,6 +56,7 @@ BARE = "without the device's credential"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
+    Endpoint.TOUCH: "touches the session",
 }
 
 
@@ -85,6 +86,8 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "OS", FREEZES[kind].format(duration(until - at))
         case Skewed(_, skew):
             return "OS", f"sets the device's clock {ahead(skew)}"
+        case Asked(_, call, touch=True):
+            return "app", f"calls touch (call {call})"
         case Asked(_, call, token_id, skip_cache):
             options = [token_of(token_id)] * (token_id != SESSION_TOKEN) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
@@ -121,7 +124,8 @@ def tell(fact: Fact) -> tuple[str, str]:
                 return "SDK", f"puts {token} into the session cookie"
             return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
-            return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
+            ended = f"fails: {error}" if error else "ends well"
+            return "app", f"call {call} gets {token}" if token else f"call {call} {ended}"
 
 
 _FAILS = (

@@ -130,6 +130,18 @@ def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
     assert client["sessions"][0]["last_active_token"] == {"object": "token", "jwt": raw}
 
 
+def test_a_touch_brings_the_session_and_beside_it_the_client() -> None:
+    for outcome in (Outcome.SESSION, Outcome.STALE_TOKEN):
+        answer = json.loads(fapi.render(outcome, SESSION, Endpoint.TOUCH)[1])
+        assert answer["response"]["last_active_token"]["jwt"] == fapi.mint(SESSION)
+        assert answer["client"]["sessions"] == [answer["response"]]
+
+
+def test_an_edge_that_lags_behind_answers_with_what_was_asked_for() -> None:
+    assert "jwt" in json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.TOKENS)[1])
+    assert json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.CLIENT)[1])["response"]["sessions"]
+
+
 def test_failures_are_told_as_the_sdk_reads_them() -> None:
     for outcome in (Outcome.UNAUTHORIZED, Outcome.RATE_LIMITED, Outcome.BROKEN):
         (error,) = json.loads(fapi.render(outcome, None)[1])["errors"]
@@ -151,7 +163,8 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
         ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
-        ("POST", "/v1/client/sessions/sess_1/touch", None),
+        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, None)),
+        ("POST", "/v1/client/sessions/sess_2/touch", None),
     ],
 )
 def test_requests_are_told_apart_by_method_and_path(

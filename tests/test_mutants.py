@@ -115,6 +115,11 @@ def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cache, "fresher", lambda turn, known, token: token)
 
 
+def believes_whatever_client_comes_with_an_answer(patch: pytest.MonkeyPatch) -> None:
+    """What #9284 mended: a client's session takes over no fresher token."""
+    patch.setattr(network, "_last_active", lambda turn, known, token: token)
+
+
 def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
     """A client without sessions is not believed at once."""
     right = network._recovered
@@ -188,11 +193,13 @@ BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles"}
 Engine = Callable[..., Findings]
 
 
-def prove_40(*assumptions: str, only: str = "", calls: int = 1) -> Findings:
+def prove_40(*assumptions: str, only: str = "", calls: int = 1, touches: bool = False) -> Findings:
     """The exhaustive engine, on the policy of 6.40.0."""
     limits = Limits(depth=6, seconds=600, states=300)
     judged = [one for one in INVARIANTS.values() if only in one.id]
-    return prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, App(calls), limits)
+    return prove(
+        CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, App(calls, touches=touches), limits
+    )
 
 
 def search_40(*assumptions: str, calls: int = 1) -> Findings:
@@ -236,6 +243,15 @@ def test_a_slot_that_ignores_the_organization_hands_out_anothers_token(monkeypat
     proved = prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming("calm"), judged, app, Limits(depth=2, states=300))
     assert isinstance(proved.verdicts["token-handed-out-is-valid"], Violated)
     assert isinstance(search_40("calm").verdicts["token-handed-out-is-valid"], Violated)
+
+
+def test_only_with_a_touch_a_staler_client_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing answers 401, nobody asks which sessions there are: a client comes with a touch alone."""
+    believes_whatever_client_comes_with_an_answer(monkeypatch)
+    name = "tokens-never-go-backwards"
+    assert isinstance(search_40("stale-edge").verdicts[name], Violated)
+    assert isinstance(prove_40("stale-edge", only=name, touches=True).verdicts[name], Violated)
+    assert not isinstance(prove_40("stale-edge", only=name).verdicts[name], Violated)
 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))

@@ -20,6 +20,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Outcome, Runtime
@@ -62,6 +63,7 @@ def test_a_trace_prints_as_one_line() -> None:
         (SetClock(0), "setClock(right)"),
         (LockKeychain(), "lock()"),
         (UnlockKeychain(), "unlock()"),
+        (Touch(), "touch()"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:

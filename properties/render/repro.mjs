@@ -109,8 +109,17 @@ const failure = (status, code) => json(status, { errors: [{ code, message: code 
 //: end
 const client = (...sessions) =>
   json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
+//: touch
+const touched = one =>
+  json(200, { response: one, client: { id: 'client_1', sessions: [one], last_active_session_id: one.id } });
+//: end
+//: stale-token
+const session = older => {
+  const last_active_token = { jwt: mint(undefined, older) };
+//: else
 const session = () => {
   const last_active_token = { jwt: mint() };
+//: end
   return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
 };
 //: answer
@@ -119,7 +128,11 @@ const ANSWERS = {
   'a token': request => json(200, { jwt: mint(request) }),
   //: end
   //: session
+  //: touch
+  'the session, still there': ({ pathname }) => (pathname.endsWith('/touch') ? touched : client)(session()),
+  //: else
   'the session, still there': () => client(session()),
+  //: end
   //: end
   //: broken
   '500': () => failure(500, 'internal_clerk_error'),
@@ -140,7 +153,14 @@ const ANSWERS = {
   'no session': () => client(),
   //: end
   //: stale-token
-  'a token made from older data': request => json(200, { jwt: mint(request, true) }),
+  'a token made from older data': request => {
+    const { pathname } = request;
+    if (pathname.includes('/tokens')) return json(200, { jwt: mint(request, true) });
+    //: touch
+    if (pathname.endsWith('/touch')) return touched(session(true));
+    //: end
+    return client(session(true));
+  },
   //: end
 };
 //: end
@@ -159,9 +179,9 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
   return new Promise((resolve, reject) => {
     //: organization
     const organization = new URLSearchParams(body).get('organization_id') || undefined;
-    requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1], organization });
+    requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1], organization });
     //: else
-    requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1] });
+    requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1] });
     //: end
     signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
   });
@@ -172,9 +192,9 @@ let asksAgain = false;
 //: end
 function answer(number, what) {
   const request = requests.get(number);
-  //: granted session no-session stale-token
-  const method = what.startsWith('a token') ? 'POST' : what.includes('session') ? 'GET' : request?.method;
-  if (!request || request.method !== method) return verdict(`no request ${number} to answer so`);
+  //: granted session no-session
+  const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+  if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
   //: end
@@ -190,9 +210,11 @@ function answer(number, what) {
   //: end
 }
 //: end
-//: getToken
+//: getToken touch
 // -- The app.
 const calls = []; // how each of them ended
+//: end
+//: getToken
 function getToken(options = {}) {
   if (!clerk.session) return verdict('no session to ask for a token');
   const number = calls.push('still waits');
@@ -221,6 +243,19 @@ function fault(jwt, options) {
 }
 //: end
 //: end
+//: touch
+function touch() {
+  if (!clerk.session) return verdict('no session to touch');
+  const number = calls.push('still waits');
+  tell('app', `calls touch() (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  clerk.session.touch().then(
+    () => ended('ends well'),
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
+//: end
 
 // -- The verdict, at the end or where a version goes another way.
 function verdict(detour) {
@@ -233,7 +268,11 @@ function verdict(detour) {
   //: end
   //: foreground-recovers
   const last = calls.at(-1);
+  //: touch
+  const [defect, says] = [!detour && !last?.match(/token|well/), `the last call ${last}`];
+  //: else
   const [defect, says] = [!detour && !last?.includes('token'), `the last call of getToken ${last}`];
+  //: end
   //: end
   //: token-handed-out-is-valid
   const wrong = calls.find(how => how.startsWith('gets a token '));

@@ -21,6 +21,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Outcome, Runtime
@@ -119,6 +120,8 @@ def _verb(event: Event) -> str:
             return "lock"
         case UnlockKeychain():
             return "unlock"
+        case Touch():
+            return "touch"
 
 
 def _tell(event: Event) -> str:
@@ -141,6 +144,8 @@ def _tell(event: Event) -> str:
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
+        case Touch():
+            arguments = []
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

@@ -208,7 +208,7 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
             ]
             return rows + [("token", _token(token, fact.at))] * (token is not None)
         case Settled(_, call, asked_at, _, token, error):
-            result = _token(token, fact.at) if token else f"error '{error}'"
+            result = _token(token, fact.at) if token else f"error '{error}'" if error else "success"
             return [("call", str(call)), ("asked at", clock(asked_at)), ("result", result)]
         case Announced(at, token, before):
             return [("token", _token(token, at))] + [("before", _token(before, at))] * (before is not None)

@@ -18,10 +18,12 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     CookieChanged,
+    Endpoint,
     KeychainTurned,
     Millis,
     Outcome,
     Output,
+    RequestId,
     RequestSent,
     Runtime,
     Seconds,
@@ -33,6 +35,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TouchAsked,
 )
 from properties.target import TargetError
 from properties.targets import fapi, node
@@ -71,6 +74,7 @@ class ClerkJsTarget:
         self._driver: node.Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
+        self._asked: dict[RequestId, Endpoint] = {}
         self._unverified: dict[tuple[Token, Seconds], Millis] = {}
 
     @property
@@ -103,6 +107,7 @@ class ClerkJsTarget:
         """A fresh instance, loaded and signed in with `token` at instant 0. Raises `TargetError`."""
         self.threw.clear()
         self._skew = 0
+        self._asked.clear()
         if self._driver is None or self._loaded != (runtime, token):
             self._load(runtime, token)
         return self._outputs(node.Begin(), 0)
@@ -120,10 +125,12 @@ class ClerkJsTarget:
             case Answered(request, Outcome.LOST):
                 return self._outputs(node.Lost(at, request), at)
             case Answered(request, outcome, token):
-                status, body = fapi.render(outcome, token)
+                status, body = fapi.render(outcome, token, self._asked.get(request, Endpoint.TOKENS))
                 return self._outputs(node.Answer(at, request, status, body, self.renewed(outcome)), at)
             case KeychainTurned(locked):
                 return self._outputs(node.Lock(at, locked), at)
+            case TouchAsked(call):
+                return self._outputs(node.Touch(at, call), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -208,7 +215,9 @@ class ClerkJsTarget:
                 case node.Clear(timer):
                     outputs.append(TimerCleared(timer))
                 case node.Request():
-                    outputs.append(_request_sent(put, self.carried(put.authorization)))
+                    sent = _request_sent(put, self.carried(put.authorization))
+                    self._asked[sent.request] = sent.endpoint
+                    outputs.append(sent)
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
                 case node.Active(raw, before):

@@ -178,8 +178,8 @@ _SESSION: dict[str, Any] = {
 }
 
 
-def _client(sessions: list[dict[str, Any]]) -> str:
-    client = {
+def _client(sessions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "object": "client",
         "id": CLIENT_ID,
         "sessions": sessions,
@@ -190,11 +190,11 @@ def _client(sessions: list[dict[str, Any]]) -> str:
         "created_at": _NOW,
         "updated_at": _NOW,
     }
-    return json.dumps({"response": client, "client": None})
 
 
-_BEFORE_JWT, _AFTER_JWT = _client([_SESSION]).split(_JWT)
-_NO_SESSION = _client([])
+_CLIENT = json.dumps({"response": _client([_SESSION]), "client": None})
+_TOUCHED = json.dumps({"response": _SESSION, "client": _client([_SESSION])})
+_NO_SESSION = json.dumps({"response": _client([]), "client": None})
 
 _ENVIRONMENT = json.dumps(
     {
@@ -209,8 +209,8 @@ _ENVIRONMENT = json.dumps(
 )
 
 
-def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
-    """The HTTP status and body of an answer; status 0 where there is none (`LOST`).
+def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.TOKENS) -> tuple[int, str]:
+    """The HTTP status and body of an answer of `endpoint`; status 0 where there is none (`LOST`).
 
     `token` is the one that `GRANTED`, `STALE_TOKEN` and `SESSION` carry; `ValueError` if those come without.
     """
@@ -220,9 +220,11 @@ def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
         return 200, _NO_SESSION
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
-    if outcome in (Outcome.GRANTED, Outcome.STALE_TOKEN):
-        return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
-    return 200, f"{_BEFORE_JWT}{mint(token)}{_AFTER_JWT}"
+    if endpoint is Endpoint.TOUCH:  # Base.ts _updateClient: what changes something brings the client too
+        return 200, _TOUCHED.replace(_JWT, mint(token))
+    if outcome is Outcome.SESSION or endpoint is Endpoint.CLIENT:
+        return 200, _CLIENT.replace(_JWT, mint(token))
+    return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
 
 
 def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
@@ -237,6 +239,7 @@ def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
 
 CLIENT_PATH = "/v1/client"
 TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
+TOUCH_PATH = f"/v1/client/sessions/{SESSION_ID}/touch"
 
 
 def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[Endpoint, TokenId] | None:
@@ -248,4 +251,6 @@ def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[E
         return Endpoint.TOKENS, TokenId(organization=form.get("organization_id") or None)
     if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
         return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
+    if method == "POST" and path == TOUCH_PATH:
+        return Endpoint.TOUCH, SESSION_TOKEN
     return None

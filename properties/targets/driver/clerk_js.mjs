@@ -55,6 +55,10 @@ export function drive(clerk, options, announce) {
       const which = { template: template ?? undefined, organizationId: organization ?? undefined };
       return clerk.session.getToken({ ...which, skipCache });
     },
+    touch() {
+      if (!clerk.session) throw new DriverError('the client holds no session to touch');
+      return clerk.session.touch();
+    },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {
       const told = Boolean(clerk.session) === signedIn;
