@@ -17,6 +17,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.policy import POLICIES, Policy
@@ -45,6 +46,7 @@ __all__ = [
     "Runtime",
     "SetClock",
     "Token",
+    "Touch",
     "UnlockKeychain",
     "World",
     "sign_in",

@@ -21,6 +21,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.facts import Origin
@@ -42,7 +43,7 @@ from model.sometimes import (
     TRUE_SIGN_OUT,
     Sometimes,
 )
-from model.terms import SESSION_LIFETIME, SKEWS, Endpoint, Millis, Outcome, RequestId, Runtime
+from model.terms import SESSION_LIFETIME, SKEWS, Millis, Outcome, RequestId, Runtime
 from model.world import GRANTS, PATIENCE, POSSIBLE, STRANGER, Request, World
 
 POLLS_AT_ONCE: Millis = 300_000
@@ -53,7 +54,7 @@ LAST_SECONDS: Millis = 5_000
 """With as much left on a token, or less, a page's poller asks for another (tokenCache.ts get)."""
 
 MAX_CALLS = 3
-"""The app never has more than three calls of getToken pending: enough for sharing and overtaking."""
+"""The app never has more than three calls pending: enough for sharing and overtaking."""
 
 
 def _nothing(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -107,8 +108,8 @@ def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 
 
-def _stale_edge(_world: World, request: Request) -> tuple[Outcome, ...]:
-    return (Outcome.STALE_TOKEN,) if request.endpoint is Endpoint.TOKENS else ()
+def _stale_edge(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.STALE_TOKEN,)
 
 
 ASSUMPTIONS: dict[str, Assumption] = {
@@ -181,8 +182,8 @@ ASSUMPTIONS: dict[str, Assumption] = {
         ),
         Assumption(
             "stale-edge",
-            "A request for a token is answered by an edge that lags behind: the token is valid, but made from "
-            "older data (lower oiat) than one already given.",
+            "A request is answered by an edge that lags behind: the token in the answer, or in the client that "
+            "comes with it, is valid, but made from older data (lower oiat) than one already given.",
             _stale_edge,
             lags=True,
             sometimes=(STALE,),
@@ -269,7 +270,7 @@ class Assumptions(Struct, frozen=True):
         )
 
     def may_ask(self, world: World) -> bool:
-        """May the app call getToken now?"""
+        """May the app make a call now?"""
         return world.signed_in and len(world.calls) < MAX_CALLS
 
     def may_revoke(self, world: World) -> bool:
@@ -317,7 +318,7 @@ class Assumptions(Struct, frozen=True):
                 return 0 < ms <= self.longest_advance(world)
             case Freeze(ms, _):
                 return 0 < ms <= self.longest_freeze(world)
-            case GetToken():
+            case GetToken() | Touch():
                 return self.may_ask(world)
             case Answer(request, outcome):
                 return (request, outcome) in self.answers(world)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model.client import Entry, Turn
-from model.terms import Millis, Seconds, TimerCleared, TimerSet, Token
+from model.terms import Millis, Seconds, TimerCleared, TimerSet, Token, TokenId
 
 REFRESH_LEAD: Seconds = 15 + 2
 """tokenCache.ts: the background refresh threshold, and the lead before it."""
@@ -35,18 +35,18 @@ def swap(turn: Turn, entry: Entry, other: Entry | None) -> Turn:
     )
 
 
-def vacate(turn: Turn, template: str | None) -> Turn:
+def vacate(turn: Turn, token_id: TokenId) -> Turn:
     """Whatever is in a slot goes, with its timers; before #8098 they went on (tokenCache.ts setInternal)."""
-    entry = turn.client.entry(template)
+    entry = turn.client.entry(token_id)
     if entry and not turn.client.policy.clear_replaced_timers and entry.token:
         return swap(turn, entry, replace(entry, replaced=True))
     return drop(turn, entry)
 
 
-def keep(turn: Turn, template: str | None, holder: int, token: Token) -> Turn:
+def keep(turn: Turn, token_id: TokenId, holder: int, token: Token) -> Turn:
     """Put a token into its slot, if that has held no fresher one, and arm both timers."""
-    token = fresher(turn, freshest(turn, template), token)
-    return arm(vacate(turn, template), Entry(template, holder, token))
+    token = fresher(turn, freshest(turn, token_id), token)
+    return arm(vacate(turn, token_id), Entry(token_id, holder, token))
 
 
 def fresher(turn: Turn, known: Token | None, token: Token) -> Token:
@@ -55,9 +55,9 @@ def fresher(turn: Turn, known: Token | None, token: Token) -> Token:
     return known if keep and known is not None else token
 
 
-def freshest(turn: Turn, template: str | None) -> Token | None:
+def freshest(turn: Turn, token_id: TokenId) -> Token | None:
     """The freshest token that a slot has held since it was last empty (tokenCache.ts `baseline`)."""
-    entry = turn.client.entry(template)
+    entry = turn.client.entry(token_id)
     return (entry.token or entry.baseline) if entry else None
 
 

@@ -22,6 +22,7 @@ from model.terms import (
     Runtime,
     TimerId,
     Token,
+    TokenId,
     Word,
 )
 
@@ -32,6 +33,11 @@ class Purpose(Word):
     FETCH = "fetch"  # a foreground call missed the cache; its promise is cached
     REFRESH = "refresh"  # a timer fired; nothing is cached before it succeeds
     RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
+    TOUCH = "touch"  # the app says that the session is in use; its cause is the call that waits for it
+
+
+ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH}
+"""What a request with each purpose asks for, where that is not a token."""
 
 
 class Entry(Struct, frozen=True):
@@ -39,7 +45,7 @@ class Entry(Struct, frozen=True):
     `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
     (`replaced`)."""
 
-    template: str | None
+    token_id: TokenId
     holder: int
     token: Token | None = None
     request: RequestId | None = None
@@ -54,7 +60,7 @@ class Flight(Struct, frozen=True):
 
     request: RequestId
     purpose: Purpose
-    template: str | None
+    token_id: TokenId
     holder: int
     cause: CallId | None
     parent: Flight | None = None
@@ -65,7 +71,7 @@ class Call(Struct, frozen=True):
     """A foreground call under way: it waits for a request, or for its retry timer."""
 
     call: CallId
-    template: str | None
+    token_id: TokenId
     skip_cache: bool
     holder: int
     failures: int = 0
@@ -81,16 +87,16 @@ class Client(Struct, frozen=True):
     signed_in: bool
     holders: tuple[Token | None, ...]
     cache: tuple[Entry, ...] = ()
-    refreshing: frozenset[str | None] = frozenset()
+    refreshing: frozenset[TokenId] = frozenset()
     flights: tuple[Flight, ...] = ()
     calls: tuple[Call, ...] = ()
     resends: tuple[tuple[TimerId, Flight], ...] = ()
     next_request: RequestId = 1
     next_timer: TimerId = 1
 
-    def entry(self, template: str | None) -> Entry | None:
-        """The cache's slot for `template`, if there is one."""
-        return next((one for one in self.cache if one.template == template and not one.replaced), None)
+    def entry(self, token_id: TokenId) -> Entry | None:
+        """The cache's slot for `token_id`, if there is one."""
+        return next((one for one in self.cache if one.token_id == token_id and not one.replaced), None)
 
 
 class Turn(Struct, frozen=True):
@@ -110,6 +116,6 @@ class Turn(Struct, frozen=True):
 
     def send(self, flight: Flight) -> Turn:
         """The same turn with a request sent. Its number is the client's next one."""
-        endpoint = Endpoint.CLIENT if flight.purpose is Purpose.RECOVERY else Endpoint.TOKENS
+        endpoint = ENDPOINTS.get(flight.purpose, Endpoint.TOKENS)
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
-        return turn.put(RequestSent(flight.request, endpoint, flight.template, flight.cause))
+        return turn.put(RequestSent(flight.request, endpoint, flight.token_id.requested, flight.cause))

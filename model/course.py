@@ -27,6 +27,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.facts import (
@@ -46,6 +47,7 @@ from model.facts import (
     Turned,
 )
 from model.terms import (
+    SESSION_TOKEN,
     TOKEN_LIFETIME,
     Answered,
     CallSettled,
@@ -63,6 +65,8 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TokenId,
+    TouchAsked,
 )
 from model.world import GRANTS, PATIENCE, POSSIBLE, Call, Cue, NotEnabled, Request, Timer, World
 
@@ -86,15 +90,12 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             thaw = world.now + ms
             calls = tuple(replace(call, awake_since=thaw) for call in world.calls)
             return world.but(now=thaw, calls=calls).unhealthy(), (fact,), None
-        case GetToken(template, skip_cache):
+        case GetToken(template, skip_cache, organization):
             if not world.signed_in:
                 raise NotEnabled("the user is signed out: there is no session to ask for a token")
-            number = world.next_call
-            healthy = world.valid and not _in_trouble(world)
-            call = Call(number, template, world.now, healthy, awake_since=world.now)
-            world = world.but(calls=(*world.calls, call), next_call=number + 1)
-            asked = Asked(world.now, number, template, skip_cache)
-            return world, (asked,), Cue(TokenAsked(number, template, skip_cache))
+            number, token_id = world.next_call, TokenId(template, organization)
+            asked = Asked(world.now, number, token_id, skip_cache)
+            return _called(world, token_id), (asked,), Cue(TokenAsked(number, token_id, skip_cache))
         case Answer(number, outcome):
             return _answer(world, world.request(number), outcome)
         case Revoke():
@@ -112,6 +113,19 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             world = world.but(locked=locks)
             world = world.unhealthy() if locks else world
             return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
+        case Touch():
+            if not world.signed_in:
+                raise NotEnabled("the user is signed out: there is no session to touch")
+            number = world.next_call
+            touched = Asked(world.now, number, SESSION_TOKEN, skip_cache=False, touch=True)
+            return _called(world, SESSION_TOKEN), (touched,), Cue(TouchAsked(number))
+
+
+def _called(world: World, token_id: TokenId) -> World:
+    """The world with one more call under way."""
+    healthy = world.valid and not _in_trouble(world)
+    call = Call(world.next_call, token_id, world.now, healthy, awake_since=world.now)
+    return world.but(calls=(*world.calls, call), next_call=call.call + 1)
 
 
 def _in_trouble(world: World) -> bool:
@@ -130,7 +144,7 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
     stale_for = world.stale_for
     if outcome in GRANTS:
         issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
-        token = Token(world.minted + 1, request.template, issued, issued + TOKEN_LIFETIME, behind)
+        token = Token(world.minted + 1, request.token_id, issued, issued + TOKEN_LIFETIME, behind)
         world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
     told = Told(
         world.now,
@@ -208,11 +222,11 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
         case TimerCleared(timer):
             return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
-        case RequestSent(number, endpoint, template, cause, credential):
+        case RequestSent(number, endpoint, token_id, cause, credential):
             bare = world.locked if credential is None else not credential
-            request = Request(number, endpoint, template, cause, world.now, world.stale, wake, bare)
+            request = Request(number, endpoint, token_id, cause, world.now, world.stale, wake, bare)
             origin = world.origin(cause)
-            sent = Sent(world.now, number, endpoint, template, origin, world.stale_for, bare)
+            sent = Sent(world.now, number, endpoint, token_id, origin, world.stale_for, bare)
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
             return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
@@ -227,7 +241,7 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
                 world.now,
                 number,
                 call.asked_at,
-                call.template,
+                call.token_id,
                 token,
                 error,
                 call.healthy,

@@ -34,6 +34,7 @@ class GetToken(Struct, frozen=True):
 
     template: str | None = None
     skip_cache: bool = False
+    organization: str | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -62,7 +63,13 @@ class UnlockKeychain(Struct, frozen=True):
     """The user unlocks the device: the credential can be read and written again."""
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain
+class Touch(Struct, frozen=True):
+    """The app calls `session.touch()`, in the foreground: it says that the session is in use."""
+
+
+Event: TypeAlias = (
+    Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain | Touch
+)
 
 EVENTS: tuple[type[Event], ...] = (
     Advance,
@@ -73,5 +80,6 @@ EVENTS: tuple[type[Event], ...] = (
     SetClock,
     LockKeychain,
     UnlockKeychain,
+    Touch,
 )
 """Every kind of event, in the order in which a reader meets them."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.events import FreezeKind
-from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, Word
+from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, TokenId, Word
 
 
 class Origin(Word):
@@ -37,12 +37,13 @@ class Skewed(Struct, frozen=True):
 
 
 class Asked(Struct, frozen=True):
-    """The app asked for a token."""
+    """The app asked for a token, or made a call that touches the session."""
 
     at: Millis
     call: CallId
-    template: str | None
+    token_id: TokenId
     skip_cache: bool
+    touch: bool = False
 
 
 class Ended(Struct, frozen=True):
@@ -82,7 +83,7 @@ class Sent(Struct, frozen=True):
     at: Millis
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     origin: Origin
     stale_for: Millis
     bare: bool = False
@@ -112,7 +113,7 @@ class Dropped(Struct, frozen=True):
 
 
 class Settled(Struct, frozen=True):
-    """A foreground call ended, with a token or an error.
+    """A foreground call ended, with a token or an error; with neither, if it was a touch that found its answer.
 
     `healthy`: since the call began nothing went wrong in the world and the session was valid.
     `told_ended`: an answer to this very call said, truthfully, that the session is over, and nothing lied.
@@ -121,7 +122,7 @@ class Settled(Struct, frozen=True):
     at: Millis
     call: CallId
     asked_at: Millis
-    template: str | None
+    token_id: TokenId
     token: Token | None
     error: str | None
     healthy: bool

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from model import cache, session
 from model.client import Client, Flight, Purpose, Turn
 from model.policy import Policy
-from model.terms import CallId, Millis, Outcome, SignedOut, TimerSet, Token
+from model.terms import SESSION_TOKEN, CallId, Millis, Outcome, SignedOut, TimerSet, Token
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
@@ -27,7 +27,7 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         # comes of that, the request at the beginning of it is what fails in the end.
         origin = flight.parent or flight
         request = client.next_request
-        return turn.send(Flight(request, Purpose.RECOVERY, None, flight.holder, flight.cause, origin))
+        return turn.send(Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
@@ -36,8 +36,10 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
         return session.resolve(turn, flight, token)
-    turn = turn.but(refreshing=client.refreshing - {flight.template})
-    turn = cache.keep(turn, flight.template, flight.holder, token)
+    if flight.purpose is Purpose.TOUCH:
+        return _touched(turn, flight, token)
+    turn = turn.but(refreshing=client.refreshing - {flight.token_id})
+    turn = cache.keep(turn, flight.token_id, flight.holder, token)
     return session.announce(turn, flight.holder, token)
 
 
@@ -48,7 +50,7 @@ def _looked_into(policy: Policy, flight: Flight) -> bool:
             return not policy.background_401_marks_stale
         case Purpose.RECOVERY:
             return not policy.sign_out_only_without_session
-        case Purpose.FETCH:
+        case Purpose.FETCH | Purpose.TOUCH:
             return True
 
 
@@ -60,12 +62,14 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
     """
     assert flight.parent is not None, "a recovery has a parent"
     match outcome:
-        case Outcome.SESSION if token is not None:
+        case Outcome.SESSION | Outcome.STALE_TOKEN if token is not None:
             turn = _client_replaced(turn, token)
             return session.reject(turn, flight.parent, Outcome.UNAUTHORIZED)
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
             return session.reject(turn, flight.parent, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
+            if outcome is Outcome.NO_SESSION:  # the next client finds no session here to take a token over from
+                turn = turn.but(holders=(*turn.client.holders, None))
             return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(turn.client):
             timer = turn.client.next_timer
@@ -84,9 +88,24 @@ def _network_retries(client: Client) -> int:
 
 def _client_replaced(turn: Turn, token: Token) -> Turn:
     """A client payload makes a new Session object, with its token cached (Client.ts fromJSON, Session.ts)."""
-    holder = len(turn.client.holders)
-    turn = turn.but(holders=(*turn.client.holders, token))
-    return cache.keep(turn, None, holder, token)
+    holders = turn.client.holders
+    turn = turn.but(holders=(*holders, _last_active(turn, holders[-1], token)))
+    return cache.keep(turn, SESSION_TOKEN, len(holders), token)
+
+
+def _last_active(turn: Turn, known: Token | None, token: Token) -> Token:
+    """The last active token of a session in an answer that has `token` (Client.ts and Session.ts fromJSON)."""
+    return cache.fresher(turn, known, token) if turn.client.policy.client_keeps_freshest else token
+
+
+def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
+    """A touch brought the session and, piggybacked, the client: first that replaces the old one (Base.ts
+    _updateClient), then the object that was touched takes the session over (Session.ts _touchPost)."""
+    turn = _client_replaced(turn, token)
+    holders = turn.client.holders
+    taken = _last_active(turn, holders[flight.holder], token)
+    turn = turn.but(holders=(*holders[: flight.holder], taken, *holders[flight.holder + 1 :]))
+    return session.touched(turn, flight)
 
 
 def _sign_out(turn: Turn, cause: CallId | None) -> Turn:

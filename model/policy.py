@@ -39,6 +39,10 @@ class Policy(Struct, frozen=True):
     retry_rate_limited: bool
     """A call that is answered 429 tries again (#8004)."""
 
+    client_keeps_freshest: bool
+    """A session in an answer, or in the client that comes with one, takes over the last active token of the
+    session that it replaces, if its own was made from older data (#9284)."""
+
     gateway_page_error: str
     """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body
     is parsed before the status is looked at; 6.40.0 speaks of the status."""
@@ -70,6 +74,7 @@ CLERK_JS_6_0_0 = Policy(
     offline_in_react_native=True,
     sends_when_offline=True,
     retry_rate_limited=False,
+    client_keeps_freshest=False,
     gateway_page_error="SyntaxError",
 )
 CLERK_JS_6_1_0 = replace(CLERK_JS_6_0_0, name="CLERK_JS_6_1_0", sends_when_offline=False, retry_rate_limited=True)
@@ -77,7 +82,8 @@ CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
 CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True, timers_by_expiry=True)
-CLERK_JS_6_40_0 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
+CLERK_JS_6_28_1 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_28_1", client_keeps_freshest=True)
+CLERK_JS_6_40_0 = replace(CLERK_JS_6_28_1, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
 
 SINCE: dict[tuple[int, int, int], Policy] = {
     (6, 0, 0): CLERK_JS_6_0_0,
@@ -86,6 +92,7 @@ SINCE: dict[tuple[int, int, int], Policy] = {
     (6, 3, 3): CLERK_JS_6_7_1,
     (6, 7, 4): CLERK_JS_6_7_4,
     (6, 24, 0): CLERK_JS_6_24_0,
+    (6, 28, 1): CLERK_JS_6_28_1,
     (6, 40, 0): CLERK_JS_6_40_0,
 }
 """The first release that behaves as a policy says, oldest first; the last policy is the newest release's."""

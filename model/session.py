@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from model import cache
 from model.client import Call, Client, Entry, Flight, Purpose, Turn
-from model.terms import CallSettled, Millis, Outcome, Runtime, TimerSet, Token
+from model.terms import SESSION_TOKEN, CallId, CallSettled, Millis, Outcome, Runtime, TimerSet, Token
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
@@ -30,7 +30,7 @@ ERROR_NAMES: dict[Outcome, str] = {
 def announce(turn: Turn, holder: int, token: Token) -> Turn:
     """A session token becomes the last active one of the object that asked for it.
 
-    Session.ts #dispatchTokenEvents: templates never do.
+    Session.ts #dispatchTokenEvents: those of templates and of organizations never do.
     """
     if not token.is_session_token:
         return turn
@@ -44,7 +44,7 @@ def announce(turn: Turn, holder: int, token: Token) -> Turn:
 
 def attempt(turn: Turn, call: Call) -> Turn:
     """One attempt of a foreground call: read the cache, wait for a pending fetch, or send one."""
-    entry = None if call.skip_cache else turn.client.entry(call.template)
+    entry = None if call.skip_cache else turn.client.entry(call.token_id)
     if entry and entry.token and entry.token.expires - turn.at // 1000 <= cache.READ_CUTOFF:
         turn = cache.drop(turn, entry)
         entry = None
@@ -56,22 +56,31 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if is_offline(turn.client) and not turn.client.policy.sends_when_offline:
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
-    promise = Entry(call.template, call.holder, request=request, baseline=cache.freshest(turn, call.template))
-    turn = cache.vacate(turn, call.template)
+    promise = Entry(call.token_id, call.holder, request=request, baseline=cache.freshest(turn, call.token_id))
+    turn = cache.vacate(turn, call.token_id)
     turn = turn.but(cache=(*turn.client.cache, promise))
-    turn = turn.send(Flight(request, Purpose.FETCH, call.template, call.holder, cause=call.call))
+    turn = turn.send(Flight(request, Purpose.FETCH, call.token_id, call.holder, cause=call.call))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
+
+
+def touch(turn: Turn, call: CallId) -> Turn:
+    """The session is in use: one request, tried once, whether the client takes itself for offline or not.
+
+    Session.ts touch. The answer goes to the object that was touched; network.py has what it brings.
+    """
+    holder = len(turn.client.holders) - 1
+    return turn.send(Flight(turn.client.next_request, Purpose.TOUCH, SESSION_TOKEN, holder, cause=call))
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
-    entry = turn.client.entry(flight.template)
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
-        turn = cache.keep(turn, flight.template, entry.holder, token)
+        turn = cache.keep(turn, flight.token_id, entry.holder, token)
     elif entry and turn.client.policy.keep_freshest:
         turn = _late(turn, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
-        turn = cache.arm(turn, Entry(flight.template, flight.holder, token, replaced=True))
+        turn = cache.arm(turn, Entry(flight.token_id, flight.holder, token, replaced=True))
     turn = announce(turn, flight.holder, token)
     turn, waiting = _release(turn, flight)
     return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
@@ -83,7 +92,7 @@ def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
     if cache.fresher(turn, entry.token, token) is entry.token:
         return turn
-    return cache.keep(turn, entry.template, entry.holder, token)
+    return cache.keep(turn, entry.token_id, entry.holder, token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
@@ -103,12 +112,14 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
     """
     policy = turn.client.policy
+    if flight.purpose is Purpose.TOUCH:
+        return touched(turn, flight, ERROR_NAMES.get(failure, policy.gateway_page_error))
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
-            turn = cache.drop(turn, turn.client.entry(flight.template))
-        turn = turn.but(refreshing=turn.client.refreshing - {flight.template})
-        return cache.rearm(turn, turn.client.entry(flight.template))
-    entry = turn.client.entry(flight.template)
+            turn = cache.drop(turn, turn.client.entry(flight.token_id))
+        turn = turn.but(refreshing=turn.client.refreshing - {flight.token_id})
+        return cache.rearm(turn, turn.client.entry(flight.token_id))
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
@@ -117,17 +128,26 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     return turn
 
 
+def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
+    """A touch ends, well or with an error. Nobody else waits for it."""
+    assert flight.cause is not None, "only the app touches a session"
+    return turn.put(CallSettled(flight.cause, None, error))
+
+
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? #7912 let nobody see it."""
-    return outcome in NO_REPLY and is_offline(client) and client.policy.sends_when_offline
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)?"""
+    return outcome in NO_REPLY and is_offline(client)
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598)."""
+    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits hears of being
+    offline (#7598). To a touch it is an answer like another: it ends well, and nothing has changed."""
+    if flight.purpose is Purpose.TOUCH:
+        return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
-        turn = cache.vacate(turn, flight.template)
-        return turn.but(refreshing=turn.client.refreshing - {flight.template})
-    entry = turn.client.entry(flight.template)
+        turn = cache.vacate(turn, flight.token_id) if turn.client.policy.sends_when_offline else turn
+        return turn.but(refreshing=turn.client.refreshing - {flight.token_id})
+    entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
@@ -175,8 +195,8 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
 
 def refresh(turn: Turn, entry: Entry) -> Turn:
     """A refresh timer fired: one background request for this token, unless one is already in flight."""
-    if entry.template in turn.client.refreshing or _guarded(turn, entry):
+    if entry.token_id in turn.client.refreshing or _guarded(turn, entry):
         return cache.rearm(turn, entry)
-    turn = turn.but(refreshing=turn.client.refreshing | {entry.template})
+    turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})
     request = turn.client.next_request
-    return turn.send(Flight(request, Purpose.REFRESH, entry.template, entry.holder, cause=None))
+    return turn.send(Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, cause=None))

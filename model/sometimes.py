@@ -57,11 +57,13 @@ FREEZES = tuple(
     Sometimes(f"a freeze, {kind}", lambda fact, kind=kind: isinstance(fact, Frozen) and fact.kind is kind)  # type: ignore[misc]
     for kind in FreezeKind
 )
+_ASKED = (Endpoint.TOKENS, Endpoint.CLIENT)
+"""What a client asks for by itself. Whether there are touches is the app's affair: no proof has to have any."""
 GONE = (_fault(Endpoint.TOKENS, Outcome.UNAUTHORIZED), _fault(Endpoint.CLIENT, Outcome.NO_SESSION))
-REFUSED = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in Endpoint)
+REFUSED = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in _ASKED)
 FAILURES = tuple(
     _fault(endpoint, outcome)
-    for endpoint in Endpoint
+    for endpoint in _ASKED
     for outcome in (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 )
 HANGING = Sometimes(

@@ -56,6 +56,7 @@ class Endpoint(Word):
 
     TOKENS = "tokens"  # POST /client/sessions/:id/tokens[/:template]: a token, please
     CLIENT = "client"  # GET /client: which sessions does this device have?
+    TOUCH = "touch"  # POST /client/sessions/:id/touch: the app uses this session; the client comes back with it
 
 
 class Outcome(Word):
@@ -69,14 +70,35 @@ class Outcome(Word):
     LOST = "lost"  # no answer: the connection broke
     UNAUTHORIZED = "unauthorized"  # 401
     NO_SESSION = "no-session"  # 200, a client without sessions
-    STALE_TOKEN = "stale-token"  # 200, a token whose claims are older than those of one already given
+    STALE_TOKEN = "stale-token"  # 200, a token (or a client with one) made from older data than one already given
+
+
+class TokenId(Struct, frozen=True, cache_hash=True):
+    """Which token: one made by a template, one for an organization. The session token itself has neither.
+
+    The SDK's own word for what its cache goes by (utils/tokenId.ts).
+    """
+
+    template: str | None = None
+    organization: str | None = None
+
+    @property
+    def requested(self) -> TokenId:
+        """Which token a request for this one asks for: a template's says nothing of an organization."""
+        return TokenId(self.template) if self.template and self.organization else self
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.template, self.organization)))
+
+
+SESSION_TOKEN = TokenId()
 
 
 class Token(Struct, frozen=True):
     """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
 
     number: int
-    template: str | None
+    token_id: TokenId
     issued: Seconds
     expires: Seconds
     behind: bool = False
@@ -84,8 +106,8 @@ class Token(Struct, frozen=True):
 
     @property
     def is_session_token(self) -> bool:
-        """A template's token never becomes the session's last active token."""
-        return self.template is None
+        """A template's token never becomes the session's last active token, nor does an organization's."""
+        return self.token_id == SESSION_TOKEN
 
     def __str__(self) -> str:
         return f"T{self.number}"
@@ -101,10 +123,10 @@ class TimerDue(Struct, frozen=True):
 
 
 class TokenAsked(Struct, frozen=True):
-    """The app calls `getToken({template, skipCache})`."""
+    """The app calls `getToken({template, organizationId, skipCache})`."""
 
     call: CallId
-    template: str | None = None
+    token_id: TokenId = SESSION_TOKEN
     skip_cache: bool = False
 
 
@@ -129,7 +151,13 @@ class KeychainTurned(Struct, frozen=True):
     locked: bool
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned
+class TouchAsked(Struct, frozen=True):
+    """The app calls `session.touch()`."""
+
+    call: CallId
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------
@@ -146,7 +174,7 @@ class RequestSent(Struct, frozen=True):
 
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     cause: CallId | None
     credential: bool | None = None
 
@@ -172,7 +200,8 @@ class SignedOut(Struct, frozen=True):
 
 
 class CallSettled(Struct, frozen=True):
-    """A call of `getToken` ends, with a token or with the name of an error, never with neither."""
+    """A call ends: of `getToken` with a token or with the name of an error, of `touch` with the name of an error
+    or with nothing."""
 
     call: CallId
     token: Token | None

@@ -7,13 +7,13 @@ each rule names the place in the SDK it stands for.
 
 Theory of operation
 -------------------
-A client that is signed in keeps tokens in a *cache*, one entry for each template (None is the session token
-itself). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at expiry. When the refresh
-timer fires, the client asks for a new token in the background; the old one stays readable until the answer
-is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its eviction timer, or by
-a read that finds 5 s or less on it.
+A client that is signed in keeps tokens in a *cache*, one entry for each token id (the session token, a
+template's, an organization's). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at
+expiry. When the refresh timer fires, the client asks for a new token in the background; the old one stays
+readable until the answer is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its
+eviction timer, or by a read that finds 5 s or less on it.
 
-A foreground call (`getToken`) reads the cache. On a miss it sends a request and caches the *promise* of it,
+A foreground call of `getToken` reads the cache. On a miss it sends a request and caches the *promise* of it,
 so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
 than 429.
 
@@ -22,13 +22,16 @@ the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the u
 
 Each Session object of the SDK remembers its last active token, and the closures of its timers read *its*
 token. An answer with a client payload replaces the object; timers set before go on reading the old one.
-`Client.holders` are those objects: their last active tokens, oldest object first.
+`Client.holders` are those objects: their last active tokens, oldest object first; None for a client without one.
+
+A touch sends one request, whatever is cached, and is never tried again. Its answer brings a client payload beside
+the session, and ends the call.
 
 Known gaps
 ----------
-Organizations, piggybacked client payloads, touch and offline mode are not modelled yet, nor is a page, whose
-cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
-the network layer's retries; here, as in our driver, the draw is always 0.
+Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are
+minted when they arrive. The SDK draws jitter for the network layer's retries; here, as in our driver, the draw is
+always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
 """
@@ -41,6 +44,7 @@ from model import cache, network, session
 from model.client import Call, Client, Turn
 from model.policy import Policy
 from model.terms import (
+    SESSION_TOKEN,
     Answered,
     ClockChanged,
     KeychainTurned,
@@ -53,6 +57,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TouchAsked,
 )
 
 MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
@@ -62,7 +67,7 @@ MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(token,))
-    turn = cache.keep(Turn(client, at=0), None, 0, token)  # Session.ts #hydrateCache
+    turn = cache.keep(Turn(client, at=0), SESSION_TOKEN, 0, token)  # Session.ts #hydrateCache
     return turn.client, turn.outputs
 
 
@@ -73,9 +78,9 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     """
     turn = Turn(client, at)
     match stimulus:
-        case TokenAsked(call, template, skip_cache):
+        case TokenAsked(call, token_id, skip_cache):
             holder = len(client.holders) - 1
-            turn = session.attempt(turn, Call(call, template, skip_cache, holder))
+            turn = session.attempt(turn, Call(call, token_id, skip_cache, holder))
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
         case Answered(request, outcome, token):
@@ -86,6 +91,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # whoever looks at the clock will see it
         case KeychainTurned():
             pass  # the credential is the device's affair: what leaves with a request is not seen here
+        case TouchAsked(call):
+            turn = session.touch(turn, call)
     return _announced(client, turn)
 
 

@@ -28,6 +28,7 @@ from model.facts import (
 from model.terms import (
     POLL_INTERVAL,
     SESSION_LIFETIME,
+    SESSION_TOKEN,
     TOKEN_LIFETIME,
     CallId,
     Endpoint,
@@ -38,6 +39,7 @@ from model.terms import (
     Stimulus,
     TimerId,
     Token,
+    TokenId,
 )
 
 PATIENCE: Millis = 15_000
@@ -62,6 +64,16 @@ POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
         Outcome.LOST,
         Outcome.UNAUTHORIZED,
         Outcome.NO_SESSION,
+        Outcome.STALE_TOKEN,
+    ),
+    Endpoint.TOUCH: (
+        Outcome.SESSION,
+        Outcome.BROKEN,
+        Outcome.RATE_LIMITED,
+        Outcome.GATEWAY_PAGE,
+        Outcome.LOST,
+        Outcome.UNAUTHORIZED,
+        Outcome.STALE_TOKEN,
     ),
 }
 """How a request to each endpoint can end at all."""
@@ -72,6 +84,7 @@ GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
 STRANGER: dict[Endpoint, Outcome] = {
     Endpoint.TOKENS: Outcome.UNAUTHORIZED,
     Endpoint.CLIENT: Outcome.NO_SESSION,
+    Endpoint.TOUCH: Outcome.UNAUTHORIZED,
 }
 """What the server says to somebody without the credential of a session, or with one that it no longer takes."""
 
@@ -104,7 +117,7 @@ class Request(Struct, frozen=True):
 
     request: RequestId
     endpoint: Endpoint
-    template: str | None
+    token_id: TokenId
     cause: CallId | None
     sent_at: Millis
     stale: bool  # sent when the device's last session token had expired
@@ -116,7 +129,7 @@ class Call(Struct, frozen=True):
     """A foreground call under way, with the history that its verdict needs."""
 
     call: CallId
-    template: str | None
+    token_id: TokenId
     asked_at: Millis
     healthy: bool  # nothing has gone wrong since
     told_ended: bool = False  # an honest 401 answered it after the session's end
@@ -132,7 +145,7 @@ class World(Struct, frozen=True):
     skew: Millis = 0
     signed_in: bool = True
     revoked: bool = False
-    token: Token = Token(1, None, 0, TOKEN_LIFETIME)  # the last session token it was given
+    token: Token = Token(1, SESSION_TOKEN, 0, TOKEN_LIFETIME)  # the last session token it was given
     minted: int = 1
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()
@@ -192,9 +205,9 @@ class World(Struct, frozen=True):
 
     def honest(self, endpoint: Endpoint) -> Outcome:
         """What a healthy server says: it knows whether the session is valid."""
-        if endpoint is Endpoint.TOKENS:
-            return Outcome.GRANTED if self.valid else Outcome.UNAUTHORIZED
-        return Outcome.SESSION if self.valid else Outcome.NO_SESSION
+        if not self.valid:
+            return STRANGER[endpoint]
+        return Outcome.GRANTED if endpoint is Endpoint.TOKENS else Outcome.SESSION
 
     def told(self, request: Request) -> Outcome:
         """What a healthy server says to this request: the truth, or to a bare one what it says to a stranger."""

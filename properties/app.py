@@ -7,32 +7,40 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from model.assumptions import Assumptions
-from model.events import Answer, Event, LockKeychain, Revoke, SetClock, UnlockKeychain
+from model.events import Answer, Event, GetToken, LockKeychain, Revoke, SetClock, Touch, UnlockKeychain
 from model.world import World
 from properties.machine import ASKS
 
 
 class App(Struct, frozen=True):
-    """What the app does: up to `calls` calls of getToken at a time; for a template too, if it has `templates`."""
+    """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`,
+    and for another organization than the active one, if it has `organizations`; and of touch, if it `touches`."""
 
     calls: int = 1
     templates: bool = False
+    touches: bool = False
+    organizations: bool = False
+
+    def asks(self, ask: GetToken) -> bool:
+        """Does this app make such a call?"""
+        return (self.templates or ask.template is None) and (self.organizations or ask.organization is None)
 
     @property
     def timers(self) -> int:
         """More timers than these at once, and a client gathers ever more of them: two for each token that is
         cached and for each call, and two more."""
-        return 2 * (1 + self.templates) + 2 * self.calls + 2
+        return 2 * (1 + self.templates + self.organizations) + 2 * self.calls + 2
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
-        return f"{calls} at a time{', templates too' if self.templates else ''}"
+        others = ", templates too" * self.templates + ", touches too" * self.touches
+        return f"{calls} at a time{others}{', organizations too' * self.organizations}"
 
     def events(self, world: World, assumptions: Assumptions) -> Iterator[Event]:
         """What may happen now at an instant, so that no time passes."""
         possible: list[Event] = [Answer(*answer) for answer in assumptions.answers(world)]
         if len(world.calls) < self.calls:
-            possible += [ask for ask in ASKS if self.templates or ask.template is None]
+            possible += [ask for ask in ASKS if self.asks(ask)] + [Touch()] * self.touches
         possible += [SetClock(skew) for skew in assumptions.clocks(world)]
         possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
         return (event for event in possible if assumptions.permit(world, event))

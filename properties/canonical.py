@@ -129,12 +129,12 @@ def request_names(client: Client) -> dict[int | None, int]:
 
 def slot_order(entry: Entry) -> tuple[Any, ...]:
     """What the entries of the cache are sorted by."""
-    return entry.template or "", entry.replaced, entry.eviction or 0, entry.refresh or 0
+    return str(entry.token_id), entry.replaced, entry.eviction or 0, entry.refresh or 0
 
 
 def _order(flight: Flight) -> tuple[Any, ...]:
     parent = _order(flight.parent) if flight.parent else ()
-    return flight.purpose, flight.template or "", flight.holder, flight.tries, flight.cause or 0, parent
+    return flight.purpose, str(flight.token_id), flight.holder, flight.tries, flight.cause or 0, parent
 
 
 def known_instants(value: Any) -> tuple[Any, list[Instant]]:
@@ -215,7 +215,7 @@ class Form:
         expires: Any = token.expires * 1000
         gone = expires < self.now - self.memory.back
         expires = NOW - self.memory.back - 1 if gone else self._at(expires)
-        return Token(0, token.template, NOW // 1000, expires // 1000, token.behind)
+        return Token(0, token.token_id, NOW // 1000, expires // 1000, token.behind)
 
     def of_world(self) -> World:
         """Its world."""
@@ -247,7 +247,7 @@ class Form:
     def _call(self, call: Call) -> Call:
         number = self.calls[call.call]
         if not self.memory.history:
-            return Call(number, call.template, NOW, healthy=False, awake_since=NOW)
+            return Call(number, call.token_id, NOW, healthy=False, awake_since=NOW)
         asked_at = self._since(call.asked_at) if call.healthy else NOW
         awake_since = self._since(call.awake_since) if self.memory.waits else NOW
         return replace(call, call=number, asked_at=asked_at, awake_since=awake_since)
@@ -285,7 +285,7 @@ class Form:
 
     def _entry(self, entry: Entry) -> Entry:
         return Entry(
-            entry.template,
+            entry.token_id,
             self.holders[entry.holder],
             self._token(entry.token),
             self.requests.get(entry.request),

@@ -34,6 +34,7 @@ Index = int
 ASKED: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asked for a token",
     Endpoint.CLIENT: "asked which sessions there are",
+    Endpoint.TOUCH: "touched the session",
 }
 
 
@@ -103,7 +104,7 @@ def sentence(facts: Sequence[Fact]) -> str:
 def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
     match fact:
         case Asked(_, call):
-            return f"the app called getToken (call {call})"
+            return f"the app called {'touch' if fact.touch else 'getToken'} (call {call})"
         case Fired(at, _, set_at, late_by):
             since = "sign-in" if set_at == 0 else f"+{duration(set_at)}"
             lateness = f"{duration(late_by)} late{_frozen(facts, at - late_by, at)}" if late_by else "on time"
@@ -123,6 +124,8 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
                 ", whose session the server still holds valid" if valid else ""
             )
         case Settled(at, call, _, _, token, error):
+            if token is None and error is None:
+                return f"and so call {call} ended well"
             if token is None:
                 return f"and so call {call} ended with the error '{error}'"
             expired = at - token.expires * 1000

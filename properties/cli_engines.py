@@ -86,6 +86,8 @@ _PROOF = _options(
         "--calls", type=click.IntRange(min=0, max=3), default=1, show_default=True, help="of getToken at a time"
     ),
     click.option("--templates", is_flag=True, help="the app asks for a template's token too"),
+    click.option("--organizations", is_flag=True, help="the app asks for another organization's token too"),
+    click.option("--touches", is_flag=True, help="the app touches the session too"),
     click.option(
         "--depth",
         type=click.IntRange(min=1),
@@ -127,6 +129,8 @@ def prove(
     runtime: str,
     calls: int,
     templates: bool,
+    organizations: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -142,7 +146,7 @@ def prove(
         chosen,
         invariants,
         runtime,
-        App(calls, templates),
+        App(calls, templates, touches, organizations),
         Limits(depth, seconds, states),
     )
     tell = _teller()
@@ -158,7 +162,7 @@ def prove(
     except TargetError as error:
         fail(str(error))
     _print(findings)
-    click.echo(f"the app makes {App(calls, templates)}")
+    click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
     for found in findings:
         for trace in _stories(found):
             click.echo("\n" + trace, nl=False)
@@ -264,6 +268,8 @@ def matrix(
     runtime: str,
     calls: int,
     templates: bool,
+    organizations: bool,
+    touches: bool,
     depth: int,
     states: int,
     confirm: bool,
@@ -283,7 +289,7 @@ def matrix(
         chosen,
         invariants,
         runtime,
-        App(calls, templates),
+        App(calls, templates, touches, organizations),
         Limits(depth, seconds, states),
     )
     live = sys.stderr.isatty()
@@ -304,7 +310,7 @@ def matrix(
         if markdown:
             markdown.write_text(as_markdown(findings), encoding="utf-8")
         _print(findings)
-        click.echo(f"the app makes {App(calls, templates)}")
+        click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
         if folder:
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:

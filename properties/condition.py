@@ -40,7 +40,7 @@ from model.events import (
     UnlockKeychain,
 )
 from model.policy import Policy
-from model.terms import TOKEN_LIFETIME, Millis, Runtime, Token
+from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Millis, Runtime, Token
 from model.world import PATIENCE, World
 from properties.invariants import Invariant
 from properties.machine import ASKS
@@ -243,7 +243,7 @@ def _unknowns() -> Iterator[None]:
 def _beginning(policy: Policy, runtime: Runtime) -> Place:
     Time.run = _Run((), ())
     now = cast(Any, Time(z3.RealVal(0)))
-    token = Token(1, None, now // 1000, now // 1000 + cast(Any, Time(GIVEN["lifetime"], 1000)))
+    token = Token(1, SESSION_TOKEN, now // 1000, now // 1000 + cast(Any, Time(GIVEN["lifetime"], 1000)))
     target = ModelTarget(policy)
     world = World(runtime, now=now, token=token)
     world, _ = absorb(world, target.start(runtime, token), wake=False)
@@ -259,7 +259,7 @@ def _steps(
     length = cast(Any, Time(z3.Real(f"t{len(place.events) + 1}")))
     events: list[Event] = [Answer(*answer) for answer in assumptions.answers(place.world)]
     if len(place.world.calls) < calls:
-        events += [ask for ask in ASKS if ask.template is None]
+        events += [ask for ask in ASKS if ask.template is None and ask.organization is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]

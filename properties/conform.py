@@ -10,6 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from model.terms import (
+    SESSION_TOKEN,
     CallSettled,
     CookieChanged,
     KeychainTurned,
@@ -124,8 +125,8 @@ class LockStep:
                     live[timer] = due
                 case TimerCleared(timer):
                     live.pop(timer, None)
-                case RequestSent(request, endpoint, template, _, credential):
-                    what = f"{endpoint}{f' ({template})' if template else ''}"
+                case RequestSent(request, endpoint, token_id, _, credential):
+                    what = f"{endpoint}{f' ({token_id})' if token_id != SESSION_TOKEN else ''}"
                     bare = self._locked if credential is None else not credential  # as the world has it
                     did.append(f"sends request {request} for {what}{f', {BARE}' * bare}")
                 case SignedOut():
@@ -135,7 +136,7 @@ class LockStep:
                 case CookieChanged(token):
                     did.append(f"has {token or 'nothing'} in its cookie")
                 case CallSettled(call, token, error):
-                    did.append(f"ends call {call} with {token or error}")
+                    did.append(f"ends call {call} with {token or error or 'success'}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))
 
 

@@ -1,9 +1,10 @@
 """A counterexample: a trace that breaks an invariant, with everything a report says of it.
 
-One value, from which every rendering is made, and one document. Version 2 of the trace's document holds it: a
+One value, from which every rendering is made, and one document. Version 3 of the trace's document holds it: a
 trace as version 1 had it, and beside it what was seen, what a model says, and what of it is necessary. A document
 without those (version 1, or a search that was interrupted) still loads, as the bare trace, to be replayed; so
-does one whose events were edited after they were played.
+does one whose events were edited after they were played, and one of version 2, which has other words for what was
+seen: a template where there is a token id now.
 
 Nothing here runs a target: `properties/explain.py` does.
 """
@@ -25,7 +26,7 @@ from model.client import Client
 from model.facts import Fact
 from model.world import World
 from properties.system import Step, facts_of
-from properties.trace import BadTrace, Trace, decode, read, write
+from properties.trace import VERSION, BadTrace, Trace, decode, read, write
 
 FACTS: dict[str, type[Fact]] = {kind.__name__: kind for kind in fact_module.Fact.__args__}
 
@@ -102,7 +103,7 @@ def load(path: Path) -> Counterexample | Trace:
     """Read a counterexample, or the bare trace if the document has no more. Raises `BadTrace`."""
     document = read(path)
     trace = decode(document, path)
-    if document.get("digest") != digest(trace):
+    if document["version"] != VERSION or document.get("digest") != digest(trace):
         return trace
     try:
         before = msgspec.convert(document["start"], World)

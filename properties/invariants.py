@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
-from model.terms import TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token
+from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token, TokenId
 from model.world import PATIENCE, Request
 from properties.system import Step
 
@@ -103,9 +103,9 @@ def revoked_session_signs_out(step: Step) -> str | None:
 @invariant("foreground-recovers", history=True)
 def foreground_recovers(step: Step) -> str | None:
     """After a skipped, failed or frozen refresh, the next foreground getToken in a healthy world yields a
-    token."""
+    token, and a touch ends well."""
     for fact in step.facts:
-        if isinstance(fact, Settled) and fact.healthy and fact.token is None:
+        if isinstance(fact, Settled) and fact.healthy and fact.error:
             return f"call {fact.call} ends with '{fact.error}', although nothing went wrong since it was made"
     for call in step.after.calls:
         waited = step.after.now - call.asked_at
@@ -116,7 +116,7 @@ def foreground_recovers(step: Step) -> str | None:
 
 @invariant("every-call-settles", waits=True)
 def every_call_settles(step: Step) -> str | None:
-    """A call of getToken ends within 15 s, unless a request of its own is under way or it is to be tried again: a
+    """A call ends within 15 s, unless a request of its own is under way or it is to be tried again: a
     request that somebody else sent, and that hangs, holds up nobody."""
     world = step.after
     if any(world.now - one.sent_at <= PATIENCE for one in world.requests):
@@ -137,8 +137,8 @@ def token_handed_out_is_valid(step: Step) -> str | None:
     for fact in step.facts:
         if not isinstance(fact, Settled) or fact.token is None:
             continue
-        if fact.token.template != fact.template:
-            return f"call {fact.call} asked for template {fact.template} and got {fact.token.template}"
+        if fact.token.token_id != fact.token_id:
+            return f"call {fact.call} asked for {_named(fact.token_id)} and got {_named(fact.token.token_id)}"
         if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
             return f"call {fact.call} got {fact.token}, which had expired by then"
     return None
@@ -234,4 +234,8 @@ def one_refresh_at_a_time(step: Step) -> str | None:
 
 
 def _session_token(request: Sent | Request) -> bool:
-    return request.endpoint is Endpoint.TOKENS and request.template is None
+    return request.endpoint is Endpoint.TOKENS and request.token_id == SESSION_TOKEN
+
+
+def _named(token_id: TokenId) -> str:
+    return f"a token of {token_id}" if token_id != SESSION_TOKEN else "the session token"

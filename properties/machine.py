@@ -33,6 +33,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Millis
@@ -55,7 +56,15 @@ the state: cheap, and a trace stays aligned when the shrinker deletes a step. Sh
 
 KINDS: tuple[FreezeKind, ...] = tuple(FreezeKind)
 
-ASKS: tuple[GetToken, ...] = (GetToken(), GetToken(skip_cache=True), GetToken(template="api"))
+ASKS: tuple[GetToken, ...] = (
+    GetToken(),
+    GetToken(skip_cache=True),
+    GetToken(template="api"),
+    GetToken(organization="org_b"),
+)
+CALLS: tuple[GetToken | Touch, ...] = (*ASKS[:3] * 3, *ASKS[3:], Touch())
+"""What the app calls, each as often as it is here. A touch brings a token, and with more of them a trace seldom
+comes to where one is missing; most of what breaks needs no other organization."""
 
 
 def lengths(run: Run, menu: tuple[Millis, ...], longest: Millis) -> list[Millis]:
@@ -118,7 +127,7 @@ class SessionMachine(RuleBasedStateMachine):
     def app_asks_for_a_token(self, choice: int) -> None:
         """A foreground call."""
         if self.allowed.may_ask(self.ran.world):
-            self._play(ASKS[choice % len(ASKS)])
+            self._play(CALLS[choice % len(CALLS)])
         else:
             self._wait()
 

@@ -22,7 +22,7 @@ FILE = Path(__file__).parent / "counterexample.schema.json"
 
 
 def schema() -> dict[str, Any]:
-    """A schema (draft 2020-12) for every version of the document; only version 2 has what was seen."""
+    """A schema (draft 2020-12) for every version of the document; from version 2 on it has what was seen."""
     kinds = [World, Client, Found, Need, Opinion, Runtime, *EVENTS, *FACTS.values()]
     (world, client, found, need, opinion, runtime, *others), definitions = msgspec.json.schema_components(
         kinds, ref_template="#/$defs/{name}"

@@ -51,6 +51,7 @@ from model.terms import (
     TimerSet,
     Token,
     TokenAnnounced,
+    TokenId,
 )
 from model.transition import step
 from model.world import Call, Timer, World
@@ -302,12 +303,12 @@ def anonymous(output: Output) -> Output:
 
 
 def _symbol(token: Token | None) -> Token | None:
-    return token and _symbol_of(token.template, token.behind)
+    return token and _symbol_of(token.token_id, token.behind)
 
 
 @cache
-def _symbol_of(template: str | None, behind: bool) -> Token:
-    return Token(0, template, NOW // 1000, ANY // 1000, behind)
+def _symbol_of(token_id: TokenId, behind: bool) -> Token:
+    return Token(0, token_id, NOW // 1000, ANY // 1000, behind)
 
 
 class Anonymous(Form):
@@ -324,7 +325,7 @@ class Anonymous(Form):
         world = super().of_world()
         timers = tuple(sorted(world.timers, key=lambda timer: timer.timer))
         requests = tuple(replace(request, stale=True, wake=False) for request in world.requests)
-        token = Token(0, None, NOW // 1000, EXPIRED // 1000)
+        token = Token(0, TokenId(), NOW // 1000, EXPIRED // 1000)
         return world.but(timers=timers, requests=requests, token=token)
 
     def of_client(self) -> Client:
@@ -336,7 +337,7 @@ class Anonymous(Form):
         return Flight(
             self.requests[flight.request],
             flight.purpose,
-            flight.template,
+            flight.token_id,
             self.holders[flight.holder],
             self.calls.get(flight.cause),
             flight.parent and self._flight(flight.parent),

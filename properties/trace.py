@@ -26,12 +26,13 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Millis, Runtime
 
 FORMAT = "sessionproof-trace"
-VERSION = 2
+VERSION = 3
 FOLDER = Path(".sessionproof")
 """Where traces go, below the folder the run was started in."""
 
@@ -142,8 +143,9 @@ def brief(event: Event) -> str:
             return f"advance({duration(ms)})"
         case Freeze(ms, kind):
             return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
-        case GetToken(template, skip_cache):
+        case GetToken(template, skip_cache, organization):
             arguments = [f"template={template}"] if template else []
+            arguments += [f"organization={organization}"] if organization else []
             return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
         case Answer(request, outcome):
             return f"answer({request}, {outcome})"
@@ -155,6 +157,8 @@ def brief(event: Event) -> str:
             return "lock()"
         case UnlockKeychain():
             return "unlock()"
+        case Touch():
+            return "touch()"
 
 
 def ahead(skew: Millis) -> str:

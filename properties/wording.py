@@ -23,7 +23,7 @@ from model.facts import (
     Told,
     Turned,
 )
-from model.terms import Endpoint, Millis, Outcome
+from model.terms import SESSION_TOKEN, Endpoint, Millis, Outcome, TokenId
 from properties.trace import ahead, duration
 
 SAYS: dict[Outcome, str] = {
@@ -56,6 +56,7 @@ BARE = "without the device's credential"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
+    Endpoint.TOUCH: "touches the session",
 }
 
 
@@ -72,6 +73,12 @@ def clock(at: Millis) -> str:
     return (f"{days} d " if days else "") + text + (f".{ms:03}" if ms else "")
 
 
+def token_of(token_id: TokenId) -> str:
+    """What sort of token: `template 'api'`, or nothing for the session token itself."""
+    words = [f"template '{token_id.template}'"] * bool(token_id.template)
+    return ", ".join(words + [f"organization '{token_id.organization}'"] * bool(token_id.organization))
+
+
 def tell(fact: Fact) -> tuple[str, str]:
     """Who did it, and what happened."""
     match fact:
@@ -79,8 +86,10 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "OS", FREEZES[kind].format(duration(until - at))
         case Skewed(_, skew):
             return "OS", f"sets the device's clock {ahead(skew)}"
-        case Asked(_, call, template, skip_cache):
-            options = [f"template '{template}'"] * bool(template) + ["skipping the cache"] * skip_cache
+        case Asked(_, call, touch=True):
+            return "app", f"calls touch (call {call})"
+        case Asked(_, call, token_id, skip_cache):
+            options = [token_of(token_id)] * (token_id != SESSION_TOKEN) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
         case Ended():
             return "server", "ends the session"
@@ -91,10 +100,11 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Fired(_, _, set_at, late_by):
             lateness = f"{duration(late_by)} late" if late_by else "on time"
             return "timer", f"set at {clock(set_at)} fires {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale_for, bare):
+        case Sent(_, request, endpoint, token_id, origin, stale_for, bare):
             credential = "; its last session token has expired" if stale_for else ""
             without = f", {BARE}" if bare else ""
-            return "SDK", f"{ASKS_FOR[endpoint]}{without}, in the {origin} (request {request}){credential}"
+            what = f"{ASKS_FOR[endpoint]}{f' of {token_of(token_id)}' if token_id != SESSION_TOKEN else ''}"
+            return "SDK", f"{what}{without}, in the {origin} (request {request}){credential}"
         case Told(at, request, _, outcome, token, sent_at, _, honest, _):
             waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
             truth = "" if honest or outcome in _FAILS else ", though the session is valid"
@@ -114,7 +124,8 @@ def tell(fact: Fact) -> tuple[str, str]:
                 return "SDK", f"puts {token} into the session cookie"
             return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
-            return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
+            ended = f"fails: {error}" if error else "ends well"
+            return "app", f"call {call} gets {token}" if token else f"call {call} {ended}"
 
 
 _FAILS = (

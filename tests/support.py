@@ -16,7 +16,7 @@ from model.assumptions import Assumptions
 from model.events import Event
 from model.facts import Fact
 from model.policy import POLICIES
-from model.terms import Runtime, Token
+from model.terms import SESSION_TOKEN, Runtime, Token
 from properties.invariants import INVARIANTS, usual
 from properties.run import Run
 from properties.search import Cell, Findings, search
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 RELEASES = ("6.7.1", "6.7.4", "6.40.0")
 """Before the guard of #8303, with it, and the newest that is pinned."""
 
-FIRST = Token(1, None, 0, 60)
+FIRST = Token(1, SESSION_TOKEN, 0, 60)
 """The token that a world begins with."""
 
 HEADLINE = "background-never-destroys-valid-session"

@@ -25,6 +25,7 @@ from model.terms import (
     Stimulus,
     TimerSet,
     TokenAsked,
+    TokenId,
 )
 from model.world import PATIENCE, Timer, World
 from properties import schema
@@ -76,7 +77,7 @@ def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
 
 def test_the_poller_asks_in_the_background_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
     ran = run(on_a_page(builds, NEWEST), Advance(50_000), GetToken("api"), Advance(5_000), runtime=PAGE)
-    sent = [(fact.template, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
+    sent = [(fact.token_id.template, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
     assert sent == [("api", Origin.FOREGROUND), (None, Origin.BACKGROUND)]
 
 
@@ -258,21 +259,21 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClerkJsTarget]:
     ],
 )
 def test_what_an_sdk_finds_on_a_page(stub: ClerkJsTarget, program: str, seen: str) -> None:
-    assert fresh(stub, PAGE).feed(TokenAsked(1, program), 0) == (CallSettled(1, None, seen),)
+    assert fresh(stub, PAGE).feed(TokenAsked(1, TokenId(program)), 0) == (CallSettled(1, None, seen),)
 
 
 def test_cookies_expire_by_the_clock_of_the_page(stub: ClerkJsTarget) -> None:
     program = "const old = document.cookie; document.cookie = 'a=1; max-age=10'; old.slice(25)"
     target = fresh(stub, PAGE)
-    seen = [target.feed(TokenAsked(call, program), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
+    seen = [target.feed(TokenAsked(call, TokenId(program)), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
     assert seen == [(CallSettled(call, None, was),) for call, was in ((1, ""), (2, "a=1"), (3, ""))]
 
 
 def test_a_lost_request_finds_the_page_offline_until_the_next_thing_happens(stub: ClerkJsTarget) -> None:
     target = fresh(stub, PAGE)
-    target.feed(TokenAsked(1, "fetch('https://x.test/v1/client').catch(() => navigator.onLine)"), 0)
+    target.feed(TokenAsked(1, TokenId("fetch('https://x.test/v1/client').catch(() => navigator.onLine)")), 0)
     assert target.feed(Answered(1, Outcome.LOST), 0) == (CallSettled(1, None, "false"),)
-    assert target.feed(TokenAsked(2, "navigator.onLine"), 0) == (CallSettled(2, None, "true"),)
+    assert target.feed(TokenAsked(2, TokenId("navigator.onLine")), 0) == (CallSettled(2, None, "true"),)
 
 
 # -- time -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import pytest
 
 from model.events import Advance, Answer, Event, Freeze, GetToken
 from model.facts import Sent, Settled, Told
-from model.terms import Endpoint, Outcome, Runtime
+from model.terms import Endpoint, Outcome, Runtime, TokenId
 from properties.run import Run
 from properties.system import Step
 from properties.targets import fapi
@@ -115,7 +115,7 @@ def seen(step: Step) -> list[str]:
         match fact:
             case Sent(endpoint=Endpoint.CLIENT):
                 words.append(f"GET {fapi.CLIENT_PATH}")
-            case Sent(template=template):
+            case Sent(token_id=TokenId(template)):
                 words.append(f"POST {fapi.TOKENS_PATH}{f'/{template}' if template else ''}")
             case Settled(token=token, error=error):
                 words.append(fapi.mint(token) if token else f"error {error}")

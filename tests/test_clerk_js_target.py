@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from model.events import Answer, GetToken
 from model.terms import (
+    SESSION_TOKEN,
     Answered,
     CallSettled,
     Endpoint,
@@ -17,20 +19,22 @@ from model.terms import (
     TimerSet,
     Token,
     TokenAsked,
+    TokenId,
 )
 from model.transition import MODELLED
+from properties.run import Violation
 from properties.target import TargetError
 from properties.targets import fapi
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from tests.support import FIRST, HOUR, RELEASES, fresh, ready
+from tests.support import FIRST, HOUR, RELEASES, fresh, judged, ready
 
 SEED, FIXED, NEWEST = RELEASES
 EVICTION, REFRESH = 1, 2
 
 
-def token(number: int, at: int, template: str | None = None) -> Token:
+def token(number: int, at: int, token_id: TokenId = SESSION_TOKEN) -> Token:
     """A token minted at `at` ms."""
-    return Token(number, template, at // 1000, at // 1000 + 60)
+    return Token(number, token_id, at // 1000, at // 1000 + 60)
 
 
 # -- what a fresh instance does -----------------------------------------------------------------------------
@@ -50,7 +54,7 @@ def script(target: ClerkJsTarget) -> list[tuple[Output, ...]]:
     outputs = [target.start(Runtime.HEADLESS, FIRST)]
     outputs.append(target.feed(TimerDue(REFRESH), 43_000))
     outputs.append(target.feed(TokenAsked(1), 43_100))
-    outputs.append(target.feed(TokenAsked(2, "other"), 43_200))
+    outputs.append(target.feed(TokenAsked(2, TokenId("other")), 43_200))
     outputs.append(target.feed(Answered(1, Outcome.GRANTED, token(2, 43_300)), 43_300))
     outputs.append(target.feed(Answered(2, Outcome.BROKEN), 43_400))
     outputs.append(target.feed(TimerDue(5), 46_400))
@@ -65,7 +69,7 @@ def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
         target.start(Runtime.HEADLESS, FIRST)
         target.feed(TimerDue(REFRESH), 43_000)  # left in flight: its in-progress mark must not survive
         for call in range(length % 7):
-            target.feed(TokenAsked(call + 1, None, skip_cache=True), 43_000 + call)
+            target.feed(TokenAsked(call + 1, skip_cache=True), 43_000 + call)
         if length % 3 == 0:
             target.feed(Answered(1, Outcome.UNAUTHORIZED), 44_000)
         if length % 2 == 0:
@@ -75,7 +79,7 @@ def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
 
 def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[FIXED])
-    target.feed(TokenAsked(1, None, skip_cache=True), 10)
+    target.feed(TokenAsked(1, skip_cache=True), 10)
     target.finish()
     target.start(Runtime.HEADLESS, FIRST)
     with pytest.raises(TargetError, match="request 1 is not in flight"):
@@ -87,9 +91,9 @@ def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJ
 
 def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[SEED])
-    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, None, None),)
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, None),)
     assert target.feed(Answered(1, Outcome.UNAUTHORIZED), 8 * HOUR) == (
-        RequestSent(2, Endpoint.CLIENT, None, None),
+        RequestSent(2, Endpoint.CLIENT, SESSION_TOKEN, None),
     )
     assert target.feed(Answered(2, Outcome.NO_SESSION), 8 * HOUR) == (SignedOut(cause=None),)
 
@@ -104,7 +108,7 @@ def test_a_late_refresh_is_still_sent_where_there_is_no_guard(
     builds: dict[str, ClerkJsTarget], release: str
 ) -> None:
     target = fresh(builds[release], Runtime.BROWSER_LIKE)
-    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, None, None),)
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, None),)
 
 
 # -- causes -------------------------------------------------------------------------------------------------
@@ -115,11 +119,13 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
     builds: dict[str, ClerkJsTarget], release: str
 ) -> None:
     target = fresh(builds[release])
-    assert RequestSent(1, Endpoint.TOKENS, None, 7) in target.feed(TokenAsked(7, None, skip_cache=True), 10)
+    assert RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, 7) in target.feed(TokenAsked(7, skip_cache=True), 10)
     (retry,) = target.feed(Answered(1, Outcome.LOST), 20)
     assert retry == TimerSet(3, 3_020, 7)
-    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.TOKENS, None, 7),)
-    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 3_030) == (RequestSent(3, Endpoint.CLIENT, None, 7),)
+    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.TOKENS, SESSION_TOKEN, 7),)
+    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 3_030) == (
+        RequestSent(3, Endpoint.CLIENT, SESSION_TOKEN, 7),
+    )
     assert target.feed(Answered(3, Outcome.NO_SESSION), 3_040) == (
         SignedOut(cause=7),
         CallSettled(7, None, "api-401"),
@@ -128,32 +134,47 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
 
 def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, "other"), 42_000)
-    assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.TOKENS, None, None),)
+    target.feed(TokenAsked(1, TokenId("other")), 42_000)
+    assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.TOKENS, SESSION_TOKEN, None),)
     assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 43_000) == (
-        RequestSent(3, Endpoint.CLIENT, None, None),
+        RequestSent(3, Endpoint.CLIENT, SESSION_TOKEN, None),
     )
 
 
 # -- tokens and the network ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("template", [None, "other"])
+@pytest.mark.parametrize(
+    "token_id",
+    [SESSION_TOKEN, TokenId("other"), TokenId(organization="org_b")],
+    ids=lambda one: str(one) or "session",
+)
 def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
-    builds: dict[str, ClerkJsTarget], template: str | None
+    builds: dict[str, ClerkJsTarget], token_id: TokenId
 ) -> None:
     target = fresh(builds[NEWEST])
-    sent = target.feed(TokenAsked(1, template, skip_cache=True), 5_000)[-1]
-    assert sent == RequestSent(1, Endpoint.TOKENS, template, 1)
-    second = token(2, 5_100, template)
+    sent = target.feed(TokenAsked(1, token_id, skip_cache=True), 5_000)[-1]
+    assert sent == RequestSent(1, Endpoint.TOKENS, token_id, 1)
+    second = token(2, 5_100, token_id)
     outputs = target.feed(Answered(1, Outcome.GRANTED, second), 5_100)
     assert CallSettled(1, second, None) in outputs
     target.finish()
 
 
+@pytest.mark.parametrize("version", RELEASES)
+def test_a_request_for_a_template_does_not_say_for_which_organization(
+    builds: dict[str, ClerkJsTarget], version: str
+) -> None:
+    """And so the token is one of the active organization, whichever the app asked for."""
+    ran = judged(ready(builds[version]), GetToken("other", organization="org_b"))
+    assert [request.token_id for request in ran.world.requests] == [TokenId("other")]
+    with pytest.raises(Violation, match="asked for a token of other-org_b and got a token of other"):
+        ran.play(Answer(1, Outcome.GRANTED))
+
+
 def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, "other"), 1_000)
+    target.feed(TokenAsked(1, TokenId("other")), 1_000)
     target.feed(Answered(1, Outcome.UNAUTHORIZED), 1_000)
     second = token(2, 1_000)
     target.feed(Answered(2, Outcome.SESSION, second), 1_000)
@@ -168,7 +189,9 @@ def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[
     for number, delay in enumerate((100, 700, 1_400)):
         assert target.feed(Answered(2 + number, Outcome.LOST), at) == (TimerSet(3 + number, at + delay, None),)
         at += delay
-        assert target.feed(TimerDue(3 + number), at) == (RequestSent(3 + number, Endpoint.CLIENT, None, None),)
+        assert target.feed(TimerDue(3 + number), at) == (
+            RequestSent(3 + number, Endpoint.CLIENT, SESSION_TOKEN, None),
+        )
     assert target.feed(Answered(5, Outcome.LOST), at) == ()
 
 
@@ -177,7 +200,7 @@ def test_a_failure_of_the_server_makes_the_call_try_again_after_3_s(
     builds: dict[str, ClerkJsTarget], outcome: Outcome
 ) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, None, skip_cache=True), 0)
+    target.feed(TokenAsked(1, skip_cache=True), 0)
     assert target.feed(Answered(1, outcome), 10) == (TimerSet(3, 3_010, 1),)
 
 

@@ -194,6 +194,10 @@ def test_documents_of_version_1_still_load() -> None:
             assert isinstance(load(path), Trace)
 
 
+def test_a_document_of_version_2_loads_as_the_bare_trace_for_it_has_other_words_for_what_was_seen() -> None:
+    assert load(edited(seeds_defect().save(), version=2)) == seeds_defect().trace
+
+
 def test_a_document_whose_model_had_other_fields_loads_without_the_model_s_states() -> None:
     path = seeds_defect().save()
     document = json.loads(path.read_text())

@@ -10,11 +10,12 @@ import time
 import jwt
 import pytest
 
-from model.terms import Endpoint, Outcome, Token
+from model.terms import SESSION_TOKEN, Endpoint, Outcome, Token, TokenId
 from properties.targets import fapi
 
-SESSION = Token(3, None, 40, 100)
-TEMPLATE = Token(4, "other", 40, 100)
+SESSION = Token(3, SESSION_TOKEN, 40, 100)
+TEMPLATE = Token(4, TokenId("other"), 40, 100)
+ORGANIZATION = Token(6, TokenId(organization="org_b"), 40, 100)
 
 
 def test_a_token_is_recognised_and_minted_once() -> None:
@@ -22,6 +23,7 @@ def test_a_token_is_recognised_and_minted_once() -> None:
     assert fapi.mint(SESSION) == raw
     assert fapi.recognise(raw) == SESSION
     assert fapi.recognise(fapi.mint(TEMPLATE)) == TEMPLATE
+    assert fapi.recognise(fapi.mint(ORGANIZATION)) == ORGANIZATION
     head, claims, signature = raw.split(".")
     assert fapi.recognise(f"{head}.{claims}x.{signature}") is None
     assert fapi.recognise("not a token") is None
@@ -37,7 +39,7 @@ def test_a_long_campaign_does_not_keep_every_token() -> None:
 
 
 def test_no_two_tokens_share_a_jwt() -> None:
-    assert fapi.mint(Token(5, None, 40, 100)) != fapi.mint(SESSION)
+    assert fapi.mint(Token(5, SESSION_TOKEN, 40, 100)) != fapi.mint(SESSION)
 
 
 def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> None:
@@ -56,7 +58,7 @@ def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> No
     assert "sid" not in jwt.decode(fapi.mint(TEMPLATE), options={"verify_signature": False})
 
 
-@pytest.mark.parametrize("token", [SESSION, TEMPLATE])
+@pytest.mark.parametrize("token", [SESSION, TEMPLATE, ORGANIZATION])
 def test_pyjwt_accepts_a_token_from_its_issue_until_its_expiry(token: Token) -> None:
     verdicts = fapi.verify([(token, at) for at in (39_999, 40_000, 99_999, 100_000, 3_600_000)])
     assert verdicts == ["ImmatureSignatureError", None, None, "ExpiredSignatureError", "ExpiredSignatureError"]
@@ -128,6 +130,18 @@ def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
     assert client["sessions"][0]["last_active_token"] == {"object": "token", "jwt": raw}
 
 
+def test_a_touch_brings_the_session_and_beside_it_the_client() -> None:
+    for outcome in (Outcome.SESSION, Outcome.STALE_TOKEN):
+        answer = json.loads(fapi.render(outcome, SESSION, Endpoint.TOUCH)[1])
+        assert answer["response"]["last_active_token"]["jwt"] == fapi.mint(SESSION)
+        assert answer["client"]["sessions"] == [answer["response"]]
+
+
+def test_an_edge_that_lags_behind_answers_with_what_was_asked_for() -> None:
+    assert "jwt" in json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.TOKENS)[1])
+    assert json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.CLIENT)[1])["response"]["sessions"]
+
+
 def test_failures_are_told_as_the_sdk_reads_them() -> None:
     for outcome in (Outcome.UNAUTHORIZED, Outcome.RATE_LIMITED, Outcome.BROKEN):
         (error,) = json.loads(fapi.render(outcome, None)[1])["errors"]
@@ -144,15 +158,16 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("GET", "/v1/client", (Endpoint.CLIENT, None)),
-        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, None)),
-        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, "other")),
+        ("GET", "/v1/client", (Endpoint.CLIENT, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
-        ("POST", "/v1/client/sessions/sess_1/touch", None),
+        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, None)),
+        ("POST", "/v1/client/sessions/sess_2/touch", None),
     ],
 )
 def test_requests_are_told_apart_by_method_and_path(
-    method: str, path: str, known: tuple[Endpoint, str | None] | None
+    method: str, path: str, known: tuple[Endpoint, TokenId] | None
 ) -> None:
     assert fapi.endpoint_of(method, path) == known

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from model import cache, network, session
-from model.client import Call, Entry, Flight, Turn
+from model.client import Call, Client, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_40_0
-from model.terms import CallSettled, Outcome, Runtime, Token
+from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.app import App
 from properties.invariants import INVARIANTS, NULL
 from properties.prove import Limits, prove
@@ -48,7 +48,7 @@ def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
     right = session.attempt
 
     def wrong(turn: Turn, call: Call) -> Turn:
-        if session._guarded(turn, Entry(call.template, call.holder)):
+        if session._guarded(turn, Entry(call.token_id, call.holder)):
             return turn.put(CallSettled(call.call, None, "skipped"))
         return right(turn, call)
 
@@ -89,8 +89,8 @@ def timers_of_the_replaced_live_on(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(cache, "vacate", leaving)
 
 
-def leaving(turn: Turn, template: str | None) -> Turn:
-    entry = turn.client.entry(template)
+def leaving(turn: Turn, token_id: TokenId) -> Turn:
+    entry = turn.client.entry(token_id)
     if entry is None or entry.token is None:
         return cache.drop(turn, entry)
     return cache.swap(turn, entry, replace(entry, replaced=True))
@@ -114,6 +114,11 @@ def no_mark_of_a_refresh_in_progress(patch: pytest.MonkeyPatch) -> None:
 def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
     """What #9030 mended: whatever comes last is taken."""
     patch.setattr(cache, "fresher", lambda turn, known, token: token)
+
+
+def believes_whatever_client_comes_with_an_answer(patch: pytest.MonkeyPatch) -> None:
+    """What #9284 mended: a client's session takes over no fresher token."""
+    patch.setattr(network, "_last_active", lambda turn, known, token: token)
 
 
 def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
@@ -157,6 +162,16 @@ def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "reject", wrong)
 
 
+def slots_for_every_organization(patch: pytest.MonkeyPatch) -> None:
+    """A slot of the cache goes by the template alone."""
+
+    def wrong(client: Client, token_id: TokenId) -> Entry | None:
+        slots = (one for one in client.cache if one.token_id.template == token_id.template and not one.replaced)
+        return next(slots, None)
+
+    patch.setattr(Client, "entry", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -179,11 +194,13 @@ BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles"}
 Engine = Callable[..., Findings]
 
 
-def prove_40(*assumptions: str, only: str = "", calls: int = 1) -> Findings:
+def prove_40(*assumptions: str, only: str = "", calls: int = 1, touches: bool = False) -> Findings:
     """The exhaustive engine, on the policy of 6.40.0."""
     limits = Limits(depth=6, seconds=600, states=300)
     judged = [one for one in INVARIANTS.values() if only in one.id]
-    return prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, App(calls), limits)
+    return prove(
+        CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, App(calls, touches=touches), limits
+    )
 
 
 def search_40(*assumptions: str, calls: int = 1) -> Findings:
@@ -217,6 +234,25 @@ def test_a_second_refresh_in_flight_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     (verdict,) = prove_40("outage", only="one-refresh-at-a-time").verdicts.values()
     assert isinstance(verdict, Violated)
     assert "while it waits" in str(verdict.trace.why)
+
+
+def test_a_slot_that_ignores_the_organization_hands_out_anothers_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be noticed by a proof whose app asks for one; the random engine's sometimes does."""
+    slots_for_every_organization(monkeypatch)
+    judged = [INVARIANTS["token-handed-out-is-valid"]]
+    app = App(organizations=True)
+    proved = prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming("calm"), judged, app, Limits(depth=2, states=300))
+    assert isinstance(proved.verdicts["token-handed-out-is-valid"], Violated)
+    assert isinstance(search_40("calm").verdicts["token-handed-out-is-valid"], Violated)
+
+
+def test_only_with_a_touch_a_staler_client_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing answers 401, nobody asks which sessions there are: a client comes with a touch alone."""
+    believes_whatever_client_comes_with_an_answer(monkeypatch)
+    name = "tokens-never-go-backwards"
+    assert isinstance(search_40("stale-edge").verdicts[name], Violated)
+    assert isinstance(prove_40("stale-edge", only=name, touches=True).verdicts[name], Violated)
+    assert not isinstance(prove_40("stale-edge", only=name).verdicts[name], Violated)
 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock, Touch
 from model.facts import Dropped, Fact, Sent, Settled
 from model.terms import Millis, Outcome, Runtime
 from model.transition import MODELLED
@@ -34,6 +34,7 @@ OTHERS = (
     "stale-in-the-foreground-6.40.0",
 )
 STALER_TOKEN = "staler-token-6.7.4"
+STALER_CLIENT = "staler-client-6.27.1"
 NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "ENOTCACHED")
 
 GONE = "No defect: it does not happen in this version."
@@ -172,9 +173,17 @@ def test_what_is_wrong_without_a_sign_out_is_shown_too(
     assert done.returncode == (0 if says == GONE else 1)
 
 
-@pytest.mark.parametrize(("version", "says"), [("6.7.4", f"DEFECT: {STALER}."), ("6.40.0", GONE)])
-def test_a_token_that_goes_backwards_is_shown_too(install: Install, version: str, says: str) -> None:
-    done = play(install(version), repro(story(STALER_TOKEN), "6.7.4"))
+@pytest.mark.parametrize(
+    ("name", "version", "says"),
+    [
+        (STALER_TOKEN, "6.7.4", f"DEFECT: {STALER}."),
+        (STALER_TOKEN, "6.40.0", GONE),
+        (STALER_CLIENT, "6.7.4", f"DEFECT: {STALER}."),
+        (STALER_CLIENT, "6.40.0", GONE),
+    ],
+)
+def test_a_token_that_goes_backwards_is_shown_too(install: Install, name: str, version: str, says: str) -> None:
+    done = play(install(version), repro(story(name), "6.7.4"))
     assert done.stdout.splitlines()[-1] == says, done.stdout + done.stderr
     assert done.returncode == (0 if says == GONE else 1)
 
@@ -188,7 +197,7 @@ def test_a_script_sees_what_the_driver_sees(
     events: list[Event] = [
         *(Advance(43 * SECOND), Answer(1, Outcome.LOST), SetClock(-HOUR), Advance(MINUTE)),
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
-        *(Freeze(8 * HOUR), GetToken(), Advance(10 * SECOND)),
+        *(Freeze(8 * HOUR), GetToken(), GetToken(organization="org_b"), Advance(10 * SECOND), Touch()),
     ]
     folder = install(version)
     played = run(builds[version], *events, runtime=runtime)
@@ -208,8 +217,8 @@ def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
         match fact:
             case Sent(at, request):
                 yield at, f"sends request {request}"
-            case Settled(at, call, _, _, token):
-                yield at, f"call {call} {'gets' if token else 'fails'}"
+            case Settled(at, call, _, _, token, error):
+                yield at, f"call {call} {'gets' if token else 'fails' if error else 'ends'}"
             case Dropped(at):
                 yield at, "signs the user out"
 
@@ -223,7 +232,7 @@ def shown(text: str) -> list[tuple[Millis, str]]:
         at = hours * HOUR + minutes * MINUTE + seconds * SECOND + ms
         if sent := re.match(r"sends .*\((request \d+)\)", what):
             found.append((at, f"sends {sent[1]}"))
-        elif did := re.match(r"signs the user out|call \d+ (gets|fails)", what):
+        elif did := re.match(r"signs the user out|call \d+ (gets|fails|ends)", what):
             found.append((at, did[0]))
     return found
 
@@ -277,6 +286,12 @@ THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
             KEEPS,
             THE_OTHER[:1],
             "a call of getToken gets a token of another template",
+        ),
+        (
+            "token-handed-out-is-valid",
+            KEEPS,
+            (GetToken(organization="org_b"),),
+            "a call of getToken gets a token of another organization",
         ),
         ("token-handed-out-is-valid", ASKS, THE_OTHER, None),
         ("offline-is-not-signed-out", NULL, LATER, "a call of getToken gets null"),
@@ -340,7 +355,7 @@ def test_every_script_comes_to_a_verdict_or_says_that_it_cannot(path: Path) -> N
         assert ("const [defect, says]" in text) is not ("is not for a script to say" in text)
 
 
-@pytest.mark.parametrize("name", [SEED, *OTHERS, STALER_TOKEN])
+@pytest.mark.parametrize("name", [SEED, *OTHERS, STALER_TOKEN, STALER_CLIENT])
 def test_a_script_is_short_and_names_its_version_in_a_comment_only(name: str) -> None:
     trace = story(name)
     lines = repro(trace, "1.2.3").splitlines()

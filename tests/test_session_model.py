@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
-from model.facts import Dropped, Fired, Origin, Sent, Settled
-from model.terms import Endpoint, Outcome, Runtime
+from model.facts import Announced, Dropped, Fired, Origin, Sent, Settled
+from model.policy import FIX_GUARD_OWN_TOKEN
+from model.terms import SESSION_TOKEN, Endpoint, Outcome, Runtime, TokenId
 from properties.run import Run
+from properties.targets.model_target import ModelTarget
 from tests.support import HOUR, SECOND, model, of_kind, run
 
 
@@ -62,7 +64,8 @@ def test_a_foreground_call_is_tried_nine_times_with_growing_delays() -> None:
         while not ran.world.requests:
             before = ran.world.now
             ran.play(Advance(min(timer.due for timer in ran.world.timers) - before))
-            for other in [r for r in ran.world.requests if r.template is None]:  # the session token's own refresh
+            refreshes = [r for r in ran.world.requests if r.token_id == SESSION_TOKEN]
+            for other in refreshes:
                 ran.play(Answer(other.request, Outcome.LOST))
         assert ran.world.now - asked_at == delay
         ran.play(Answer(ran.world.requests[0].request, Outcome.BROKEN))
@@ -132,6 +135,33 @@ def test_the_guard_looks_at_the_session_token_whatever_token_the_timer_belongs_t
         Advance(60 * SECOND),
     )
     assert [fact.at for fact in of_kind(Sent, ran.facts)] == [43 * SECOND, 43 * SECOND]
+
+
+def test_another_organizations_token_has_timers_of_its_own_and_is_not_announced() -> None:
+    ran = run(
+        model("6.40.0"),
+        Advance(SECOND),
+        GetToken(organization="org_b"),
+        Answer(1, Outcome.GRANTED),
+        Advance(43 * SECOND),
+    )
+    assert of_kind(Announced, ran.facts) == []
+    sent = [(fact.at, fact.token_id) for fact in ran.facts if isinstance(fact, Sent)]
+    assert sent[1:] == [(43 * SECOND, SESSION_TOKEN), (44 * SECOND, TokenId(organization="org_b"))]
+
+
+def test_the_guard_is_sound_for_another_organizations_token_because_it_looks_at_the_session_token() -> None:
+    """Its own has 1 s to go at thaw, the session token has expired: a guard of its own would let it send."""
+    events = (
+        GetToken(organization="org_b"),
+        Advance(10 * SECOND),
+        Answer(1, Outcome.GRANTED),
+        Freeze(59 * SECOND),
+    )
+    own = run(ModelTarget(FIX_GUARD_OWN_TOKEN), *events)
+    assert own.world.stale
+    assert [request.stale for request in own.world.requests] == [True]
+    assert run(model("6.40.0"), *events).world.requests == ()
 
 
 def test_at_thaw_a_starved_timer_fires_late_and_a_sleeping_one_keeps_its_time() -> None:

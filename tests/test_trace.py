@@ -20,6 +20,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Outcome, Runtime
@@ -56,11 +57,13 @@ def test_a_trace_prints_as_one_line() -> None:
         (Advance(43_000), "advance(43 s)"),
         (Freeze(61_001, FreezeKind.ASLEEP), "sleep(1 min 1 s 1 ms)"),
         (GetToken("api", skip_cache=True), "getToken(template=api, skipCache)"),
+        (GetToken(organization="org_b"), "getToken(organization=org_b)"),
         (Revoke(), "revoke()"),
         (SetClock(-3_600_000), "setClock(1 h behind)"),
         (SetClock(0), "setClock(right)"),
         (LockKeychain(), "lock()"),
         (UnlockKeychain(), "unlock()"),
+        (Touch(), "touch()"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:

@@ -88,12 +88,12 @@ function sleep(ms, length) {
 // -- The server. It answers when told to, once the user is signed in.
 let tokens = 0;
 //: stale-token
-function mint(template, older) {
+function mint({ template, organization } = {}, older) {
 //: else
-function mint(template) {
+function mint({ template, organization } = {}) {
 //: end
   const iat = Math.floor(now() / 1000);
-  const about = template ? { template } : { sid: 'sess_1' };
+  const about = { ...(template ? { template } : { sid: 'sess_1' }), org_id: organization };
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
   //: stale-token
   const oiat = older ? SIGN_IN / 1000 - 1 : iat; // when its claims were put together
@@ -109,17 +109,30 @@ const failure = (status, code) => json(status, { errors: [{ code, message: code 
 //: end
 const client = (...sessions) =>
   json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
+//: touch
+const touched = one =>
+  json(200, { response: one, client: { id: 'client_1', sessions: [one], last_active_session_id: one.id } });
+//: end
+//: stale-token
+const session = older => {
+  const last_active_token = { jwt: mint(undefined, older) };
+//: else
 const session = () => {
   const last_active_token = { jwt: mint() };
+//: end
   return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
 };
 //: answer
 const ANSWERS = {
   //: granted
-  'a token': ({ template }) => json(200, { jwt: mint(template) }),
+  'a token': request => json(200, { jwt: mint(request) }),
   //: end
   //: session
+  //: touch
+  'the session, still there': ({ pathname }) => (pathname.endsWith('/touch') ? touched : client)(session()),
+  //: else
   'the session, still there': () => client(session()),
+  //: end
   //: end
   //: broken
   '500': () => failure(500, 'internal_clerk_error'),
@@ -140,20 +153,36 @@ const ANSWERS = {
   'no session': () => client(),
   //: end
   //: stale-token
-  'a token made from older data': ({ template }) => json(200, { jwt: mint(template, true) }),
+  'a token made from older data': request => {
+    const { pathname } = request;
+    if (pathname.includes('/tokens')) return json(200, { jwt: mint(request, true) });
+    //: touch
+    if (pathname.endsWith('/touch')) return touched(session(true));
+    //: end
+    return client(session(true));
+  },
   //: end
 };
 //: end
 
 const requests = new Map(); // those in flight, numbered from sign-in on
 let sent = 0;
+//: organization
+globalThis.fetch = (target, { method = 'GET', signal, body } = {}) => {
+//: else
 globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
+//: end
   const { pathname } = new URL(target);
   if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
   const number = ++sent;
   tell('SDK', `sends ${method} ${pathname} (request ${number})`);
   return new Promise((resolve, reject) => {
-    requests.set(number, { method, resolve, template: pathname.split('/tokens/')[1] });
+    //: organization
+    const organization = new URLSearchParams(body).get('organization_id') || undefined;
+    requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1], organization });
+    //: else
+    requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1] });
+    //: end
     signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
   });
 };
@@ -163,9 +192,9 @@ let asksAgain = false;
 //: end
 function answer(number, what) {
   const request = requests.get(number);
-  //: granted session no-session stale-token
-  const method = what.startsWith('a token') ? 'POST' : what.includes('session') ? 'GET' : request?.method;
-  if (!request || request.method !== method) return verdict(`no request ${number} to answer so`);
+  //: granted session no-session
+  const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+  if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
   //: end
@@ -181,9 +210,11 @@ function answer(number, what) {
   //: end
 }
 //: end
-//: getToken
+//: getToken touch
 // -- The app.
 const calls = []; // how each of them ended
+//: end
+//: getToken
 function getToken(options = {}) {
   if (!clerk.session) return verdict('no session to ask for a token');
   const number = calls.push('still waits');
@@ -201,11 +232,29 @@ function getToken(options = {}) {
 }
 //: token-handed-out-is-valid
 function fault(jwt, options) {
+  //: organization
+  const { exp, template, org_id } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  if (org_id !== options.organizationId) return ' of another organization';
+  //: else
   const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  //: end
   if (now() >= exp * 1000) return ' that has expired';
   return template === options.template ? '' : ' of another template';
 }
 //: end
+//: end
+//: touch
+function touch() {
+  if (!clerk.session) return verdict('no session to touch');
+  const number = calls.push('still waits');
+  tell('app', `calls touch() (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  clerk.session.touch().then(
+    () => ended('ends well'),
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
 //: end
 
 // -- The verdict, at the end or where a version goes another way.
@@ -219,7 +268,11 @@ function verdict(detour) {
   //: end
   //: foreground-recovers
   const last = calls.at(-1);
+  //: touch
+  const [defect, says] = [!detour && !last?.match(/token|well/), `the last call ${last}`];
+  //: else
   const [defect, says] = [!detour && !last?.includes('token'), `the last call of getToken ${last}`];
+  //: end
   //: end
   //: token-handed-out-is-valid
   const wrong = calls.find(how => how.startsWith('gets a token '));

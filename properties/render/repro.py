@@ -21,6 +21,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    Touch,
     UnlockKeychain,
 )
 from model.terms import Outcome, Runtime
@@ -77,6 +78,8 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")
+    if any(isinstance(event, GetToken) and event.organization for event in trace.events):
+        needs.add("organization")
     if trace.invariant in _ABOUT_DROPS:
         return needs | {"dropped"}
     judged = trace.invariant in INVARIANTS and trace.invariant not in _NO_VERDICT
@@ -117,6 +120,8 @@ def _verb(event: Event) -> str:
             return "lock"
         case UnlockKeychain():
             return "unlock"
+        case Touch():
+            return "touch"
 
 
 def _tell(event: Event) -> str:
@@ -126,8 +131,10 @@ def _tell(event: Event) -> str:
             arguments = [f"{ms:_}"]
         case Freeze(ms):
             arguments = [f"{ms:_}", f"'{duration(ms)}'"]
-        case GetToken(template, skip_cache):
-            options = [f"template: {json.dumps(template)}"] * bool(template) + ["skipCache: true"] * skip_cache
+        case GetToken(template, skip_cache, organization):
+            options = [f"template: {json.dumps(template)}"] * bool(template)
+            options += [f"organizationId: {json.dumps(organization)}"] * bool(organization)
+            options += ["skipCache: true"] * skip_cache
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
         case Answer(request, outcome):
             arguments = [str(request), _quoted(SAYS[outcome])]
@@ -137,6 +144,8 @@ def _tell(event: Event) -> str:
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
+        case Touch():
+            arguments = []
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

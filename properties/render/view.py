@@ -193,9 +193,10 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
         case Fired(_, _, set_at, late_by):
             due = fact.at - late_by
             return [("set at", clock(set_at)), ("due at", clock(due)), ("late by", duration(late_by))]
-        case Sent(_, request, endpoint, template, origin, stale_for, bare):
+        case Sent(_, request, endpoint, token_id, origin, stale_for, bare):
             rows = [("request", str(request)), ("for", str(endpoint)), ("origin", str(origin))]
-            rows += [("template", str(template))] * (template is not None)
+            rows += [("template", str(token_id.template))] * (token_id.template is not None)
+            rows += [("organization", str(token_id.organization))] * (token_id.organization is not None)
             rows += [("credential", "none")] * bare
             return [*rows, ("last session token", _age(stale_for))]
         case Told(_, request, _, outcome, token, sent_at, origin, honest, stale_for):
@@ -207,7 +208,7 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
             ]
             return rows + [("token", _token(token, fact.at))] * (token is not None)
         case Settled(_, call, asked_at, _, token, error):
-            result = _token(token, fact.at) if token else f"error '{error}'"
+            result = _token(token, fact.at) if token else f"error '{error}'" if error else "success"
             return [("call", str(call)), ("asked at", clock(asked_at)), ("result", result)]
         case Announced(at, token, before):
             return [("token", _token(token, at))] + [("before", _token(before, at))] * (before is not None)
@@ -228,7 +229,7 @@ def _token(token: Token | None, now: Millis) -> str:
         return "none"
     left = token.expires * 1000 - now
     state = f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
-    return f"{token}{f' of {token.template}' if token.template else ''}, {state}"
+    return f"{token}{f' of {token.token_id}' if not token.is_session_token else ''}, {state}"
 
 
 # -- stages -------------------------------------------------------------------------------------------------
@@ -279,7 +280,7 @@ def _client(client: Client, world: World) -> list[tuple[str, str]]:
         ),
         (
             "refresh in progress",
-            _list(template or "session token" for template in sorted(client.refreshing, key=str)),
+            _list(str(token_id) or "session token" for token_id in sorted(client.refreshing, key=str)),
         ),
         ("last active token", _token(client.holders[-1] if client.holders else None, world.now)),
         ("requests", _list(f"{f.request}: {f.purpose}" for f in client.flights)),

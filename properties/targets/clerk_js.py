@@ -13,14 +13,17 @@ from functools import cache, partial
 from pathlib import Path
 
 from model.terms import (
+    SESSION_TOKEN,
     Answered,
     CallSettled,
     ClockChanged,
     CookieChanged,
+    Endpoint,
     KeychainTurned,
     Millis,
     Outcome,
     Output,
+    RequestId,
     RequestSent,
     Runtime,
     Seconds,
@@ -32,6 +35,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenAsked,
+    TouchAsked,
 )
 from properties.target import TargetError
 from properties.targets import fapi, node
@@ -70,6 +74,7 @@ class ClerkJsTarget:
         self._driver: node.Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
+        self._asked: dict[RequestId, Endpoint] = {}
         self._unverified: dict[tuple[Token, Seconds], Millis] = {}
 
     @property
@@ -102,6 +107,7 @@ class ClerkJsTarget:
         """A fresh instance, loaded and signed in with `token` at instant 0. Raises `TargetError`."""
         self.threw.clear()
         self._skew = 0
+        self._asked.clear()
         if self._driver is None or self._loaded != (runtime, token):
             self._load(runtime, token)
         return self._outputs(node.Begin(), 0)
@@ -114,15 +120,17 @@ class ClerkJsTarget:
                 return ()
             case TimerDue(timer):
                 return self._outputs(node.Fire(at, timer), at)
-            case TokenAsked(call, template, skip_cache):
-                return self._outputs(node.Ask(at, call, template, skip_cache), at)
+            case TokenAsked(call, token_id, skip_cache):
+                return self._outputs(node.Ask(at, call, token_id.template, skip_cache, token_id.organization), at)
             case Answered(request, Outcome.LOST):
                 return self._outputs(node.Lost(at, request), at)
             case Answered(request, outcome, token):
-                status, body = fapi.render(outcome, token)
+                status, body = fapi.render(outcome, token, self._asked.get(request, Endpoint.TOKENS))
                 return self._outputs(node.Answer(at, request, status, body, self.renewed(outcome)), at)
             case KeychainTurned(locked):
                 return self._outputs(node.Lock(at, locked), at)
+            case TouchAsked(call):
+                return self._outputs(node.Touch(at, call), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -207,7 +215,9 @@ class ClerkJsTarget:
                 case node.Clear(timer):
                     outputs.append(TimerCleared(timer))
                 case node.Request():
-                    outputs.append(_request_sent(put, self.carried(put.authorization)))
+                    sent = _request_sent(put, self.carried(put.authorization))
+                    self._asked[sent.request] = sent.endpoint
+                    outputs.append(sent)
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
                 case node.Active(raw, before):
@@ -229,7 +239,7 @@ class ClerkJsTarget:
         return tuple(outputs)
 
 
-FIRST_TOKEN = Token(1, None, 0, 60)
+FIRST_TOKEN = Token(1, SESSION_TOKEN, 0, 60)
 """What `prepare` signs in with: the token that a world begins with."""
 
 
@@ -241,11 +251,11 @@ def _minted(raw: str) -> Token:
 
 
 def _request_sent(put: node.Request, credential: bool | None) -> RequestSent:
-    known = fapi.endpoint_of(put.method, put.path)
+    known = fapi.endpoint_of(put.method, put.path, put.form)
     if known is None:
         raise TargetError(f"the SDK sends {put.method} {put.path}, which the fake server does not know")
-    endpoint, template = known
-    return RequestSent(put.request, endpoint, template, put.cause, credential)
+    endpoint, token_id = known
+    return RequestSent(put.request, endpoint, token_id, put.cause, credential)
 
 
 def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:

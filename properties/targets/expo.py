@@ -72,8 +72,7 @@ class ExpoModel(ModelTarget):
                 lost = resends[timer].request if timer in resends else None
             case Answered(request, outcome) if outcome in RENEWS and self._locked:
                 # The network layer fails after the reply, as it does at one that it cannot read.
-                unread = Outcome.GATEWAY_PAGE if outcome is Outcome.SESSION else Outcome.LOST
-                outputs = super().feed(Answered(request, unread), at)
+                outputs = super().feed(Answered(request, Outcome.GATEWAY_PAGE), at)
                 return tuple(self._sent(_failed(output)) for output in outputs)
             case Answered(_, outcome) if outcome in RENEWS:
                 self._holds = True

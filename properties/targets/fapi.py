@@ -8,7 +8,7 @@ User.ts, Environment.ts, Token.ts; errors as Base.ts reads them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from freezegun import freeze_time
 
-from model.terms import SESSION_LIFETIME, Endpoint, Millis, Outcome, Token
+from model.terms import SESSION_LIFETIME, SESSION_TOKEN, Endpoint, Millis, Outcome, Token, TokenId
 
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 """When instant 0 is, in seconds since 1970."""
@@ -51,7 +51,8 @@ def mint(token: Token) -> str:
 
     Its times are `EPOCH` plus the token's. `oiat`, the header that says when the claims were assembled, is
     the time of issue; before sign-in, for a token that is behind. A template's token has no `sid`: Clerk's
-    templates carry none unless they ask for it.
+    templates carry none unless they ask for it. One for an organization says so, as the SDK reads it
+    (tokenFreshness.ts tokenOrgId).
     """
     issued = EPOCH + token.issued
     claims: dict[str, Any] = {
@@ -62,10 +63,13 @@ def mint(token: Token) -> str:
         "exp": EPOCH + token.expires,
         "jti": str(token.number),
     }
-    if token.is_session_token:
+    template, organization = token.token_id.template, token.token_id.organization
+    if template is None:
         claims["sid"] = SESSION_ID
     else:
-        claims["template"] = token.template
+        claims["template"] = template
+    if organization is not None:
+        claims |= {"org_id": organization, "org_role": "org:member"}
     headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
     return jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
 
@@ -84,7 +88,9 @@ def recognise(raw: str) -> Token | None:
         return None
     issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
     behind = jwt.get_unverified_header(raw)["oiat"] < EPOCH
-    return Token(int(claims["jti"]), claims.get("template"), issued, expires, behind)
+    return Token(
+        int(claims["jti"]), TokenId(claims.get("template"), claims.get("org_id")), issued, expires, behind
+    )
 
 
 def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
@@ -99,7 +105,7 @@ def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
     with freeze_time(ignore=EVENT_LOOPS) as clock:
         for token, at in handed:
             clock.move_to(datetime.fromtimestamp(EPOCH, UTC) + timedelta(milliseconds=at))
-            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * token.is_session_token
+            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * (token.token_id.template is None)
             try:
                 claims = jwt.decode(
                     mint(token), public, algorithms=["RS256"], issuer=ISSUER, options={"require": required}
@@ -172,8 +178,8 @@ _SESSION: dict[str, Any] = {
 }
 
 
-def _client(sessions: list[dict[str, Any]]) -> str:
-    client = {
+def _client(sessions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "object": "client",
         "id": CLIENT_ID,
         "sessions": sessions,
@@ -184,11 +190,11 @@ def _client(sessions: list[dict[str, Any]]) -> str:
         "created_at": _NOW,
         "updated_at": _NOW,
     }
-    return json.dumps({"response": client, "client": None})
 
 
-_BEFORE_JWT, _AFTER_JWT = _client([_SESSION]).split(_JWT)
-_NO_SESSION = _client([])
+_CLIENT = json.dumps({"response": _client([_SESSION]), "client": None})
+_TOUCHED = json.dumps({"response": _SESSION, "client": _client([_SESSION])})
+_NO_SESSION = json.dumps({"response": _client([]), "client": None})
 
 _ENVIRONMENT = json.dumps(
     {
@@ -203,8 +209,8 @@ _ENVIRONMENT = json.dumps(
 )
 
 
-def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
-    """The HTTP status and body of an answer; status 0 where there is none (`LOST`).
+def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.TOKENS) -> tuple[int, str]:
+    """The HTTP status and body of an answer of `endpoint`; status 0 where there is none (`LOST`).
 
     `token` is the one that `GRANTED`, `STALE_TOKEN` and `SESSION` carry; `ValueError` if those come without.
     """
@@ -214,9 +220,11 @@ def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
         return 200, _NO_SESSION
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
-    if outcome in (Outcome.GRANTED, Outcome.STALE_TOKEN):
-        return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
-    return 200, f"{_BEFORE_JWT}{mint(token)}{_AFTER_JWT}"
+    if endpoint is Endpoint.TOUCH:  # Base.ts _updateClient: what changes something brings the client too
+        return 200, _TOUCHED.replace(_JWT, mint(token))
+    if outcome is Outcome.SESSION or endpoint is Endpoint.CLIENT:
+        return 200, _CLIENT.replace(_JWT, mint(token))
+    return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
 
 
 def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
@@ -231,14 +239,18 @@ def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
 
 CLIENT_PATH = "/v1/client"
 TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
+TOUCH_PATH = f"/v1/client/sessions/{SESSION_ID}/touch"
 
 
-def endpoint_of(method: str, path: str) -> tuple[Endpoint, str | None] | None:
-    """What a request asks for, and the template it names; None if this server has no such endpoint."""
+def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[Endpoint, TokenId] | None:
+    """What a request asks for, and which token, by its path and the `form` in its body; None if this server has
+    no such endpoint."""
     if method == "GET" and path == CLIENT_PATH:
-        return Endpoint.CLIENT, None
+        return Endpoint.CLIENT, SESSION_TOKEN
     if method == "POST" and path == TOKENS_PATH:
-        return Endpoint.TOKENS, None
+        return Endpoint.TOKENS, TokenId(organization=form.get("organization_id") or None)
     if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
-        return Endpoint.TOKENS, path.removeprefix(f"{TOKENS_PATH}/")
+        return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
+    if method == "POST" and path == TOUCH_PATH:
+        return Endpoint.TOUCH, SESSION_TOKEN
     return None

@@ -83,6 +83,7 @@ class Ask(Command, frozen=True):
     call: CallId
     template: str | None
     skip_cache: bool
+    organization: str | None = None
 
 
 class Answer(Command, frozen=True):
@@ -101,6 +102,13 @@ class Lock(Command, frozen=True):
 
     at: Millis
     locked: bool
+
+
+class Touch(Command, frozen=True):
+    """The app touches the session."""
+
+    at: Millis
+    call: CallId
 
 
 class Lost(Command, tag="answer", frozen=True):
@@ -157,7 +165,7 @@ class Active(msgspec.Struct, array_like=True, tag="active", frozen=True):
 
 
 class Settled(msgspec.Struct, array_like=True, tag="settled", frozen=True):
-    """A call of the app ended, with a raw token or with the name of an error."""
+    """A call of the app ended, with a raw token or with the name of an error; a touch may end with neither."""
 
     call: CallId
     raw: str | None

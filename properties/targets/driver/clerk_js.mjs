@@ -50,9 +50,14 @@ export function drive(clerk, options, announce) {
     signedIn: () => signedIn,
     // The last active token of the session, if there is one: what a browser would have in its cookie.
     activeToken: () => clerk.session?.lastActiveToken?.getRawString() ?? null,
-    getToken(template, skipCache) {
+    getToken(template, skipCache, organization) {
       if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
-      return clerk.session.getToken({ template: template ?? undefined, skipCache });
+      const which = { template: template ?? undefined, organizationId: organization ?? undefined };
+      return clerk.session.getToken({ ...which, skipCache });
+    },
+    touch() {
+      if (!clerk.session) throw new DriverError('the client holds no session to touch');
+      return clerk.session.touch();
     },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {

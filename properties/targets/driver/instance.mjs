@@ -237,6 +237,7 @@ export class Instance {
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
+    else if (stimulus.do === 'touch') this.touch(stimulus);
     else this.ask(stimulus);
     await drain();
     this.sdk.check();
@@ -253,9 +254,16 @@ export class Instance {
     if (this.cookie !== before) this.emit('cookie', this.cookie);
   }
 
-  ask({ call, template, skip_cache: skipCache }) {
-    causes.run(call, () => this.sdk.getToken(template, skipCache)).then(
+  ask({ call, template, skip_cache: skipCache, organization }) {
+    causes.run(call, () => this.sdk.getToken(template, skipCache, organization)).then(
       token => this.emit('settled', call, token || null, token ? null : 'null'),
+      error => this.emit('settled', call, null, this.glue.errorName(error)),
+    );
+  }
+
+  touch({ call }) {
+    causes.run(call, () => this.sdk.touch()).then(
+      () => this.emit('settled', call, null, null),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );
   }

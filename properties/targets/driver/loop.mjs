@@ -10,7 +10,9 @@
 //    "dom":folder|null}                                       a page is made with the jsdom of that folder
 //   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
 //   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
-//   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool}    the app wants a token
+//   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool,
+//    "organization":id|null}                                  the app wants a token
+//   {"do":"touch","at":ms,"call":id}                          the app touches the session
 //   {"do":"lock","at":ms,"locked":bool}                       the device keeps its credential back, or no longer
 //   {"do":"answer","at":ms,"request":id,"status":200,"body":text,"authorization":text|null}   an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                         ... never will
@@ -96,7 +98,7 @@ const commands = {
     return null;
   },
 };
-commands.fire = commands.ask = commands.answer = commands.lock = commands.feed;
+commands.fire = commands.ask = commands.touch = commands.answer = commands.lock = commands.feed;
 
 async function obey(line) {
   try {
