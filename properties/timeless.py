@@ -41,6 +41,7 @@ from model.facts import Fact, Fired
 from model.policy import Policy
 from model.sometimes import Sometimes
 from model.terms import (
+    CallId,
     CallSettled,
     Millis,
     Output,
@@ -99,6 +100,13 @@ class Effect(Struct, frozen=True):
     names: Names
 
 
+class Cue(Struct, frozen=True):
+    """What reaches a client, or None; and the calls that are under way then."""
+
+    stimulus: Stimulus | None
+    calls: tuple[CallId, ...]
+
+
 class Begun(Struct, frozen=True):
     """A world in which an event, or a timer, has begun."""
 
@@ -149,7 +157,7 @@ class Product:
 
     worlds: Numbered[World] = field(default_factory=Numbered)
     clients: Numbered[Client] = field(default_factory=Numbered)
-    cues: Numbered[Stimulus | None] = field(default_factory=Numbered)
+    cues: Numbered[Cue] = field(default_factory=Numbered)
     effects: Numbered[Effect] = field(default_factory=Numbered)
     beginnings: Numbered[Begun] = field(default_factory=Numbered)
     begun: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
@@ -210,7 +218,7 @@ class Product:
         flights = tuple(replace(flight, tries=OFTEN) for flight in client.flights)
         resends = tuple((timer, replace(flight, tries=OFTEN)) for timer, flight in client.resends)
         client = replace(client, flights=flights, resends=resends)
-        form = Anonymous(world, client, names_of(client), self.memory)
+        form = Anonymous(world, client, names_of(client, {call.call for call in world.calls}), self.memory)
         return self.worlds.number(form.of_world()) << CLIENT_BITS | self.clients.number(form.of_client())
 
     # -- the tables ---------------------------------------------------------------------------------------------
@@ -234,15 +242,17 @@ class Product:
     def _entered(
         self, before: Number, world: World, event: Event, facts: tuple[Fact, ...], cue: Stimulus | None
     ) -> tuple[Number, Number]:
-        return self.beginnings.number(Begun(before, world, event, facts)), self.cues.number(cue)
+        calls = tuple(call.call for call in world.calls)
+        return self.beginnings.number(Begun(before, world, event, facts)), self.cues.number(Cue(cue, calls))
 
     def _answer(self, cue: Number, number: Number) -> list[tuple[Number, Number]]:
         client = self.clients.all[number]
-        stimulus = self.cues.all[cue]
+        stimulus, calls = self.cues.all[cue].stimulus, self.cues.all[cue].calls
         at = SKEWED if self.assumptions.skews else NOW
         ends: dict[tuple[Number, Number], None] = {}
         for after, outputs in either_way(lambda: step(client, stimulus, at) if stimulus else (client, ())):
-            known_as = names_of(after)
+            settled = {output.call for output in outputs if isinstance(output, CallSettled)}
+            known_as = names_of(after, {*calls} - settled)
             self.gathers = self.gathers or len(known_as.timers) > self.app.timers
             effect = self.effects.number(Effect(tuple(map(anonymous, outputs)), known_as))
             form = Anonymous(None, after, known_as, self.memory)
@@ -276,8 +286,9 @@ class Product:
 # -- what is the same without instants ------------------------------------------------------------------------
 
 
-def names_of(client: Client) -> Names:
-    """What a client's timers, requests and calls are called: by their places in it; any timer may be next."""
+def names_of(client: Client, calls: Iterable[CallId]) -> Names:
+    """What a client's timers and requests, and `calls`, are called. Timers go by their places in it: any of them may
+    be next."""
     timers: list[TimerId | None] = []
     for entry in sorted(client.cache, key=slot_order):
         timers += [entry.eviction, entry.refresh]
@@ -287,7 +298,7 @@ def names_of(client: Client) -> Names:
     return Names(
         tuple((timer, name) for name, timer in enumerate(there, 1)),
         tuple(request_names(client).items()),
-        tuple(names(call.call for call in client.calls).items()),
+        tuple(names(calls).items()),
     )
 
 
