@@ -118,8 +118,8 @@ def test_what_is_said_of_it_names_the_touch() -> None:
     ran = run(model("6.24.0"), *STALER)
     assert [tell(fact)[1] for fact in ran.facts if isinstance(fact, Settled)] == ["call 1 ends well"]
     assert sentence(ran.facts) == (
-        "The app called touch (call 1); the SDK touched the session in the foreground (request 1); the answer was "
-        "a token made from older data; and so T2 took the place of T1, which was made from fresher data."
+        "The app called touch (call 1); the SDK touched the session in the foreground (request 1); the answer "
+        "was a token made from older data; and so T2 took the place of T1, which was made from fresher data."
     )
 
 
