@@ -62,7 +62,27 @@ class UnlockKeychain(Struct, frozen=True):
     """The user unlocks the device: the credential can be read and written again."""
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain
+class GoOffline(Struct, frozen=True):
+    """The device loses the network, and the client can see that: until it has it back, a request can only be
+    lost."""
+
+
+class GoOnline(Struct, frozen=True):
+    """The device has the network back."""
+
+
+Event: TypeAlias = (
+    Advance
+    | Freeze
+    | GetToken
+    | Answer
+    | Revoke
+    | SetClock
+    | LockKeychain
+    | UnlockKeychain
+    | GoOffline
+    | GoOnline
+)
 
 EVENTS: tuple[type[Event], ...] = (
     Advance,
@@ -73,5 +93,7 @@ EVENTS: tuple[type[Event], ...] = (
     SetClock,
     LockKeychain,
     UnlockKeychain,
+    GoOffline,
+    GoOnline,
 )
 """Every kind of event, in the order in which a reader meets them."""

@@ -51,6 +51,10 @@ class Runtime(Word):
     BROWSER = "browser"  # a page, in a tab that is not in front: with a session cookie and its poller
 
 
+CAN_LOOK = (Runtime.BROWSER_LIKE, Runtime.BROWSER)
+"""Where a client can look whether it is online (`navigator.onLine`). React Native's navigator does not say."""
+
+
 class Endpoint(Word):
     """What a request asks the server for."""
 
@@ -129,7 +133,14 @@ class KeychainTurned(Struct, frozen=True):
     locked: bool
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned
+class NetworkTurned(Struct, frozen=True):
+    """The device has lost the network, or has it back. Nobody need tell the client: where it can look (`CAN_LOOK`)
+    it may."""
+
+    online: bool
+
+
+Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | NetworkTurned
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------

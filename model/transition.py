@@ -26,7 +26,7 @@ token. An answer with a client payload replaces the object; timers set before go
 
 Known gaps
 ----------
-Organizations, piggybacked client payloads, touch and offline mode are not modelled yet, nor is a page, whose
+Organizations, piggybacked client payloads and touch are not modelled yet, nor is a page, whose
 cookie service has a poller. Answers are minted when they arrive. The SDK draws jitter for
 the network layer's retries; here, as in our driver, the draw is always 0.
 
@@ -45,6 +45,7 @@ from model.terms import (
     ClockChanged,
     KeychainTurned,
     Millis,
+    NetworkTurned,
     Output,
     Runtime,
     Stimulus,
@@ -86,6 +87,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # whoever looks at the clock will see it
         case KeychainTurned():
             pass  # the credential is the device's affair: what leaves with a request is not seen here
+        case NetworkTurned(online):
+            turn = turn.but(offline=not online)  # nobody listens for it: it is seen by whoever looks next
     return _announced(client, turn)
 
 

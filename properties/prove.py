@@ -29,6 +29,8 @@ from model.events import (
     Event,
     Freeze,
     FreezeKind,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -325,6 +327,7 @@ def ways(
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    kinds += [GoOffline(), GoOnline()] * assumptions.disconnects
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:

@@ -23,6 +23,8 @@ from model.events import (
     Freeze,
     FreezeKind,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -155,6 +157,10 @@ def brief(event: Event) -> str:
             return "lock()"
         case UnlockKeychain():
             return "unlock()"
+        case GoOffline():
+            return "goOffline()"
+        case GoOnline():
+            return "goOnline()"
 
 
 def ahead(skew: Millis) -> str:

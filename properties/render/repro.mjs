@@ -51,6 +51,14 @@ function setClock(ahead, how) {
 }
 
 //: end
+//: connect
+// The device loses the network, or gets it back. Nobody is told; whoever looks can see it.
+function connect(online, how) {
+  tell('OS', how);
+  navigator.onLine = online;
+}
+
+//: end
 //: freeze
 // A frozen event loop: timers that come due wait in line, and run at once, late, when it thaws.
 const { setTimeout: arm, clearTimeout: disarm } = globalThis;

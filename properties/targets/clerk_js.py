@@ -19,6 +19,7 @@ from model.terms import (
     CookieChanged,
     KeychainTurned,
     Millis,
+    NetworkTurned,
     Outcome,
     Output,
     RequestSent,
@@ -123,6 +124,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Answer(at, request, status, body, self.renewed(outcome)), at)
             case KeychainTurned(locked):
                 return self._outputs(node.Lock(at, locked), at)
+            case NetworkTurned(online):
+                return self._outputs(node.Connect(at, online), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.

@@ -103,6 +103,13 @@ class Lock(Command, frozen=True):
     locked: bool
 
 
+class Connect(Command, frozen=True):
+    """The device has lost the network, or has it back."""
+
+    at: Millis
+    online: bool
+
+
 class Lost(Command, tag="answer", frozen=True):
     """A request fails on the network."""
 
