@@ -299,8 +299,8 @@ class Assumptions(Struct, frozen=True):
     def may_go_offline(self, world: World) -> bool:
         """May the device lose the network now, in a way that the client can see?
 
-        Where nothing can tell the client (headless) that would be no event of its own: the world loses one request
-        after another, as an outage lets it anyway.
+        Where nothing can tell the client (headless) that would be no event of its own: the world loses one
+        request after another, as an outage lets it anyway.
         """
         return self.disconnects and world.runtime in CAN_LOOK and not world.offline
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model import cache, session
-from model.client import Client, Flight, Purpose, Turn
+from model.client import Flight, Purpose, Turn
 from model.policy import Policy
 from model.terms import CallId, Millis, Outcome, SignedOut, TimerSet, Token
 

@@ -122,8 +122,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? Since #7912 whoever asked for a
-    token takes it for a failure all the same."""
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? Since #7912 whoever asked for
+    a token takes it for a failure all the same."""
     return outcome in NO_REPLY and is_offline(client)
 
 
@@ -151,8 +151,8 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
 
 
 def is_offline(client: Client) -> bool:
-    """Does the client take itself for offline (browser.ts isBrowserOnline)? It looks at a navigator each time; React
-    Native's does not say."""
+    """Does the client take itself for offline (browser.ts isBrowserOnline)? It looks at a navigator each time;
+    React Native's does not say."""
     if client.runtime is Runtime.HEADLESS:
         return client.policy.offline_in_react_native
     return client.offline

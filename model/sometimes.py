@@ -68,9 +68,7 @@ FAILURES = tuple(
 HANGING = Sometimes(
     "a request that hangs", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > PATIENCE
 )
-OFFLINE = Sometimes(
-    "the device offline", lambda fact: isinstance(fact, Connected) and not fact.online, CAN_LOOK
-)
+OFFLINE = Sometimes("the device offline", lambda fact: isinstance(fact, Connected) and not fact.online, CAN_LOOK)
 TRUE_SIGN_OUT = Sometimes(
     "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
 )

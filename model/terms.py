@@ -134,8 +134,8 @@ class KeychainTurned(Struct, frozen=True):
 
 
 class NetworkTurned(Struct, frozen=True):
-    """The device has lost the network, or has it back. Nobody need tell the client: where it can look (`CAN_LOOK`)
-    it may."""
+    """The device has lost the network, or has it back. A client that can look (`CAN_LOOK`) sees it the next time
+    that it does."""
 
     online: bool
 

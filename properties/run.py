@@ -89,9 +89,9 @@ class Run:
         return step
 
     def recover(self) -> None:
-        """The healthy end of a trace: the device is unlocked and online, the server answers everything, truthfully
-        and at once, and the app asks for a token. This gives the liveness-like invariants something to judge in
-        every trace."""
+        """The healthy end of a trace: the device is unlocked, and online, the server answers everything,
+        truthfully and at once, and the app asks for a token. This gives the liveness-like invariants something to
+        judge in every trace."""
         asked = False
         if self.world.locked:
             self.play(UnlockKeychain())

@@ -250,7 +250,7 @@ export class Instance {
 
   // An SDK that looks sees it; only a page has somebody to listen for it.
   connect(online) {
-    if (this.navigator) this.navigator.onLine = online;
+    if (typeof this.navigator?.onLine === 'boolean') this.navigator.onLine = online;
     this.page?.announce(online ? 'online' : 'offline');
   }
 
