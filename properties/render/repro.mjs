@@ -203,10 +203,20 @@ function getToken(options = {}) {
     //: else
     jwt => ended(jwt ? 'gets a token' : 'gets null'),
     //: end
+    //: offline-is-not-signed-out
+    error => ended(`fails${silence(error)}: ${error.status ?? error.code ?? error}`),
+    //: else
     error => ended(`fails: ${error.status ?? error.code ?? error}`),
+    //: end
   );
   return settle();
 }
+//: offline-is-not-signed-out
+function silence({ status, code }) {
+  const told = navigator.onLine !== false || status || code === 'clerk_offline';
+  return told ? '' : ', and does not say that the device is offline';
+}
+//: end
 //: token-handed-out-is-valid
 function fault(jwt, options) {
   const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
@@ -240,7 +250,13 @@ function verdict(detour) {
   const [defect, says] = [!detour && calls.includes('still waits'), 'a call of getToken still waits'];
   //: end
   //: offline-is-not-signed-out
-  const [defect, says] = [calls.includes('gets null'), 'a call of getToken gets null'];
+  //: getToken
+  const wrong = calls.find(how => how === 'gets null' || how.includes('does not say'));
+  //: else
+  const wrong = undefined;
+  //: end
+  const out = navigator.onLine === false && !clerk.session;
+  const [defect, says] = [wrong || out, wrong ? `a call of getToken ${wrong}` : 'being offline signs the user out'];
   //: end
   //: tokens-never-go-backwards
   const jwt = clerk.session?.lastActiveToken.getRawString() ?? '';
