@@ -18,6 +18,8 @@ from model.events import (
     Event,
     Freeze,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -37,13 +39,14 @@ from model.sometimes import (
     LATE_TIMER,
     LIE_401,
     LOCKED,
+    OFFLINE,
     REFUSED,
     SKEWED,
     STALE,
     TRUE_SIGN_OUT,
     Sometimes,
 )
-from model.terms import SESSION_LIFETIME, SKEWS, Millis, Outcome, RequestId, Runtime
+from model.terms import CAN_LOOK, SESSION_LIFETIME, SKEWS, Millis, Outcome, RequestId, Runtime
 from model.world import GRANTS, PATIENCE, POSSIBLE, STRANGER, Request, World
 
 POLLS_AT_ONCE: Millis = 300_000
@@ -73,6 +76,7 @@ class Assumption(Struct, frozen=True):
     lags: bool = False
     skews: bool = False
     locks: bool = False
+    disconnects: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
 
@@ -165,12 +169,13 @@ ASSUMPTIONS: dict[str, Assumption] = {
         ),
         Assumption(
             "outage",
-            "The server or a gateway answers 500, 429 or a page of HTML, the connection breaks, or a request "
-            "hangs; the session stays valid.",
+            "The server or a gateway answers 500, 429 or a page of HTML, the connection breaks, a request hangs, "
+            "or the device is offline for a while; the session stays valid.",
             _outage,
             hangs=True,
+            disconnects=True,
             sometimes=(FAULT,),
-            faults=(*FAILURES, HANGING),
+            faults=(*FAILURES, HANGING, OFFLINE),
         ),
         Assumption(
             "locked-keychain",
@@ -245,6 +250,11 @@ class Assumptions(Struct, frozen=True):
         return any(member.locks for member in self.members)
 
     @property
+    def disconnects(self) -> bool:
+        """May the device lose the network, for a client that can look?"""
+        return any(member.disconnects for member in self.members)
+
+    @property
     def sometimes(self) -> tuple[Sometimes, ...]:
         """What a run must reach to be evidence."""
         return tuple(sometimes for member in self.members for sometimes in member.sometimes)
@@ -256,6 +266,8 @@ class Assumptions(Struct, frozen=True):
 
     def outcomes(self, world: World, request: Request) -> tuple[Outcome, ...]:
         """How this request may end now: what a healthy server says first, then the faults, in a stable order."""
+        if world.offline:
+            return (Outcome.LOST,)
         faults = {outcome for member in self.members for outcome in member.outcomes(world, request)}
         honest = world.told(request)
         faults.discard(honest)
@@ -284,6 +296,14 @@ class Assumptions(Struct, frozen=True):
     def may_lock(self, world: World) -> bool:
         """May the keychain be locked now?"""
         return self.locks and not world.locked
+
+    def may_go_offline(self, world: World) -> bool:
+        """May the device lose the network now, in a way that the client can see?
+
+        Where nothing can tell the client (headless) that would be no event of its own: the world loses one
+        request after another, as an outage lets it anyway.
+        """
+        return self.disconnects and world.runtime in CAN_LOOK and not world.offline
 
     def longest_freeze(self, world: World) -> Millis:
         """How long a freeze may be, in ms; 0 when there may be none."""
@@ -330,3 +350,7 @@ class Assumptions(Struct, frozen=True):
                 return self.may_lock(world)
             case UnlockKeychain():
                 return world.locked
+            case GoOffline():
+                return self.may_go_offline(world)
+            case GoOnline():
+                return world.offline

@@ -65,6 +65,7 @@ class Flight(Struct, frozen=True):
     cause: CallId | None
     parent: Flight | None = None
     tries: int = 1
+    offline: bool = False  # a recovery that was first sent while the client took itself for offline
 
 
 class Call(Struct, frozen=True):
@@ -93,6 +94,7 @@ class Client(Struct, frozen=True):
     resends: tuple[tuple[TimerId, Flight], ...] = ()
     next_request: RequestId = 1
     next_timer: TimerId = 1
+    offline: bool = False  # what it sees when it looks whether the device is online
 
     def entry(self, token_id: TokenId) -> Entry | None:
         """The cache's slot for `token_id`, if there is one."""

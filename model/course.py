@@ -24,6 +24,8 @@ from model.events import (
     Freeze,
     FreezeKind,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -34,6 +36,7 @@ from model.facts import (
     Announced,
     Armed,
     Asked,
+    Connected,
     Dropped,
     Ended,
     Fact,
@@ -47,6 +50,7 @@ from model.facts import (
     Turned,
 )
 from model.terms import (
+    CAN_LOOK,
     SESSION_TOKEN,
     TOKEN_LIFETIME,
     Answered,
@@ -55,6 +59,7 @@ from model.terms import (
     CookieChanged,
     KeychainTurned,
     Millis,
+    NetworkTurned,
     Outcome,
     Output,
     RequestSent,
@@ -119,6 +124,8 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             number = world.next_call
             touched = Asked(world.now, number, SESSION_TOKEN, skip_cache=False, touch=True)
             return _called(world, SESSION_TOKEN), (touched,), Cue(TouchAsked(number))
+        case GoOffline() | GoOnline():
+            return _turn_network(world, isinstance(event, GoOnline))
 
 
 def _called(world: World, token_id: TokenId) -> World:
@@ -128,10 +135,21 @@ def _called(world: World, token_id: TokenId) -> World:
     return world.but(calls=(*world.calls, call), next_call=call.call + 1)
 
 
+def _turn_network(world: World, online: bool) -> tuple[World, tuple[Fact, ...], Cue | None]:
+    """The device loses the network, or has it back. What it does with requests in flight, an answer says."""
+    if world.runtime not in CAN_LOOK:
+        raise NotEnabled(f"the runtime {world.runtime} does not say whether it is online")
+    if world.offline is not online:
+        raise NotEnabled(f"the device is {'online' if online else 'offline'} already")
+    world = world.but(offline=not online)
+    world = world if online else world.unhealthy()
+    return world, (Connected(world.now, online),), Cue(NetworkTurned(online))
+
+
 def _in_trouble(world: World) -> bool:
-    """Is the keychain locked, or something still under way that follows from a fault?"""
+    """Is the keychain locked, the device offline, or something still under way that follows from a fault?"""
     under_way = any(request.wake or request.bare for request in world.requests)
-    return world.locked or under_way or any(timer.wake for timer in world.timers)
+    return world.locked or world.offline or under_way or any(timer.wake for timer in world.timers)
 
 
 def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tuple[Fact, ...], Cue | None]:
@@ -139,6 +157,8 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
     if outcome not in POSSIBLE[request.endpoint] or (request.bare and outcome in GRANTS):
         bare = "without a credential " * request.bare
         raise NotEnabled(f"a request for {request.endpoint} {bare}cannot end with '{outcome}'")
+    if world.offline and outcome is not Outcome.LOST:
+        raise NotEnabled(f"the device is offline: a request cannot end with '{outcome}'")
     honest = outcome is world.honest(request.endpoint) and not request.bare
     token: Token | None = None
     stale_for = world.stale_for

@@ -67,8 +67,27 @@ class Touch(Struct, frozen=True):
     """The app calls `session.touch()`, in the foreground: it says that the session is in use."""
 
 
+class GoOffline(Struct, frozen=True):
+    """The device loses the network, and the client can see that: until it has it back, a request can only be
+    lost."""
+
+
+class GoOnline(Struct, frozen=True):
+    """The device has the network back."""
+
+
 Event: TypeAlias = (
-    Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain | Touch
+    Advance
+    | Freeze
+    | GetToken
+    | Answer
+    | Revoke
+    | SetClock
+    | LockKeychain
+    | UnlockKeychain
+    | GoOffline
+    | GoOnline
+    | Touch
 )
 
 EVENTS: tuple[type[Event], ...] = (
@@ -80,6 +99,8 @@ EVENTS: tuple[type[Event], ...] = (
     SetClock,
     LockKeychain,
     UnlockKeychain,
+    GoOffline,
+    GoOnline,
     Touch,
 )
 """Every kind of event, in the order in which a reader meets them."""

@@ -59,6 +59,13 @@ class Turned(Struct, frozen=True):
     locked: bool
 
 
+class Connected(Struct, frozen=True):
+    """The device lost the network, or got it back: is it `online` from now on?"""
+
+    at: Millis
+    online: bool
+
+
 class Armed(Struct, frozen=True):
     """The client set a timer, to run at `due`."""
 
@@ -159,5 +166,18 @@ class Kept(Struct, frozen=True):
 
 
 Fact: TypeAlias = (
-    Frozen | Skewed | Turned | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced | Kept
+    Frozen
+    | Skewed
+    | Turned
+    | Asked
+    | Ended
+    | Armed
+    | Fired
+    | Sent
+    | Told
+    | Dropped
+    | Settled
+    | Announced
+    | Kept
+    | Connected
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model import cache, session
-from model.client import Client, Flight, Purpose, Turn
+from model.client import Flight, Purpose, Turn
 from model.policy import Policy
 from model.terms import SESSION_TOKEN, CallId, Millis, Outcome, SignedOut, TimerSet, Token
 
@@ -27,11 +27,12 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         # comes of that, the request at the beginning of it is what fails in the end.
         origin = flight.parent or flight
         request = client.next_request
-        return turn.send(Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin))
+        asks = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
+        return turn.send(replace(asks, offline=session.is_offline(client)))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
-        if session.nothing_came(client, outcome):
+        if client.policy.sends_when_offline and session.nothing_came(client, outcome):
             return session.empty(turn, flight)
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
@@ -71,7 +72,7 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             if outcome is Outcome.NO_SESSION:  # the next client finds no session here to take a token over from
                 turn = turn.but(holders=(*turn.client.holders, None))
             return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
-        case Outcome.LOST if flight.tries <= _network_retries(turn.client):
+        case Outcome.LOST if flight.tries <= _network_retries(flight):
             timer = turn.client.next_timer
             resend = (timer, replace(flight, tries=flight.tries + 1))
             turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
@@ -82,8 +83,9 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             return session.reject(turn, flight.parent, failure)
 
 
-def _network_retries(client: Client) -> int:
-    return len(NETWORK_RETRY_DELAYS) if session.is_offline(client) else NETWORK_RETRIES_ONLINE
+def _network_retries(flight: Flight) -> int:
+    """How often a GET is sent again: fapiClient.ts decides that when it first sends it."""
+    return len(NETWORK_RETRY_DELAYS) if flight.offline else NETWORK_RETRIES_ONLINE
 
 
 def _client_replaced(turn: Turn, token: Token) -> Turn:

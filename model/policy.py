@@ -47,6 +47,14 @@ class Policy(Struct, frozen=True):
     """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body
     is parsed before the status is looked at; 6.40.0 speaks of the status."""
 
+    tries_when_offline: bool
+    """A foreground call that misses the cache while offline sends its request, and what is lost then is a failure
+    like any other. Seen on the builds: 6.40.0 does, 6.34.1 does not yet."""
+
+    answers_stand: bool
+    """A call that the server has refused ends with that, offline or not; else being offline hides it. Seen on the
+    builds: in 6.40.0 it stands, in 6.34.1 not yet."""
+
     # What nobody has released: proposed fixes.
 
     guard_own_token: bool = False
@@ -76,6 +84,8 @@ CLERK_JS_6_0_0 = Policy(
     retry_rate_limited=False,
     client_keeps_freshest=False,
     gateway_page_error="SyntaxError",
+    tries_when_offline=False,
+    answers_stand=False,
 )
 CLERK_JS_6_1_0 = replace(CLERK_JS_6_0_0, name="CLERK_JS_6_1_0", sends_when_offline=False, retry_rate_limited=True)
 CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
@@ -83,7 +93,13 @@ CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_t
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
 CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True, timers_by_expiry=True)
 CLERK_JS_6_28_1 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_28_1", client_keeps_freshest=True)
-CLERK_JS_6_40_0 = replace(CLERK_JS_6_28_1, name="CLERK_JS_6_40_0", gateway_page_error="api-503")
+CLERK_JS_6_40_0 = replace(
+    CLERK_JS_6_28_1,
+    name="CLERK_JS_6_40_0",
+    gateway_page_error="api-503",
+    tries_when_offline=True,
+    answers_stand=True,
+)
 
 SINCE: dict[tuple[int, int, int], Policy] = {
     (6, 0, 0): CLERK_JS_6_0_0,

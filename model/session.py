@@ -16,6 +16,9 @@ CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26
 
 OFFLINE_RETRIES = 3
 """Session.ts getToken, while the client takes itself for offline."""
+OFFLINE = "offline"
+"""What a call ends with that is not told anything, because there is no network (ClerkOfflineError, #7598)."""
+
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """What the network layer fails at, rather than the server: no reply, or one that it cannot read."""
 ERROR_NAMES: dict[Outcome, str] = {
@@ -53,7 +56,8 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if entry:
         return turn.but(calls=(*turn.client.calls, replace(call, waits_for=entry.request)))
 
-    if is_offline(turn.client) and not turn.client.policy.sends_when_offline:
+    policy = turn.client.policy
+    if is_offline(turn.client) and not (policy.sends_when_offline or policy.tries_when_offline):
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
     promise = Entry(call.token_id, call.holder, request=request, baseline=cache.freshest(turn, call.token_id))
@@ -135,7 +139,8 @@ def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)?"""
+    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? Since #7912 whoever asked for
+    a token takes it for a failure all the same."""
     return outcome in NO_REPLY and is_offline(client)
 
 
@@ -151,7 +156,7 @@ def empty(turn: Turn, flight: Flight) -> Turn:
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
-    return turn.put(*(CallSettled(call.call, None, "offline") for call in waiting))
+    return turn.put(*(CallSettled(call.call, None, OFFLINE) for call in waiting))
 
 
 def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
@@ -160,13 +165,17 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
     final = failure is Outcome.UNAUTHORIZED or (failure is Outcome.RATE_LIMITED and not policy.retry_rate_limited)
     if not final and call.failures < (OFFLINE_RETRIES if offline else len(CALL_RETRY_DELAYS)):
         return _again(turn, call)
-    error = "offline" if offline or failure is None else ERROR_NAMES.get(failure, policy.gateway_page_error)
-    return turn.put(CallSettled(call.call, None, error))
+    error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE
+    hidden = offline and not (policy.answers_stand and failure not in NO_REPLY)
+    return turn.put(CallSettled(call.call, None, OFFLINE if hidden else error))
 
 
 def is_offline(client: Client) -> bool:
-    """Does the client take itself for offline (browser.ts isValidBrowserOnline)?"""
-    return client.policy.offline_in_react_native and client.runtime is Runtime.HEADLESS
+    """Does the client take itself for offline (browser.ts isBrowserOnline)? It looks at a navigator each time;
+    React Native's does not say."""
+    if client.runtime is Runtime.HEADLESS:
+        return client.policy.offline_in_react_native
+    return client.offline
 
 
 def _again(turn: Turn, call: Call) -> Turn:

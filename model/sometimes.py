@@ -10,8 +10,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.events import FreezeKind
-from model.facts import Dropped, Ended, Fact, Fired, Frozen, Sent, Skewed, Told, Turned
-from model.terms import SKEWS, Endpoint, Outcome
+from model.facts import Connected, Dropped, Ended, Fact, Fired, Frozen, Sent, Skewed, Told, Turned
+from model.terms import CAN_LOOK, SKEWS, Endpoint, Outcome, Runtime
 from model.world import PATIENCE
 
 
@@ -20,6 +20,7 @@ class Sometimes(Struct, frozen=True):
 
     name: str
     seen: Callable[[Fact], bool]
+    runtimes: tuple[Runtime, ...] = tuple(Runtime)  # elsewhere nobody waits for it
 
 
 LATE_TIMER = Sometimes("a late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
@@ -69,6 +70,7 @@ FAILURES = tuple(
 HANGING = Sometimes(
     "a request that hangs", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > PATIENCE
 )
+OFFLINE = Sometimes("the device offline", lambda fact: isinstance(fact, Connected) and not fact.online, CAN_LOOK)
 TRUE_SIGN_OUT = Sometimes(
     "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
 )

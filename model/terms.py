@@ -51,6 +51,10 @@ class Runtime(Word):
     BROWSER = "browser"  # a page, in a tab that is not in front: with a session cookie and its poller
 
 
+CAN_LOOK = (Runtime.BROWSER_LIKE, Runtime.BROWSER)
+"""Where a client can look whether it is online (`navigator.onLine`). React Native's navigator does not say."""
+
+
 class Endpoint(Word):
     """What a request asks the server for."""
 
@@ -157,7 +161,16 @@ class TouchAsked(Struct, frozen=True):
     call: CallId
 
 
-Stimulus: TypeAlias = TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked
+class NetworkTurned(Struct, frozen=True):
+    """The device has lost the network, or has it back. A client that can look (`CAN_LOOK`) sees it the next time
+    that it does."""
+
+    online: bool
+
+
+Stimulus: TypeAlias = (
+    TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked | NetworkTurned
+)
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------

@@ -29,9 +29,8 @@ the session, and ends the call.
 
 Known gaps
 ----------
-Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are
-minted when they arrive. The SDK draws jitter for the network layer's retries; here, as in our driver, the draw is
-always 0.
+A page is not modelled, whose cookie service has a poller. Answers are minted when they arrive. The SDK draws
+jitter for the network layer's retries; here, as in our driver, the draw is always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
 """
@@ -49,6 +48,7 @@ from model.terms import (
     ClockChanged,
     KeychainTurned,
     Millis,
+    NetworkTurned,
     Output,
     Runtime,
     Stimulus,
@@ -93,6 +93,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # the credential is the device's affair: what leaves with a request is not seen here
         case TouchAsked(call):
             turn = session.touch(turn, call)
+        case NetworkTurned(online):
+            turn = turn.but(offline=not online)  # nobody listens for it: it is seen by whoever looks next
     return _announced(client, turn)
 
 

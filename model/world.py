@@ -153,6 +153,7 @@ class World(Struct, frozen=True):
     next_call: CallId = 1
     locked: bool = False  # the keychain
     cookie: Token | None = None  # what a page's session cookie holds
+    offline: bool = False  # the device has no network, and the client can see that
 
     @property
     def device_now(self) -> Millis:

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from model.assumptions import Assumptions
-from model.events import Answer, Event, GetToken, LockKeychain, Revoke, SetClock, Touch, UnlockKeychain
+from model.events import (
+    Answer,
+    Event,
+    GetToken,
+    GoOffline,
+    GoOnline,
+    LockKeychain,
+    Revoke,
+    SetClock,
+    Touch,
+    UnlockKeychain,
+)
 from model.world import World
 from properties.machine import ASKS
 
@@ -43,4 +54,5 @@ class App(Struct, frozen=True):
             possible += [ask for ask in ASKS if self.asks(ask)] + [Touch()] * self.touches
         possible += [SetClock(skew) for skew in assumptions.clocks(world)]
         possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+        possible += [GoOffline(), GoOnline()] * assumptions.disconnects
         return (event for event in possible if assumptions.permit(world, event))

@@ -242,6 +242,7 @@ class Form:
             tuple(self._call(call) for call in world.calls),
             len(self.calls) + 1,
             world.locked,
+            offline=world.offline,
         )
 
     def _call(self, call: Call) -> Call:
@@ -281,6 +282,7 @@ class Form:
             tuple((self.timers[timer], self._flight(flight)) for timer, flight in client.resends),
             len(self.requests) + 1,
             len(self.timers) + 1,
+            client.offline,
         )
 
     def _entry(self, entry: Entry) -> Entry:

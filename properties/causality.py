@@ -7,12 +7,14 @@ was set, an answer comes because a request was sent; the world, the app and the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from model.facts import (
     Announced,
     Armed,
     Asked,
+    Connected,
     Dropped,
     Ended,
     Fact,
@@ -27,7 +29,7 @@ from model.facts import (
 )
 from model.terms import Endpoint, Millis, Outcome
 from properties.trace import ahead, duration
-from properties.wording import BARE, LOCKS, SAYS, UNLOCKS
+from properties.wording import BARE, LOCKS, OFFLINE, ONLINE, SAYS, UNLOCKS
 
 Index = int
 
@@ -46,7 +48,7 @@ def causes(facts: Sequence[Fact]) -> list[Index | None]:
     woken_by: Index | None = None
     for index, fact in enumerate(facts):
         match fact:
-            case Frozen() | Ended() | Skewed() | Turned():
+            case Frozen() | Ended() | Skewed() | Turned() | Connected():
                 found.append(None)
             case Asked():
                 found.append(None)
@@ -127,7 +129,7 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             if token is None and error is None:
                 return f"and so call {call} ended well"
             if token is None:
-                return f"and so call {call} ended with the error '{error}'"
+                return f"and so call {call} ended with the error '{error}'{_offline(facts, fact)}"
             expired = at - token.expires * 1000
             age = f", which had expired {duration(expired)} before{_skewed(facts, at)}" if expired >= 0 else ""
             return f"and so call {call} got {token}{age}"
@@ -135,13 +137,16 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return f"and so {token} took the place of {before}, which was made from fresher data"
         case Kept(_, token):
             holds = f"holds {token}" if token else "is empty"
-            return f"and so the session cookie {holds}" + (", while the session is valid" if fact.emptied else "")
+            truth = f", while the session is valid{_offline(facts, fact)}" if fact.emptied else ""
+            return f"and so the session cookie {holds}{truth}"
         case Ended():
             return "the server ended the session"
         case Skewed(_, skew):
             return f"the device's clock was set {ahead(skew)}"
         case Turned(_, locked):
             return f"the operating system {LOCKS if locked else UNLOCKS}"
+        case Connected(_, online):
+            return f"the operating system {ONLINE if online else OFFLINE}"
         case Frozen(at, until):
             return f"the event loop was frozen for {duration(until - at)}"
         case Armed():
@@ -155,6 +160,13 @@ def _skewed(facts: Sequence[Fact], now: Millis) -> str:
     """What the device's clock has to do with it."""
     skew = next((fact.skew for fact in reversed(facts) if isinstance(fact, Skewed) and fact.at <= now), 0)
     return f", on a device whose clock is {ahead(skew)}" if skew else ""
+
+
+def _offline(facts: Sequence[Fact], end: Fact) -> str:
+    """What the device's network has to do with it."""
+    before = itertools.takewhile(lambda fact: fact is not end, facts)
+    online = [fact.online for fact in before if isinstance(fact, Connected)]
+    return "" if not online or online[-1] else ", on a device that is offline"
 
 
 def _frozen(facts: Sequence[Fact], start: Millis, end: Millis) -> str:

@@ -34,6 +34,8 @@ from model.events import (
     Event,
     Freeze,
     FreezeKind,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -262,6 +264,7 @@ def _steps(
         events += [ask for ask in ASKS if ask.template is None and ask.organization is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    events += [GoOffline(), GoOnline()] * assumptions.disconnects
     events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]

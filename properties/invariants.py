@@ -18,6 +18,12 @@ from properties.system import Step
 NULL = "null"
 """How a call ends, among the names of errors, that was answered with null."""
 
+OFFLINE = "offline"
+"""How a call ends that says that the device is offline."""
+
+REFUSED = "api-"
+"""With what the name of an error begins that stands for an answer of the server's: its status follows."""
+
 Check = Callable[[Step], str | None]
 
 
@@ -157,12 +163,23 @@ def tokens_never_go_backwards(step: Step) -> str | None:
 
 @invariant("offline-is-not-signed-out", timeless=True)
 def offline_is_not_signed_out(step: Step) -> str | None:
-    """Being offline ends in an error: getToken does not answer null, which says that nobody is signed in, while
-    the session is valid."""
+    """While the session is valid, getToken does not answer null, which says that nobody is signed in. On a device
+    that is offline it ends in the offline error, unless the server had refused it before; and being offline signs
+    nobody out, so that coming back needs no sign-in."""
+    offline = step.after.offline
     for fact in step.facts:
         if isinstance(fact, Settled) and fact.error == NULL and step.after.signed_in and step.after.valid:
             return f"call {fact.call} is answered with null, as if nobody were signed in"
+        if offline and isinstance(fact, Settled) and fact.error and not _tells_why(fact.error):
+            return f"call {fact.call} ends with '{fact.error}', which does not say that the device is offline"
+        if offline and isinstance(fact, Dropped) and fact.valid:
+            return "the user is signed out on a device that is offline, while the session is valid"
     return None
+
+
+def _tells_why(error: str) -> bool:
+    """Does a call that ends with this on a device that is offline say why? It may have been refused before."""
+    return error == OFFLINE or error.startswith(REFUSED)
 
 
 @invariant("no-empty-token-announced", Runtime.BROWSER, usual=False)

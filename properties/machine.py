@@ -30,13 +30,15 @@ from model.events import (
     Freeze,
     FreezeKind,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
     Touch,
     UnlockKeychain,
 )
-from model.terms import Millis
+from model.terms import CAN_LOOK, Millis, Runtime
 from properties.run import LANDMARKS, Run
 
 SECOND: Millis = 1000
@@ -175,6 +177,22 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             self._wait()
 
+    @rule(choice=CHOICES)
+    def device_loses_the_network(self, choice: int) -> None:
+        """From here on requests can only be lost."""
+        if self.allowed.may_go_offline(self.ran.world):
+            self._play(GoOffline())
+        else:
+            self._wait()
+
+    @rule(choice=CHOICES)
+    def device_has_the_network_back(self, choice: int) -> None:
+        """Requests can be answered again."""
+        if self.ran.world.offline:
+            self._play(GoOnline())
+        else:
+            self._wait()
+
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
         if self.over:
@@ -199,13 +217,17 @@ class SessionMachine(RuleBasedStateMachine):
         self.over = False
 
 
-def needless_rules(assumptions: Assumptions) -> list[str]:
-    """The rules of `SessionMachine` that no trace under these assumptions can use: drawing them only costs."""
+def needless_rules(assumptions: Assumptions, runtime: Runtime) -> list[str]:
+    """The rules of `SessionMachine` that no trace under these assumptions, on this runtime, can use: drawing them
+    only costs."""
+    disconnects = assumptions.disconnects and runtime in CAN_LOOK
     needed = {
         "os_freezes_the_event_loop": assumptions.may_freeze,
         "server_ends_the_session": assumptions.revokes,
         "somebody_sets_the_device_clock": assumptions.skews,
         "user_locks_the_device": assumptions.locks,
         "user_unlocks_the_device": assumptions.locks,
+        "device_loses_the_network": disconnects,
+        "device_has_the_network_back": disconnects,
     }
     return [name for name, is_needed in needed.items() if not is_needed]

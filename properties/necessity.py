@@ -60,7 +60,7 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
             if isinstance(event, Freeze):
                 other = next(kind for kind in FreezeKind if kind is not event.kind)
                 yield _either(number, "kind of freeze", {KINDS[other]: replace(event, kind=other)}, stays)
-        case Answer(request, outcome):
+        case Answer(request, outcome) if not violation.played[place].before.offline:
             asked = violation.played[place].before.request(request)
             lags = any(member.lags for member in violation.trace.assumptions.members)
             strange: tuple[Outcome, ...] = () if lags else (Outcome.STALE_TOKEN,)  # like any other to most

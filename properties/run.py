@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from model.assumptions import Assumptions
-from model.events import Answer, Event, GetToken, UnlockKeychain
+from model.events import Answer, Event, GetToken, GoOnline, UnlockKeychain
 from model.facts import Dropped, Fact, Origin, Told
 from model.sometimes import LATE_TIMER, Sometimes
 from model.terms import Outcome, Runtime
@@ -89,12 +89,14 @@ class Run:
         return step
 
     def recover(self) -> None:
-        """The healthy end of a trace: the device is unlocked, the server answers everything, truthfully and at
-        once, and the app asks for a token. This gives the liveness-like invariants something to judge in every
-        trace."""
+        """The healthy end of a trace: the device is unlocked, and online, the server answers everything,
+        truthfully and at once, and the app asks for a token. This gives the liveness-like invariants something to
+        judge in every trace."""
         asked = False
         if self.world.locked:
             self.play(UnlockKeychain())
+        if self.world.offline:
+            self.play(GoOnline())
         for _ in range(EPILOGUE_EVENTS):
             if self.world.requests:
                 request = self.world.requests[0]

@@ -51,7 +51,8 @@ class Findings(Struct, frozen=True):
     @property
     def unused(self) -> tuple[str, ...]:
         """The faults that the assumptions allow and no trace has used."""
-        return tuple(fault.name for fault in self.cell.assumptions.faults if not self.reached.get(fault.name))
+        here = [fault for fault in self.cell.assumptions.faults if self.cell.runtime in fault.runtimes]
+        return tuple(fault.name for fault in here if not self.reached.get(fault.name))
 
 
 class Stopped(BaseException):
@@ -218,7 +219,7 @@ def _machine(
                 tally.found = violation
                 raise
 
-    for name in needless_rules(cell.assumptions):
+    for name in needless_rules(cell.assumptions, cell.runtime):
         setattr(CellMachine, name, None)
     CellMachine.new_run = staticmethod(new_run)
     CellMachine.done = staticmethod(done)

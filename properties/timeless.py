@@ -287,8 +287,8 @@ class Product:
 
 
 def names_of(client: Client, calls: Iterable[CallId]) -> Names:
-    """What a client's timers and requests, and `calls`, are called. Timers go by their places in it: any of them may
-    be next."""
+    """What a client's timers and requests, and `calls`, are called. Timers go by their places in it: any of them
+    may be next."""
     timers: list[TimerId | None] = []
     for entry in sorted(client.cache, key=slot_order):
         timers += [entry.eviction, entry.refresh]
@@ -353,6 +353,7 @@ class Anonymous(Form):
             self.calls.get(flight.cause),
             flight.parent and self._flight(flight.parent),
             OFTEN,
+            flight.offline,
         )
 
     def _at(self, at: Any) -> Any:

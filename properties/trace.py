@@ -23,6 +23,8 @@ from model.events import (
     Freeze,
     FreezeKind,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -159,6 +161,10 @@ def brief(event: Event) -> str:
             return "unlock()"
         case Touch():
             return "touch()"
+        case GoOffline():
+            return "goOffline()"
+        case GoOnline():
+            return "goOnline()"
 
 
 def ahead(skew: Millis) -> str:

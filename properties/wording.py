@@ -11,6 +11,7 @@ from model.facts import (
     Announced,
     Armed,
     Asked,
+    Connected,
     Dropped,
     Ended,
     Fact,
@@ -52,6 +53,8 @@ FREEZES: dict[FreezeKind, str] = {
 }
 LOCKS = "locks the keychain: the device's credential cannot be read"
 UNLOCKS = "unlocks the keychain"
+OFFLINE = "takes the network away: the device is offline"
+ONLINE = "gives the network back"
 BARE = "without the device's credential"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
@@ -95,6 +98,8 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "server", "ends the session"
         case Turned(_, locked):
             return "OS", LOCKS if locked else UNLOCKS
+        case Connected(_, online):
+            return "OS", ONLINE if online else OFFLINE
         case Armed(_, _, due):
             return "SDK", f"sets a timer for {clock(due)}"
         case Fired(_, _, set_at, late_by):

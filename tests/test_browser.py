@@ -19,6 +19,7 @@ from model.terms import (
     CallSettled,
     CookieChanged,
     Millis,
+    NetworkTurned,
     Outcome,
     Output,
     Runtime,
@@ -269,11 +270,19 @@ def test_cookies_expire_by_the_clock_of_the_page(stub: ClerkJsTarget) -> None:
     assert seen == [(CallSettled(call, None, was),) for call, was in ((1, ""), (2, "a=1"), (3, ""))]
 
 
-def test_a_lost_request_finds_the_page_offline_until_the_next_thing_happens(stub: ClerkJsTarget) -> None:
+def test_a_page_hears_that_it_is_offline_and_that_it_is_back(stub: ClerkJsTarget) -> None:
+    target = fresh(stub, PAGE)
+    for call, online in enumerate((False, True), 1):
+        name = "online" if online else "offline"
+        program = f"new Promise(hear => addEventListener('{name}', () => hear(navigator.onLine)))"
+        assert target.feed(TokenAsked(call, TokenId(program)), 0) == ()
+        assert target.feed(NetworkTurned(online), 0) == (CallSettled(call, None, str(online).lower()),)
+
+
+def test_to_lose_a_request_takes_no_page_offline(stub: ClerkJsTarget) -> None:
     target = fresh(stub, PAGE)
     target.feed(TokenAsked(1, TokenId("fetch('https://x.test/v1/client').catch(() => navigator.onLine)")), 0)
-    assert target.feed(Answered(1, Outcome.LOST), 0) == (CallSettled(1, None, "false"),)
-    assert target.feed(TokenAsked(2, TokenId("navigator.onLine")), 0) == (CallSettled(2, None, "true"),)
+    assert target.feed(Answered(1, Outcome.LOST), 0) == (CallSettled(1, None, "true"),)
 
 
 # -- time -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from model.events import Advance, Answer, Event, Freeze, GetToken
+from model.events import Advance, Answer, Event, Freeze, GetToken, GoOffline, GoOnline
 from model.facts import Sent, Settled, Told
 from model.terms import Endpoint, Outcome, Runtime, TokenId
 from properties.run import Run
@@ -36,7 +36,15 @@ EVERYTHING = (
     *(Answer(5, Outcome.SESSION), GetToken(), Freeze(8 * HOUR)),
     *(Answer(6, Outcome.UNAUTHORIZED), Answer(7, Outcome.NO_SESSION)),
 )
-OFFLINE = (Advance(43_000), Answer(1, Outcome.LOST), Advance(20_000), Answer(2, Outcome.GRANTED), GetToken())
+OFFLINE = (
+    *(Advance(43_000), GoOffline(), Answer(1, Outcome.LOST), GoOnline()),
+    *(Advance(20_000), Answer(2, Outcome.GRANTED), GetToken()),
+)
+OFFLINE_AND_BACK = (
+    *(GoOffline(), Advance(60_000), Answer(1, Outcome.LOST), Advance(3_000), Answer(2, Outcome.LOST)),
+    *(GetToken(), Answer(3, Outcome.LOST), GoOnline(), Advance(5_000)),
+    *(Answer(4, Outcome.GRANTED), GetToken("api"), Answer(5, Outcome.GRANTED)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,8 @@ def told(step: Step) -> list[Any]:
             return ["freeze", ms]
         case Answer(request, Outcome.LOST):
             return ["lose", request]
+        case GoOffline() | GoOnline():
+            return ["connect", isinstance(step.event, GoOnline)]
         case GetToken(template):
             return ["ask", template]
         case Answer(request, outcome):
@@ -134,7 +144,9 @@ def in_chromium(browser: str, site: Site, release: str, steps: list[Step]) -> An
 
 
 @pytest.mark.parametrize(
-    ("release", "events"), [("6.40.0", EVERYTHING), ("6.0.0", OFFLINE)], ids=["6.40.0", "6.0.0"]
+    ("release", "events"),
+    [("6.40.0", EVERYTHING), ("6.0.0", OFFLINE), ("6.40.0", OFFLINE_AND_BACK)],
+    ids=["6.40.0", "6.0.0 offline", "6.40.0 offline"],
 )
 def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
     browser: str, site: Site, release: str, events: tuple[Event, ...]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from model import cache, network, session
 from model.client import Call, Client, Entry, Flight, Turn
-from model.policy import CLERK_JS_6_40_0
+from model.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.app import App
 from properties.invariants import INVARIANTS, NULL
@@ -172,6 +172,33 @@ def slots_for_every_organization(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Client, "entry", wrong)
 
 
+def says_nothing_of_being_offline(patch: pytest.MonkeyPatch) -> None:
+    """What fetch throws is what the app gets."""
+    patch.setattr(session, "OFFLINE", "Error")
+
+
+def signs_out_when_offline(patch: pytest.MonkeyPatch) -> None:
+    """Who cannot be asked has no session."""
+    right = session._failed
+
+    def wrong(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
+        return right(
+            network._sign_out(turn, call.call) if session.is_offline(turn.client) else turn, call, failure
+        )
+
+    patch.setattr(session, "_failed", wrong)
+
+
+def never_sees_that_it_is_back(patch: pytest.MonkeyPatch) -> None:
+    """Once offline, always offline."""
+    right = Turn.but
+
+    def wrong(turn: Turn, **changes: object) -> Turn:
+        return right(turn, **{**changes, "offline": True} if turn.client.offline else changes)
+
+    patch.setattr(Turn, "but", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -260,3 +287,38 @@ def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> Non
     verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150).verdicts
     broken = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert broken <= (BROKEN_ANYWAY if "outage" in assumptions else set())
+
+
+OFFLINE_KILLS: list[tuple[Patch, str]] = [
+    (says_nothing_of_being_offline, "offline-is-not-signed-out"),
+    (signs_out_when_offline, "offline-is-not-signed-out"),
+    (never_sees_that_it_is_back, "foreground-recovers"),
+]
+"""On a runtime that can look whether it is online; by the policy of 6.24.0, which sends nothing while it is
+not."""
+
+
+def prove_24() -> Findings:
+    """The exhaustive engine, on the policy of 6.24.0."""
+    limits = Limits(depth=4, seconds=600, states=200)
+    judged = [one for one in INVARIANTS.values() if one.id not in BROKEN_ANYWAY]
+    return prove(CLERK_JS_6_24_0, Runtime.BROWSER_LIKE, assuming("outage"), judged, App(), limits)
+
+
+def search_24() -> Findings:
+    """The random one."""
+    judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY]
+    return explore(
+        ModelTarget(CLERK_JS_6_24_0), "outage", traces=40, runtime=Runtime.BROWSER_LIKE, judging=judged
+    )
+
+
+@pytest.mark.parametrize("engine", [search_24, prove_24], ids=["random", "exhaustive"])
+@pytest.mark.parametrize(("mutant", "killer"), OFFLINE_KILLS, ids=lambda value: getattr(value, "__name__", None))
+def test_what_goes_wrong_offline_is_killed_too(
+    mutant: Patch, killer: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant(monkeypatch)
+    killers = {name for name, verdict in engine().verdicts.items() if isinstance(verdict, Violated)}
+    assert killer in killers
+    assert killers <= {killer, "valid-session-survives"}

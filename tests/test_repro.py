@@ -13,7 +13,19 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock, Touch
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    GoOffline,
+    GoOnline,
+    Revoke,
+    SetClock,
+    Touch,
+)
 from model.facts import Dropped, Fact, Sent, Settled
 from model.terms import Millis, Outcome, Runtime
 from model.transition import MODELLED
@@ -199,6 +211,8 @@ def test_a_script_sees_what_the_driver_sees(
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
         *(Freeze(8 * HOUR), GetToken(), GetToken(organization="org_b"), Advance(10 * SECOND), Touch()),
     ]
+    if runtime is Runtime.BROWSER_LIKE:
+        events += [GoOffline(), GetToken(skip_cache=True), Advance(5 * SECOND), GoOnline(), Advance(10 * SECOND)]
     folder = install(version)
     played = run(builds[version], *events, runtime=runtime)
     while played.world.requests:
@@ -264,9 +278,13 @@ KEEPS = "return this.first;"
 FAILS = "throw Object.assign(new Error('no'), { status: 500 });"
 HANGS = "return new Promise(() => {});"
 NULL = "return null;"
+NO_NETWORK_ERROR = "throw new TypeError('Failed to fetch');"
+SILENT = "fails, and does not say that the device is offline: TypeError: Failed to fetch"
+GIVES_UP = "this.session = null; throw Object.assign(new Error('no'), { code: 'clerk_offline' });"
 
 REVOKED = (Revoke(), GetToken(), Answer(1, Outcome.UNAUTHORIZED))
 LATER = (Advance(2 * MINUTE), GetToken())
+OFFLINE = (GoOffline(), GetToken())
 THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
 
 
@@ -296,6 +314,10 @@ THE_OTHER = (GetToken("greeting"), Answer(1, Outcome.GRANTED))
         ("token-handed-out-is-valid", ASKS, THE_OTHER, None),
         ("offline-is-not-signed-out", NULL, LATER, "a call of getToken gets null"),
         ("offline-is-not-signed-out", FAILS, LATER, None),
+        ("offline-is-not-signed-out", FAILS, OFFLINE, None),
+        ("offline-is-not-signed-out", NO_NETWORK_ERROR, OFFLINE, f"a call of getToken {SILENT}"),
+        ("offline-is-not-signed-out", NO_NETWORK_ERROR, (*OFFLINE[:1], GoOnline(), *OFFLINE[1:]), None),
+        ("offline-is-not-signed-out", GIVES_UP, OFFLINE, "being offline signs the user out"),
         ("tokens-never-go-backwards", ASKS, (GetToken(), Answer(1, Outcome.STALE_TOKEN)), STALER),
         ("tokens-never-go-backwards", ASKS, (GetToken(), Answer(1, Outcome.GRANTED)), None),
         ("valid-session-survives", KEEPS, (Freeze(3 * DAY), GetToken()), None),
@@ -321,7 +343,8 @@ def test_an_invariant_of_somebody_elses_is_left_to_the_reader(fake_timers: Path,
 
 def told(invariant: str, events: tuple[Event, ...]) -> Trace:
     """A trace that breaks `invariant`, or so it says."""
-    return Trace("clerk-js@0.0.0", Runtime.HEADLESS, assuming("calm"), events, invariant, "it breaks")
+    runtime = Runtime.BROWSER_LIKE if GoOffline() in events else Runtime.HEADLESS
+    return Trace("clerk-js@0.0.0", runtime, assuming("calm"), events, invariant, "it breaks")
 
 
 # -- the set-up, and the text ---------------------------------------------------------------------------------

@@ -51,6 +51,14 @@ function setClock(ahead, how) {
 }
 
 //: end
+//: connect
+// The device loses the network, or gets it back. Nobody is told; whoever looks can see it.
+function connect(online, how) {
+  tell('OS', how);
+  navigator.onLine = online;
+}
+
+//: end
 //: freeze
 // A frozen event loop: timers that come due wait in line, and run at once, late, when it thaws.
 const { setTimeout: arm, clearTimeout: disarm } = globalThis;
@@ -226,10 +234,20 @@ function getToken(options = {}) {
     //: else
     jwt => ended(jwt ? 'gets a token' : 'gets null'),
     //: end
+    //: offline-is-not-signed-out
+    error => ended(`fails${silence(error)}: ${error.status ?? error.code ?? error}`),
+    //: else
     error => ended(`fails: ${error.status ?? error.code ?? error}`),
+    //: end
   );
   return settle();
 }
+//: offline-is-not-signed-out
+function silence({ status, code }) {
+  const told = navigator.onLine !== false || status || code === 'clerk_offline';
+  return told ? '' : ', and does not say that the device is offline';
+}
+//: end
 //: token-handed-out-is-valid
 function fault(jwt, options) {
   //: organization
@@ -285,7 +303,13 @@ function verdict(detour) {
   const [defect, says] = [!detour && calls.includes('still waits'), 'a call of getToken still waits'];
   //: end
   //: offline-is-not-signed-out
-  const [defect, says] = [calls.includes('gets null'), 'a call of getToken gets null'];
+  //: getToken
+  const wrong = calls.find(how => how === 'gets null' || how.includes('does not say'));
+  //: else
+  const wrong = undefined;
+  //: end
+  const out = navigator.onLine === false && !clerk.session;
+  const [defect, says] = [wrong || out, wrong ? `a call of getToken ${wrong}` : 'being offline signs the user out'];
   //: end
   //: tokens-never-go-backwards
   const jwt = clerk.session?.lastActiveToken.getRawString() ?? '';

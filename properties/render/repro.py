@@ -18,6 +18,8 @@ from model.events import (
     Freeze,
     FreezeKind,
     GetToken,
+    GoOffline,
+    GoOnline,
     LockKeychain,
     Revoke,
     SetClock,
@@ -27,7 +29,7 @@ from model.events import (
 from model.terms import Outcome, Runtime
 from properties.invariants import INVARIANTS
 from properties.trace import Trace, ahead, duration
-from properties.wording import LOCKS, SAYS, UNLOCKS
+from properties.wording import LOCKS, OFFLINE, ONLINE, SAYS, UNLOCKS
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
@@ -122,6 +124,8 @@ def _verb(event: Event) -> str:
             return "unlock"
         case Touch():
             return "touch"
+        case GoOffline() | GoOnline():
+            return "connect"
 
 
 def _tell(event: Event) -> str:
@@ -146,6 +150,10 @@ def _tell(event: Event) -> str:
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
         case Touch():
             arguments = []
+        case GoOffline():
+            arguments = ["false", _quoted(OFFLINE)]
+        case GoOnline():
+            arguments = ["true", _quoted(ONLINE)]
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

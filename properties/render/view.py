@@ -15,6 +15,7 @@ from model.facts import (
     Announced,
     Armed,
     Asked,
+    Connected,
     Dropped,
     Ended,
     Fact,
@@ -167,6 +168,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "server", None, "ended"
         case Turned():
             return "OS", None, "turned"
+        case Connected():
+            return "OS", None, "connected"
         case Armed() | Fired():
             return "timer", "SDK", "timer"
         case Sent():
@@ -257,6 +260,7 @@ def _world(world: World) -> list[tuple[str, str]]:
         ("user", "signed in" if world.signed_in else "signed out"),
         *[("device's clock", ahead(world.skew))] * (world.skew != 0),
         *[("keychain", "locked")] * world.locked,
+        *[("network", "none: the device is offline")] * world.offline,
         ("last session token", _token(world.token, world.now)),
         ("timers", _list(f"due {clock(t.due)}, set {clock(t.set_at)}" for t in world.timers)),
         (

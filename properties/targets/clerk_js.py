@@ -21,6 +21,7 @@ from model.terms import (
     Endpoint,
     KeychainTurned,
     Millis,
+    NetworkTurned,
     Outcome,
     Output,
     RequestId,
@@ -131,6 +132,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Lock(at, locked), at)
             case TouchAsked(call):
                 return self._outputs(node.Touch(at, call), at)
+            case NetworkTurned(online):
+                return self._outputs(node.Connect(at, online), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.

@@ -111,6 +111,13 @@ class Touch(Command, frozen=True):
     call: CallId
 
 
+class Connect(Command, frozen=True):
+    """The device has lost the network, or has it back."""
+
+    at: Millis
+    online: bool
+
+
 class Lost(Command, tag="answer", frozen=True):
     """A request fails on the network."""
 

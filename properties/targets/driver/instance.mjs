@@ -166,6 +166,7 @@ function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
   };
   // Defined, not assigned: some of the real ones are getters that refuse.
   const sandbox = Object.create(globalThis, Object.getOwnPropertyDescriptors(own));
+  instance.navigator = own.navigator;
   for (const name of ['globalThis', 'window', 'self', 'global']) sandbox[name] = sandbox; // as React Native
   if (instance.page) sandbox.top = sandbox.parent = sandbox; // in no frame
   return sandbox;
@@ -199,6 +200,7 @@ export class Instance {
   booting = true;
   unanswered = null; // the request of load() that has no answer
   page = null; // what is around an SDK in a browser (page.mjs)
+  navigator = null; // where an SDK looks whether it is online
   cookie = null;
   sent = 0; // requests since the last stimulus
   timers = new Map();
@@ -233,11 +235,11 @@ export class Instance {
   async feed(stimulus) {
     this.at = stimulus.at;
     this.sent = 0;
-    this.page?.connect(!stimulus.lost);
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
     else if (stimulus.do === 'touch') this.touch(stimulus);
+    else if (stimulus.do === 'connect') this.connect(stimulus.online);
     else this.ask(stimulus);
     await drain();
     this.sdk.check();
@@ -245,6 +247,12 @@ export class Instance {
     this.active = this.sdk.activeToken() ?? before;
     if (this.active !== before) this.emit('active', this.active, before);
     this.look();
+  }
+
+  // An SDK that looks sees it; only a page has somebody to listen for it.
+  connect(online) {
+    if (typeof this.navigator?.onLine === 'boolean') this.navigator.onLine = online;
+    this.page?.announce(online ? 'online' : 'offline');
   }
 
   // What the cookie that carries the session to the app's own server holds, if that has changed.

@@ -14,6 +14,7 @@
 //    "organization":id|null}                                  the app wants a token
 //   {"do":"touch","at":ms,"call":id}                          the app touches the session
 //   {"do":"lock","at":ms,"locked":bool}                       the device keeps its credential back, or no longer
+//   {"do":"connect","at":ms,"online":bool}                    the device has the network back, or has lost it
 //   {"do":"answer","at":ms,"request":id,"status":200,"body":text,"authorization":text|null}   an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                         ... never will
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
@@ -98,7 +99,7 @@ const commands = {
     return null;
   },
 };
-commands.fire = commands.ask = commands.touch = commands.answer = commands.lock = commands.feed;
+commands.fire = commands.ask = commands.touch = commands.answer = commands.lock = commands.connect = commands.feed;
 
 async function obey(line) {
   try {

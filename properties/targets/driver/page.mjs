@@ -3,8 +3,6 @@
 // It is jsdom's, as far as jsdom has it, evaluated in our realm, in which the bundle is compiled once. A tab that
 // is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
 //
-// A request that is lost finds the device offline; it is online again by the next thing that happens to the page.
-//
 // Without a Worker, as under a content security policy that forbids workers made of a blob; alone on its channels,
 // because there is no other tab.
 
@@ -93,11 +91,6 @@ export function pageOf(jsdom, now, cookies) {
   };
 
   const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
-  const connect = online => {
-    if (navigator.onLine === online) return;
-    navigator.onLine = online;
-    window.dispatchEvent(new window.Event(online ? 'online' : 'offline'));
-  };
 
   const own = {};
   for (const name of ['addEventListener', 'removeEventListener', 'dispatchEvent']) own[name] = window[name].bind(window);
@@ -111,7 +104,7 @@ export function pageOf(jsdom, now, cookies) {
       navigator,
     },
     cookie,
-    connect,
+    announce: name => window.dispatchEvent(new window.Event(name)),
     close: () => window.close(),
   };
 }

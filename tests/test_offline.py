@@ -1,0 +1,265 @@
+"""A device that goes offline and comes back, and a client that can look whether it is."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from model.assumptions import ASSUMPTIONS, Assumption
+from model.events import Advance, Answer, Event, GetToken, GoOffline, GoOnline
+from model.facts import Sent, Settled
+from model.policy import POLICIES, policy_of
+from model.terms import CAN_LOOK, CallSettled, NetworkTurned, Outcome, Runtime, TokenAsked
+from model.world import NotEnabled
+from properties import schema
+from properties.app import App
+from properties.canonical import Memory, contains, known, known_instants
+from properties.causality import sentence
+from properties.conform import LockStep, conforms
+from properties.counterexample import Counterexample, Found
+from properties.invariants import INVARIANTS, usual
+from properties.machine import needless_rules
+from properties.necessity import necessities
+from properties.prove import Graph, Limits, _Search
+from properties.reduce import violates
+from properties.render.files import FORMATS
+from properties.render.view import view
+from properties.run import Run, Violation
+from properties.search import Cell, Findings
+from properties.targets.clerk_js import bundle_target, clerk_js_target
+from properties.targets.model_target import ModelTarget
+from properties.trace import Trace, brief
+from tests.support import SECOND, assuming, explore, fresh, model, ready, run
+from tests.test_driver import STUB
+
+LIKE = Runtime.BROWSER_LIKE
+OFFLINE_RULES = {"device_loses_the_network", "device_has_the_network_back"}
+
+# -- the world ------------------------------------------------------------------------------------------------
+
+
+def test_a_device_goes_offline_for_a_client_that_can_look_alone() -> None:
+    outage = assuming("outage")
+    may = [one for one in Runtime if outage.permit(run(_Idle(), runtime=one).world, GoOffline())]
+    assert may == [*CAN_LOOK]
+    with pytest.raises(NotEnabled, match="headless does not say whether it is online"):
+        run(model("6.40.0"), GoOffline())
+    assert not assuming("starvation").permit(run(model("6.40.0"), runtime=LIKE).world, GoOffline())
+
+
+class _Idle(ModelTarget):
+    """A client that does nothing, on any runtime."""
+
+    def __init__(self) -> None:
+        super().__init__(POLICIES["CLERK_JS_6_40_0"])
+
+    def start(self, *_: object) -> tuple[()]:
+        """Nothing happens."""
+        return ()
+
+
+def test_offline_a_request_can_only_be_lost() -> None:
+    ran = run(model("6.40.0"), GetToken(skip_cache=True), GoOffline(), runtime=LIKE)
+    assert assuming("outage", "rotated-credential").answers(ran.world) == ((1, Outcome.LOST),)
+    with pytest.raises(NotEnabled, match="the device is offline: a request cannot end with 'granted'"):
+        ran.play(Answer(1, Outcome.GRANTED))
+
+
+@pytest.mark.parametrize(("first", "word"), [((), "online"), ((GoOffline(),), "offline")])
+def test_what_is_so_already_does_not_happen_again(first: tuple[Event, ...], word: str) -> None:
+    again = GoOffline() if first else GoOnline()
+    with pytest.raises(NotEnabled, match=f"the device is {word} already"):
+        run(model("6.40.0"), *first, again, runtime=LIKE)
+
+
+def test_a_trace_ends_online() -> None:
+    ran = run(model("6.40.0"), GetToken(skip_cache=True), GoOffline(), runtime=LIKE)
+    ran.recover()
+    assert not ran.world.offline
+    assert [fact.error for fact in ran.facts if isinstance(fact, Settled)] == [None, None]
+
+
+# -- the client, on builds and on the model ---------------------------------------------------------------------
+
+
+@pytest.fixture(params=["6.0.0", "6.7.4", "6.40.0"])
+def pair(request: pytest.FixtureRequest) -> Iterator[LockStep]:
+    """A build in lock step with its model."""
+    policy = policy_of(request.param)
+    assert policy is not None
+    build = ready(clerk_js_target(request.param, lambda line: None), LIKE)
+    yield LockStep(build, ModelTarget(policy))
+    build.close()
+
+
+SENT_OFFLINE = {"clerk-js@6.0.0": 1, "clerk-js@6.7.4": 0, "clerk-js@6.40.0": 4}
+"""How many requests a call sends that misses the cache offline."""
+
+
+def test_a_call_ends_in_the_offline_error_and_the_next_one_after_coming_back_in_a_token(pair: LockStep) -> None:
+    ran = Run(pair, LIKE, assuming("outage"), [conforms(pair), *INVARIANTS.values()])
+    ran.play(GoOffline())
+    ran.play(GetToken(skip_cache=True))
+    while ran.world.calls:
+        if ran.world.requests:
+            ran.play(Answer(ran.world.requests[0].request, Outcome.LOST))
+        else:
+            ran.play(Advance(min(timer.due for timer in ran.world.timers) - ran.world.now))
+    sent = sum(isinstance(fact, Sent) for fact in ran.facts)
+    assert sent == SENT_OFFLINE[pair.name]
+    assert ran.world.now <= 15 * SECOND
+    for event in (GoOnline(), GetToken(skip_cache=True), Answer(sent + 1, Outcome.GRANTED)):
+        ran.play(event)
+    ended = [(fact.error, fact.healthy) for fact in ran.facts if isinstance(fact, Settled)]
+    assert ended == [("offline", False), (None, True)]
+
+
+def test_what_a_server_has_refused_is_hidden_by_being_offline_until_6_40_0(pair: LockStep) -> None:
+    """And a GET that was first sent online is sent again three times, not ten: 2.2 s."""
+    ran = Run(pair, LIKE, assuming("outage", "rotated-credential"), [conforms(pair), *INVARIANTS.values()])
+    ran.play(GetToken(skip_cache=True))
+    ran.play(Answer(1, Outcome.UNAUTHORIZED))
+    ran.play(GoOffline())
+    for request, wait in ((2, 100), (3, 700), (4, 1_400)):
+        ran.play(Answer(request, Outcome.LOST))
+        ran.play(Advance(wait))
+    ran.play(Answer(5, Outcome.LOST))
+    (ended,) = [fact.error for fact in ran.facts if isinstance(fact, Settled)]
+    assert ended == ("api-401" if pair.name == "clerk-js@6.40.0" else "offline")
+    assert ran.world.signed_in
+
+
+@pytest.mark.parametrize(
+    ("runtime", "seen"), [(LIKE, ["true", "false", "true"]), (Runtime.HEADLESS, ["undefined"] * 3)]
+)
+def test_a_navigator_follows_the_network_if_it_says_anything(
+    tmp_path: Path, runtime: Runtime, seen: list[str]
+) -> None:
+    path = tmp_path / "stub.js"
+    path.write_text(STUB % "return Promise.reject(Object.assign(new Error(), { code: `${navigator.onLine}` }))")
+    target = fresh(bundle_target(path), runtime)
+    for call, said in enumerate(seen, 1):
+        assert target.feed(TokenAsked(call), 0) == (CallSettled(call, None, said),)
+        target.feed(NetworkTurned(online=call == 2), 0)
+    assert fresh(target, runtime).feed(TokenAsked(1), 0) == (CallSettled(1, None, seen[0]),), "a fresh navigator"
+    target.close()
+
+
+# -- the engines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "runtime", "used"),
+    [("outage", LIKE, True), ("outage", Runtime.HEADLESS, False), ("starvation,revocation", LIKE, False)],
+)
+def test_the_machine_has_rules_for_the_network_where_it_may_turn(
+    names: str, runtime: Runtime, used: bool
+) -> None:
+    needless = set(needless_rules(assuming(*names.split(",")), runtime))
+    assert needless & OFFLINE_RULES == (set() if used else OFFLINE_RULES)
+
+
+def test_a_run_says_that_it_never_went_offline_only_where_it_could() -> None:
+    never, name = {}, "the device offline"
+    for runtime in (LIKE, Runtime.HEADLESS):
+        cell = Cell("model", runtime, assuming("outage"))
+        never[runtime] = name in Findings(cell, {}, 0, {}, 0.0).unused
+    assert never == {LIKE: True, Runtime.HEADLESS: False}
+    found = explore(model("6.40.0"), "outage", traces=20, runtime=LIKE, judging=["valid-session-survives"])
+    assert name not in found.unused
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An assumption under which the device may be offline, and nothing else goes wrong: its graph is small."""
+    monkeypatch.setitem(ASSUMPTIONS, "away", Assumption("away", "The device is offline.", disconnects=True))
+    return "away"
+
+
+def test_being_offline_breaks_nothing_and_random_traces_stay_within_the_closed_graph(away: str) -> None:
+    assumptions, policy = assuming(away), model("6.40.0").policy
+    cell = Cell(f"model@{policy.name}", LIKE, assumptions)
+    memory, graph = Memory.needed(assumptions, history=True), Graph()
+    search = _Search(policy, cell, App(), Limits(depth=1000), memory, lambda line: None)
+    search.explore(graph, [INVARIANTS[name] for name in usual(LIKE)], hull=True)
+    assert graph.closed
+    assert not graph.broken
+    of_shape: dict[object, list[int]] = {}
+    for number, state in enumerate(graph.states):
+        of_shape.setdefault(known_instants(state)[0], []).append(number)
+    draw, offline = random.Random(1), 0
+    for _ in range(40):
+        target = ModelTarget(policy)
+        ran = Run(target, LIKE, assumptions, ())
+        for _ in range(25):
+            ran.play(_something(ran, draw))
+            assert target.client is not None
+            here = known(ran.world, target.client, memory)
+            candidates = of_shape.get(known_instants(here)[0], [])
+            assert any(contains(graph.states[number], here) for number in candidates), ran.events
+            offline += ran.world.offline and bool(ran.world.calls)
+    assert offline > 50
+
+
+def _something(ran: Run, draw: random.Random) -> Event:
+    options: list[Event] = [Answer(*answer) for answer in ran.assumptions.answers(ran.world)]
+    if not ran.world.calls:
+        options += [GetToken(), GetToken(skip_cache=True)]
+    options += [Advance(draw.choice([1, 3, 5, 17, 43, 61]) * SECOND), Advance(SECOND), GoOffline(), GoOnline()]
+    return draw.choice([event for event in options if ran.assumptions.permit(ran.world, event)])
+
+
+# -- the reports ----------------------------------------------------------------------------------------------
+
+EVENTS: dict[str, tuple[Event, ...]] = {
+    "6.7.4": (GoOffline(), GetToken(skip_cache=True), Advance(15 * SECOND)),
+    "6.40.0": (
+        *(
+            GetToken(skip_cache=True),
+            GoOffline(),
+            Answer(1, Outcome.LOST),
+            Advance(3_000),
+            Answer(2, Outcome.LOST),
+        ),
+        *(Advance(4_650), Answer(3, Outcome.LOST), Advance(7_207), Answer(4, Outcome.LOST)),
+    ),
+}
+
+
+def silent(release: str, patch: pytest.MonkeyPatch) -> Violation:
+    """A call that ends without a word of being offline."""
+    patch.setattr("model.session.OFFLINE", "Error")
+    name = "offline-is-not-signed-out"
+    trace = Trace(f"model@{release}", LIKE, assuming("outage"), EVENTS[release], name)
+    found = violates(trace, model(release), INVARIANTS[name])
+    assert found is not None
+    return found
+
+
+def test_a_counterexample_tells_of_the_network_in_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    violation = silent("6.7.4", monkeypatch)
+    found = Counterexample(violation.trace, violation.played, Found({}))
+    assert str(found.trace) == "goOffline() -> getToken(skipCache) -> advance(15 s)"
+    assert brief(GoOnline()) == "goOnline()"
+    assert sentence(found.facts).endswith("call 1 ended with the error 'Error', on a device that is offline.")
+    shown = view(found)
+    first = shown.moments[0]
+    assert (first.lane, first.text) == ("OS", "takes the network away: the device is offline")
+    texts = {name: render(found) for name, render in FORMATS.items()}
+    assert all(texts.values())
+    document = json.loads(str(texts["json"]))
+    jsonschema.Draft202012Validator(schema.schema()).validate(document)
+    assert [event["event"] for event in document["events"]] == ["GoOffline", "GetToken", "Advance"]
+    assert "none: the device is offline" in str(texts["html"])
+    assert "await connect(false, 'takes the network away: the device is offline');" in str(texts["repro"])
+
+
+def test_no_other_answer_is_tried_on_a_device_that_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    violation = silent("6.40.0", monkeypatch)
+    needs = necessities(violation, model("6.40.0"), INVARIANTS[str(violation.trace.invariant)])
+    assert {need.parameter for need in needs} == {"call", "length"}
