@@ -71,6 +71,7 @@ DEFAULT_ASSUMPTIONS = (
     "refused-credential",
     "locked-keychain",
     "revocation",
+    "restart",
 )
 
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()

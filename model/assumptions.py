@@ -19,6 +19,7 @@ from model.events import (
     Freeze,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -26,6 +27,7 @@ from model.events import (
 from model.facts import Origin
 from model.sometimes import (
     BARE,
+    CUT_OFF,
     ENDED,
     FAILURES,
     FAULT,
@@ -37,6 +39,7 @@ from model.sometimes import (
     LIE_401,
     LOCKED,
     REFUSED,
+    RESTARTED,
     SKEWED,
     STALE,
     TRUE_SIGN_OUT,
@@ -74,6 +77,7 @@ class Assumption(Struct, frozen=True):
     locks: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
+    restarts: bool = False
 
 
 def _gone(request: Request) -> tuple[Outcome, ...]:
@@ -200,6 +204,15 @@ ASSUMPTIONS: dict[str, Assumption] = {
             revokes=True,
             sometimes=(ENDED, TRUE_SIGN_OUT),
         ),
+        Assumption(
+            "restart",
+            "The operating system or the user kills the app, and it is started again: what was in memory is gone, "
+            "with every timer, request and pending call. The new instance loads, and what it asks is answered "
+            "honestly and at once; it is not started while the keychain is locked.",
+            sometimes=(RESTARTED,),
+            faults=CUT_OFF,
+            restarts=True,
+        ),
     )
 }
 """Every assumption by name, in the order of the documentation."""
@@ -244,6 +257,11 @@ class Assumptions(Struct, frozen=True):
         return any(member.locks for member in self.members)
 
     @property
+    def restarts(self) -> bool:
+        """May the app be killed and started again at all?"""
+        return any(member.restarts for member in self.members)
+
+    @property
     def sometimes(self) -> tuple[Sometimes, ...]:
         """What a run must reach to be evidence."""
         return tuple(sometimes for member in self.members for sometimes in member.sometimes)
@@ -283,6 +301,10 @@ class Assumptions(Struct, frozen=True):
     def may_lock(self, world: World) -> bool:
         """May the keychain be locked now?"""
         return self.locks and not world.locked
+
+    def may_restart(self, world: World) -> bool:
+        """May the app be killed and started again now?"""
+        return self.restarts and world.may_start
 
     def longest_freeze(self, world: World) -> Millis:
         """How long a freeze may be, in ms; 0 when there may be none."""
@@ -329,3 +351,5 @@ class Assumptions(Struct, frozen=True):
                 return self.may_lock(world)
             case UnlockKeychain():
                 return world.locked
+            case RestartApp():
+                return self.may_restart(world)

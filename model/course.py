@@ -10,7 +10,8 @@ An event and an answer happen at an instant. Time passes only in `Advance` and `
 `STARVED` leaves the timers' deadlines alone, so at thaw they are late and run in deadline order; one of the
 kind `ASLEEP` moves all deadlines by its length.
 
-Known gaps: one device, one session; an answer is formed when it arrives.
+Known gaps: one device, one session; an answer is formed when it arrives; what an app asks while it starts again
+is answered at once, and honestly.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -39,6 +41,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -57,6 +60,7 @@ from model.terms import (
     Output,
     RequestSent,
     SignedOut,
+    Started,
     TimerCleared,
     TimerDue,
     TimerSet,
@@ -112,6 +116,24 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             world = world.but(locked=locks)
             world = world.unhealthy() if locks else world
             return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
+        case RestartApp():
+            return _restart(world)
+
+
+def _restart(world: World) -> tuple[World, tuple[Fact, ...], Cue | None]:
+    """The process ends, and what it waited for with it: nobody is to blame for that. A new one asks who is signed
+    in, and is told the truth. Whoever was signed out while the session is valid is signed in again."""
+    if not world.may_start:
+        why = "the keychain is locked" if world.locked else "the user is signed out, and the session has ended"
+        raise NotEnabled(f"{why}: an app that starts now has no session to ask for")
+    calls = tuple(call.call for call in world.calls)
+    requests = tuple(request.request for request in world.requests)
+    world, token = world.but(timers=(), requests=(), calls=()), None
+    if world.valid:
+        issued = world.now // 1000
+        token = Token(world.minted + 1, None, issued, issued + TOKEN_LIFETIME)
+        world = world.but(minted=token.number, token=token, signed_in=True)
+    return world, (Restarted(world.now, token, calls, requests),), Cue(Started(token))
 
 
 def _in_trouble(world: World) -> bool:

@@ -62,7 +62,14 @@ class UnlockKeychain(Struct, frozen=True):
     """The user unlocks the device: the credential can be read and written again."""
 
 
-Event: TypeAlias = Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain
+class RestartApp(Struct, frozen=True):
+    """The operating system, or the user, kills the app, and it is started again: a new client loads, and hears the
+    truth about its session at once."""
+
+
+Event: TypeAlias = (
+    Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain | RestartApp
+)
 
 EVENTS: tuple[type[Event], ...] = (
     Advance,
@@ -73,5 +80,6 @@ EVENTS: tuple[type[Event], ...] = (
     SetClock,
     LockKeychain,
     UnlockKeychain,
+    RestartApp,
 )
 """Every kind of event, in the order in which a reader meets them."""

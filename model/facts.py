@@ -157,6 +157,29 @@ class Kept(Struct, frozen=True):
         return self.due and self.token is None
 
 
+class Restarted(Struct, frozen=True):
+    """The app was killed and started again, and was given `token` while it loaded, or told that it has no session.
+    Ended with it: `calls` that were pending, and `requests` that were in flight."""
+
+    at: Millis
+    token: Token | None
+    calls: tuple[CallId, ...] = ()
+    requests: tuple[RequestId, ...] = ()
+
+
 Fact: TypeAlias = (
-    Frozen | Skewed | Turned | Asked | Ended | Armed | Fired | Sent | Told | Dropped | Settled | Announced | Kept
+    Frozen
+    | Skewed
+    | Turned
+    | Asked
+    | Ended
+    | Armed
+    | Fired
+    | Sent
+    | Told
+    | Dropped
+    | Settled
+    | Announced
+    | Kept
+    | Restarted
 )

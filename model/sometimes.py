@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.events import FreezeKind
-from model.facts import Dropped, Ended, Fact, Fired, Frozen, Sent, Skewed, Told, Turned
+from model.facts import Dropped, Ended, Fact, Fired, Frozen, Restarted, Sent, Skewed, Told, Turned
 from model.terms import SKEWS, Endpoint, Outcome
 from model.world import PATIENCE
 
@@ -69,4 +69,11 @@ HANGING = Sometimes(
 )
 TRUE_SIGN_OUT = Sometimes(
     "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
+)
+RESTARTED = Sometimes("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
+CUT_OFF = (
+    Sometimes("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),
+    Sometimes(
+        "a restart with a request in flight", lambda fact: isinstance(fact, Restarted) and bool(fact.requests)
+    ),
 )

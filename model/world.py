@@ -152,6 +152,12 @@ class World(Struct, frozen=True):
         return not self.revoked and self.now < SESSION_LIFETIME
 
     @property
+    def may_start(self) -> bool:
+        """Would an app that starts now ask for its session? While the keychain is locked it asks as a stranger,
+        and no client can make a session of the honest answer to that."""
+        return not self.locked and (self.signed_in or self.valid)
+
+    @property
     def stale(self) -> bool:
         """Has the device's last session token expired, strictly?
 

@@ -35,6 +35,7 @@ from model.events import (
     Freeze,
     FreezeKind,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -262,6 +263,7 @@ def _steps(
         events += [ask for ask in ASKS if ask.template is None]
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    events += [RestartApp()] * assumptions.restarts
     events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]

@@ -31,6 +31,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -166,6 +167,14 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             self._wait()
 
+    @rule(choice=CHOICES)
+    def app_is_killed_and_started_again(self, choice: int) -> None:
+        """Rarely: what a client does it does between two restarts."""
+        if choice < 40 and self.allowed.may_restart(self.ran.world):
+            self._play(RestartApp())
+        else:
+            self._wait()
+
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
         if self.over:
@@ -198,5 +207,6 @@ def needless_rules(assumptions: Assumptions) -> list[str]:
         "somebody_sets_the_device_clock": assumptions.skews,
         "user_locks_the_device": assumptions.locks,
         "user_unlocks_the_device": assumptions.locks,
+        "app_is_killed_and_started_again": assumptions.restarts,
     }
     return [name for name, is_needed in needed.items() if not is_needed]

@@ -30,6 +30,7 @@ from model.events import (
     Freeze,
     FreezeKind,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -325,6 +326,7 @@ def ways(
         kinds += [ask for ask in ASKS if app.templates or ask.template is None]
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
+    kinds += [RestartApp()] * assumptions.restarts
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
 
     def let(kind: Kind) -> Callable[[Zone], Way | None]:

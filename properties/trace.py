@@ -24,6 +24,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -155,6 +156,8 @@ def brief(event: Event) -> str:
             return "lock()"
         case UnlockKeychain():
             return "unlock()"
+        case RestartApp():
+            return "restart()"
 
 
 def ahead(skew: Millis) -> str:

@@ -17,6 +17,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -53,6 +54,7 @@ FREEZES: dict[FreezeKind, str] = {
 LOCKS = "locks the keychain: the device's credential cannot be read"
 UNLOCKS = "unlocks the keychain"
 BARE = "without the device's credential"
+RESTARTS = "kills the app, and it starts again"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
@@ -115,6 +117,10 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "SDK", "empties the session cookie" + (", while the session is valid" if fact.emptied else "")
         case Settled(_, call, _, _, token, error):
             return "app", f"call {call} gets {token}" if token else f"call {call} fails: {error}"
+        case Restarted(_, token, calls, requests):
+            ends = [f"request {request}" for request in requests] + [f"call {call}" for call in calls]
+            with_it = f"; with it end {', '.join(ends)}" if ends else ""
+            return "OS", f"{RESTARTS}, with {token or 'no session'}{with_it}"
 
 
 _FAILS = (

@@ -19,6 +19,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -117,6 +118,8 @@ def _verb(event: Event) -> str:
             return "lock"
         case UnlockKeychain():
             return "unlock"
+        case RestartApp():
+            return "restart"
 
 
 def _tell(event: Event) -> str:
@@ -137,6 +140,8 @@ def _tell(event: Event) -> str:
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
+        case RestartApp():
+            arguments = []
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

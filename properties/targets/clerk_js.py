@@ -25,6 +25,7 @@ from model.terms import (
     Runtime,
     Seconds,
     SignedOut,
+    Started,
     Stimulus,
     TimerCleared,
     TimerDue,
@@ -123,6 +124,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Answer(at, request, status, body, self.renewed(outcome)), at)
             case KeychainTurned(locked):
                 return self._outputs(node.Lock(at, locked), at)
+            case Started(token):
+                return self._outputs(node.Restart(at, self._boot(token)), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -167,14 +170,13 @@ class ClerkJsTarget:
         dom = str(fetch_dom(self._say)) if runtime is Runtime.BROWSER else None
         if self._driver is None:
             self._driver = node.Driver()
-        answers = {request: node.BootAnswer(*answer) for request, answer in fapi.boot_answers(token).items()}
         packages = {name: str(folder.resolve()) for name, folder in self.packages().items()}
         load = node.Load(
             self.glue,
             str(bundle),
             fapi.EPOCH * 1000,
             runtime,
-            answers,
+            self._boot(token),
             packages,
             self.credential(),
             dom,
@@ -185,6 +187,13 @@ class ClerkJsTarget:
             self._stop()
             raise
         self._loaded = (runtime, token)
+
+    def _boot(self, token: Token | None) -> dict[str, node.BootAnswer]:
+        """What the SDK is told while it loads; without the credential that its device keeps, what a stranger is."""
+        answers = fapi.boot_answers(token)
+        if self.credential() is not None:
+            answers |= {f"{asks}, bare": answer for asks, answer in fapi.boot_answers(None).items()}
+        return {asks: node.BootAnswer(*answer) for asks, answer in answers.items()}
 
     def _ask(self, command: node.Command) -> list[node.Put]:
         if self._driver is None:
