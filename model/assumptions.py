@@ -206,9 +206,9 @@ ASSUMPTIONS: dict[str, Assumption] = {
         ),
         Assumption(
             "restart",
-            "The operating system or the user kills the app, and it is started again: what was in memory is gone, "
-            "with every timer, request and pending call. The new instance loads, and what it asks is answered "
-            "honestly and at once; it is not started while the keychain is locked.",
+            "The operating system or the user kills the app, and it is started again: what was in memory is "
+            "gone, with every timer, request and pending call. The new instance loads, and what it asks is "
+            "answered honestly and at once; it is not started while the keychain is locked.",
             sometimes=(RESTARTED,),
             faults=CUT_OFF,
             restarts=True,

@@ -41,6 +41,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Origin,
     Restarted,
     Sent,
     Settled,
@@ -210,17 +211,20 @@ def finish(world: World, until: Millis) -> World:
 # -- the client's outputs -----------------------------------------------------------------------------------
 
 
-def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World, tuple[Fact, ...]]:
-    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from."""
+def absorb(
+    world: World, outputs: tuple[Output, ...], wake: bool, starting: bool = False
+) -> tuple[World, tuple[Fact, ...]]:
+    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from;
+    `starting` if that is the start of the app."""
     facts: list[Fact] = []
     for output in outputs:
-        world, fact = _absorb_one(world, output, wake)
+        world, fact = _absorb_one(world, output, wake, starting)
         if fact:
             facts.append(fact)
     return world, tuple(facts)
 
 
-def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
+def _absorb_one(world: World, output: Output, wake: bool, starting: bool) -> tuple[World, Fact | None]:
     match output:
         case TimerSet(timer, due_on_device, cause):
             due = due_on_device - world.skew
@@ -237,7 +241,8 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             sent = Sent(world.now, number, endpoint, template, origin, world.stale_for, bare)
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
-            return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
+            origin = Origin.FOREGROUND if starting else world.origin(cause)
+            return world.but(signed_in=False), Dropped(world.now, origin, world.valid)
         case TokenAnnounced(token, before):
             return world, Announced(world.now, token, before)
         case CookieChanged(token):

@@ -63,8 +63,8 @@ class UnlockKeychain(Struct, frozen=True):
 
 
 class RestartApp(Struct, frozen=True):
-    """The operating system, or the user, kills the app, and it is started again: a new client loads, and hears the
-    truth about its session at once."""
+    """The operating system, or the user, kills the app, and it is started again: a new client loads, and hears
+    the truth about its session at once."""
 
 
 Event: TypeAlias = (

@@ -158,8 +158,8 @@ class Kept(Struct, frozen=True):
 
 
 class Restarted(Struct, frozen=True):
-    """The app was killed and started again, and was given `token` while it loaded, or told that it has no session.
-    Ended with it: `calls` that were pending, and `requests` that were in flight."""
+    """The app was killed and started again, and was given `token` while it loaded, or told that there is no
+    session. Ended with it: `calls` that were pending, and `requests` that were in flight."""
 
     at: Millis
     token: Token | None

@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock
+from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, RestartApp, Revoke, SetClock
 from model.facts import Dropped, Fact, Sent, Settled
 from model.terms import Millis, Outcome, Runtime
 from model.transition import MODELLED
@@ -200,6 +200,21 @@ def test_a_script_sees_what_the_driver_sees(
     done = play(folder, repro(replace(played.trace, invariant="valid-session-survives"), version))
     assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
     assert sum(isinstance(fact, Sent) for fact in played.facts) > 2
+
+
+def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: dict[str, ClerkJsTarget]) -> None:
+    """What was under way ends; a session that was dropped comes back if it is valid, one that ended does not."""
+    events: list[Event] = [
+        *(Advance(43 * SECOND), GetToken("api"), RestartApp(), Advance(43 * SECOND)),
+        *(Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.NO_SESSION), RestartApp(), GetToken()),
+        *(GetToken(skip_cache=True), Answer(5, Outcome.GRANTED), Revoke(), RestartApp()),
+    ]
+    played = run(builds["6.40.0"], *events)
+    trace = replace(played.trace, invariant="every-call-settles")
+    done = play(install("6.40.0"), repro(trace, "6.40.0"))
+    assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
+    assert sum(isinstance(fact, Dropped) for fact in played.facts) == 2
+    assert done.stdout.splitlines()[-1] == GONE  # of the call that still waited, nobody is to blame
 
 
 def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:

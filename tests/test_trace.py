@@ -18,6 +18,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -61,6 +62,7 @@ def test_a_trace_prints_as_one_line() -> None:
         (SetClock(0), "setClock(right)"),
         (LockKeychain(), "lock()"),
         (UnlockKeychain(), "unlock()"),
+        (RestartApp(), "restart()"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:

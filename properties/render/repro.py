@@ -134,13 +134,11 @@ def _tell(event: Event) -> str:
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
         case Answer(request, outcome):
             arguments = [str(request), _quoted(SAYS[outcome])]
-        case Revoke():
-            return "tell('server', 'ends the session');"
         case SetClock(skew):
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
-        case RestartApp():
+        case RestartApp() | Revoke():
             arguments = []
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"

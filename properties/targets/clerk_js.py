@@ -189,7 +189,7 @@ class ClerkJsTarget:
         self._loaded = (runtime, token)
 
     def _boot(self, token: Token | None) -> dict[str, node.BootAnswer]:
-        """What the SDK is told while it loads; without the credential that its device keeps, what a stranger is."""
+        """What the SDK is told while it loads; a stranger's answers, where its device has lost the credential."""
         answers = fapi.boot_answers(token)
         if self.credential() is not None:
             answers |= {f"{asks}, bare": answer for asks, answer in fapi.boot_answers(None).items()}

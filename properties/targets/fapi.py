@@ -220,8 +220,8 @@ def render(outcome: Outcome, token: Token | None) -> tuple[int, str]:
 
 
 def boot_answers(token: Token | None) -> dict[str, tuple[int, str]]:
-    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`, or learns that
-    it has no session."""
+    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`, or learns
+    that it has no session."""
     client = Outcome.SESSION if token else Outcome.NO_SESSION
     return {"GET /v1/environment": (200, _ENVIRONMENT), f"GET {CLIENT_PATH}": render(client, token)}
 
