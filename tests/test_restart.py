@@ -246,11 +246,13 @@ def in_lock_step(build: ClerkJsTarget, *events: Event) -> Run:
 @pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
 def test_a_build_starts_anew_as_its_model_does(builds: dict[str, ClerkJsTarget], release: str) -> None:
     ran = in_lock_step(builds[release], *EVERYTHING_ENDS, Freeze(8 * HOUR), RestartApp(), GetToken("api"))
-    for event in (REFRESH, RestartApp(), FETCH):
+    more: list[Event] = [REFRESH, RestartApp(), FETCH]
+    for event in more:
         ran.play(event)
     for outcome in (Outcome.UNAUTHORIZED, Outcome.NO_SESSION):
         ran.play(Answer(ran.world.requests[0].request, outcome))
-    for event in (RestartApp(), Advance(MINUTE), Revoke(), RestartApp()):
+    more = [RestartApp(), Advance(MINUTE), Revoke(), RestartApp()]
+    for event in more:
         ran.play(event)
     assert len(restarted(ran)) == 5
     assert [fact.valid for fact in ran.facts if isinstance(fact, Dropped)] == [True, False]
