@@ -72,6 +72,7 @@ DEFAULT_ASSUMPTIONS = (
     "refused-credential",
     "locked-keychain",
     "revocation",
+    "restart",
 )
 
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()

@@ -21,6 +21,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -29,6 +30,7 @@ from model.events import (
 from model.facts import Origin
 from model.sometimes import (
     BARE,
+    CUT_OFF,
     ENDED,
     FAILURES,
     FAULT,
@@ -41,6 +43,7 @@ from model.sometimes import (
     LOCKED,
     OFFLINE,
     REFUSED,
+    RESTARTED,
     SKEWED,
     STALE,
     TRUE_SIGN_OUT,
@@ -79,6 +82,7 @@ class Assumption(Struct, frozen=True):
     disconnects: bool = False
     sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
     faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
+    restarts: bool = False
 
 
 def _gone(request: Request) -> tuple[Outcome, ...]:
@@ -206,6 +210,15 @@ ASSUMPTIONS: dict[str, Assumption] = {
             revokes=True,
             sometimes=(ENDED, TRUE_SIGN_OUT),
         ),
+        Assumption(
+            "restart",
+            "The operating system or the user kills the app, and it is started again: what was in memory is "
+            "gone, with every timer, request and pending call. The new instance loads, and what it asks is "
+            "answered honestly and at once; it is not started while the keychain is locked.",
+            sometimes=(RESTARTED,),
+            faults=CUT_OFF,
+            restarts=True,
+        ),
     )
 }
 """Every assumption by name, in the order of the documentation."""
@@ -253,6 +266,11 @@ class Assumptions(Struct, frozen=True):
     def disconnects(self) -> bool:
         """May the device lose the network, for a client that can look?"""
         return any(member.disconnects for member in self.members)
+
+    @property
+    def restarts(self) -> bool:
+        """May the app be killed and started again at all?"""
+        return any(member.restarts for member in self.members)
 
     @property
     def sometimes(self) -> tuple[Sometimes, ...]:
@@ -305,6 +323,10 @@ class Assumptions(Struct, frozen=True):
         """
         return self.disconnects and world.runtime in CAN_LOOK and not world.offline
 
+    def may_restart(self, world: World) -> bool:
+        """May the app be killed and started again now?"""
+        return self.restarts and world.may_start
+
     def longest_freeze(self, world: World) -> Millis:
         """How long a freeze may be, in ms; 0 when there may be none."""
         return self._life_left(world) if self.may_freeze else 0
@@ -354,3 +376,5 @@ class Assumptions(Struct, frozen=True):
                 return self.may_go_offline(world)
             case GoOnline():
                 return world.offline
+            case RestartApp():
+                return self.may_restart(world)

@@ -10,7 +10,8 @@ An event and an answer happen at an instant. Time passes only in `Advance` and `
 `STARVED` leaves the timers' deadlines alone, so at thaw they are late and run in deadline order; one of the
 kind `ASLEEP` moves all deadlines by its length.
 
-Known gaps: one device, one session; an answer is formed when it arrives.
+Known gaps: one device, one session; an answer is formed when it arrives; what an app asks while it starts again
+is answered at once, and honestly.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -43,6 +45,8 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Origin,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -64,6 +68,7 @@ from model.terms import (
     Output,
     RequestSent,
     SignedOut,
+    Started,
     TimerCleared,
     TimerDue,
     TimerSet,
@@ -126,6 +131,8 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             return _called(world, SESSION_TOKEN), (touched,), Cue(TouchAsked(number))
         case GoOffline() | GoOnline():
             return _turn_network(world, isinstance(event, GoOnline))
+        case RestartApp():
+            return _restart(world)
 
 
 def _called(world: World, token_id: TokenId) -> World:
@@ -144,6 +151,23 @@ def _turn_network(world: World, online: bool) -> tuple[World, tuple[Fact, ...], 
     world = world.but(offline=not online)
     world = world if online else world.unhealthy()
     return world, (Connected(world.now, online),), Cue(NetworkTurned(online))
+
+
+def _restart(world: World) -> tuple[World, tuple[Fact, ...], Cue | None]:
+    """The process ends, and what it waited for with it: nobody is to blame for that. A new one asks who is signed
+    in, and is told the truth. Whoever was signed out while the session is valid is signed in again."""
+    if not world.may_start:
+        why = "the user is signed out, and the session has ended"
+        why = "the keychain is locked" if world.locked else "the device is offline" if world.offline else why
+        raise NotEnabled(f"{why}: an app that starts now has no session to ask for")
+    calls = tuple(call.call for call in world.calls)
+    requests = tuple(request.request for request in world.requests)
+    world, token = world.but(timers=(), requests=(), calls=()), None
+    if world.valid:
+        issued = world.now // 1000
+        token = Token(world.minted + 1, SESSION_TOKEN, issued, issued + TOKEN_LIFETIME)
+        world = world.but(minted=token.number, token=token, signed_in=True)
+    return world, (Restarted(world.now, token, calls, requests),), Cue(Started(token))
 
 
 def _in_trouble(world: World) -> bool:
@@ -222,17 +246,20 @@ def finish(world: World, until: Millis) -> World:
 # -- the client's outputs -----------------------------------------------------------------------------------
 
 
-def absorb(world: World, outputs: tuple[Output, ...], wake: bool) -> tuple[World, tuple[Fact, ...]]:
-    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from."""
+def absorb(
+    world: World, outputs: tuple[Output, ...], wake: bool, starting: bool = False
+) -> tuple[World, tuple[Fact, ...]]:
+    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from;
+    `starting` if that is the start of the app."""
     facts: list[Fact] = []
     for output in outputs:
-        world, fact = _absorb_one(world, output, wake)
+        world, fact = _absorb_one(world, output, wake, starting)
         if fact:
             facts.append(fact)
     return world, tuple(facts)
 
 
-def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact | None]:
+def _absorb_one(world: World, output: Output, wake: bool, starting: bool) -> tuple[World, Fact | None]:
     match output:
         case TimerSet(timer, due_on_device, cause):
             due = due_on_device - world.skew
@@ -249,7 +276,8 @@ def _absorb_one(world: World, output: Output, wake: bool) -> tuple[World, Fact |
             sent = Sent(world.now, number, endpoint, token_id, origin, world.stale_for, bare)
             return world.but(requests=(*world.requests, request)), sent
         case SignedOut(cause):
-            return world.but(signed_in=False), Dropped(world.now, world.origin(cause), world.valid)
+            origin = Origin.FOREGROUND if starting else world.origin(cause)
+            return world.but(signed_in=False), Dropped(world.now, origin, world.valid)
         case TokenAnnounced(token, before):
             return world, Announced(world.now, token, before)
         case CookieChanged(token):

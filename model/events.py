@@ -76,6 +76,11 @@ class GoOnline(Struct, frozen=True):
     """The device has the network back."""
 
 
+class RestartApp(Struct, frozen=True):
+    """The operating system, or the user, kills the app, and it is started again: a new client loads, and hears
+    the truth about its session at once."""
+
+
 Event: TypeAlias = (
     Advance
     | Freeze
@@ -88,6 +93,7 @@ Event: TypeAlias = (
     | GoOffline
     | GoOnline
     | Touch
+    | RestartApp
 )
 
 EVENTS: tuple[type[Event], ...] = (
@@ -102,5 +108,6 @@ EVENTS: tuple[type[Event], ...] = (
     GoOffline,
     GoOnline,
     Touch,
+    RestartApp,
 )
 """Every kind of event, in the order in which a reader meets them."""

@@ -165,6 +165,16 @@ class Kept(Struct, frozen=True):
         return self.due and self.token is None
 
 
+class Restarted(Struct, frozen=True):
+    """The app was killed and started again, and was given `token` while it loaded, or told that there is no
+    session. Ended with it: `calls` that were pending, and `requests` that were in flight."""
+
+    at: Millis
+    token: Token | None
+    calls: tuple[CallId, ...] = ()
+    requests: tuple[RequestId, ...] = ()
+
+
 Fact: TypeAlias = (
     Frozen
     | Skewed
@@ -180,4 +190,5 @@ Fact: TypeAlias = (
     | Announced
     | Kept
     | Connected
+    | Restarted
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.events import FreezeKind
-from model.facts import Connected, Dropped, Ended, Fact, Fired, Frozen, Sent, Skewed, Told, Turned
+from model.facts import Connected, Dropped, Ended, Fact, Fired, Frozen, Restarted, Sent, Skewed, Told, Turned
 from model.terms import CAN_LOOK, SKEWS, Endpoint, Outcome, Runtime
 from model.world import PATIENCE
 
@@ -73,4 +73,11 @@ HANGING = Sometimes(
 OFFLINE = Sometimes("the device offline", lambda fact: isinstance(fact, Connected) and not fact.online, CAN_LOOK)
 TRUE_SIGN_OUT = Sometimes(
     "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
+)
+RESTARTED = Sometimes("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
+CUT_OFF = (
+    Sometimes("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),
+    Sometimes(
+        "a restart with a request in flight", lambda fact: isinstance(fact, Restarted) and bool(fact.requests)
+    ),
 )

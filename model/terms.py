@@ -168,8 +168,15 @@ class NetworkTurned(Struct, frozen=True):
     online: bool
 
 
+class Started(Struct, frozen=True):
+    """The app was killed and has started again: a new client loads, and is told of its session, with a fresh
+    `token` of it, or that there is none. Its requests and timers are numbered on from those before."""
+
+    token: Token | None
+
+
 Stimulus: TypeAlias = (
-    TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked | NetworkTurned
+    TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked | NetworkTurned | Started
 )
 
 

@@ -30,7 +30,8 @@ the session, and ends the call.
 Known gaps
 ----------
 A page is not modelled, whose cookie service has a poller. Answers are minted when they arrive. The SDK draws
-jitter for the network layer's retries; here, as in our driver, the draw is always 0.
+jitter for the network layer's retries; here, as in our driver, the draw is always 0. What a client asks while it
+loads is answered at once and honestly: what load() makes of a failure (a stub of a client, say) is not modelled.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
 """
@@ -51,6 +52,8 @@ from model.terms import (
     NetworkTurned,
     Output,
     Runtime,
+    SignedOut,
+    Started,
     Stimulus,
     TimerDue,
     TimerId,
@@ -67,8 +70,13 @@ MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(token,))
-    turn = cache.keep(Turn(client, at=0), SESSION_TOKEN, 0, token)  # Session.ts #hydrateCache
+    turn = _hydrated(Turn(client, at=0), token)
     return turn.client, turn.outputs
+
+
+def _hydrated(turn: Turn, token: Token) -> Turn:
+    """Session.ts #hydrateCache: the token that a new session comes with is cached."""
+    return cache.keep(turn, SESSION_TOKEN, 0, token)
 
 
 def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
@@ -95,7 +103,26 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             turn = session.touch(turn, call)
         case NetworkTurned(online):
             turn = turn.but(offline=not online)  # nobody listens for it: it is seen by whoever looks next
+        case Started(token):
+            turn = _started(turn, token)
+            return turn.client, turn.outputs
     return _announced(client, turn)
+
+
+def _started(turn: Turn, token: Token | None) -> Turn:
+    """Nothing of a client outlives its process (clerk.ts load): a new one, whose requests and timers are only
+    numbered on. What was the last active token of the one before, it does not know."""
+    old = turn.client
+    new = Client(
+        old.policy,
+        old.runtime,
+        signed_in=token is not None,
+        holders=(token,),
+        next_request=old.next_request,
+        next_timer=old.next_timer,
+    )
+    turn = Turn(new, turn.at)
+    return turn.put(SignedOut(None)) if token is None else _hydrated(turn, token).put(TokenAnnounced(token, None))
 
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:

@@ -5,7 +5,8 @@ What happens to it is in `course.py`, with the theory of operation.
 Ground truth: the server session is valid unless revoked, for 30 days.
 
 Foreground or background is causal: a request, or a sign-out, is foreground only while the call in whose course
-it happened is still pending. Everything else, and whatever follows from it, is background.
+it happened is still pending. Everything else, and whatever follows from it, is background. But to start the app
+is the user's doing: who has no session then was signed out in the foreground.
 
 The world's instants are the server's. The device's clock may differ (`skew`): it is what the client sees, and by
 which it says when a timer is due. Timers run by a clock of their own that nobody can set.
@@ -164,6 +165,12 @@ class World(Struct, frozen=True):
     def valid(self) -> bool:
         """Does the server still hold the session?"""
         return not self.revoked and self.now < SESSION_LIFETIME
+
+    @property
+    def may_start(self) -> bool:
+        """Would an app that starts now ask for its session? While the keychain is locked it asks as a stranger,
+        and no client can make a session of the honest answer to that; offline, nobody answers it."""
+        return not self.locked and not self.offline and (self.signed_in or self.valid)
 
     @property
     def stale(self) -> bool:

@@ -14,6 +14,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -55,4 +56,5 @@ class App(Struct, frozen=True):
         possible += [SetClock(skew) for skew in assumptions.clocks(world)]
         possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
         possible += [GoOffline(), GoOnline()] * assumptions.disconnects
+        possible += [RestartApp()] * assumptions.restarts
         return (event for event in possible if assumptions.permit(world, event))

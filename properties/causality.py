@@ -21,6 +21,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -50,7 +51,7 @@ def causes(facts: Sequence[Fact]) -> list[Index | None]:
         match fact:
             case Frozen() | Ended() | Skewed() | Turned() | Connected():
                 found.append(None)
-            case Asked():
+            case Asked() | Restarted():
                 found.append(None)
                 woken_by = index
             case Fired(_, timer):
@@ -151,6 +152,8 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return f"the event loop was frozen for {duration(until - at)}"
         case Armed():
             return ""
+        case Restarted(_, token):
+            return f"the app was killed and started again, with {token or 'no session'}"
 
 
 _LIES = (Outcome.UNAUTHORIZED, Outcome.NO_SESSION)

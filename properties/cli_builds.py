@@ -42,7 +42,9 @@ from properties.trace import BadTrace, load
 from properties.verdict import Held, Vacuous, Violated
 from properties.wording import clock
 
-EVERYTHING = "starvation,stale-for-good,stale-on-arrival,rotated-credential,outage,locked-keychain,revocation"
+EVERYTHING = (
+    "starvation,stale-for-good,stale-on-arrival,rotated-credential,outage,locked-keychain,revocation,restart"
+)
 """All that the world may do, so that the two meet in every mood."""
 
 PINNED = ("clerk-js@6.7.1", "clerk-js@6.7.4", "clerk-js@6.40.0")

@@ -37,6 +37,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -265,6 +266,7 @@ def _steps(
     events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
     events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     events += [GoOffline(), GoOnline()] * assumptions.disconnects
+    events += [RestartApp()] * assumptions.restarts
     events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]

@@ -19,6 +19,7 @@ from model.terms import (
     RequestSent,
     Runtime,
     SignedOut,
+    Started,
     Stimulus,
     TimerCleared,
     TimerDue,
@@ -84,6 +85,8 @@ class LockStep:
             return self.build.feed(stimulus, at)
         if isinstance(stimulus, KeychainTurned):
             self._locked = stimulus.locked
+        if isinstance(stimulus, Started):  # timers end with their process
+            self._timers = {"build": {}, "model": {}}
         twin = self._twin(stimulus)
         return self._compared(stimulus, at, self.build.feed(stimulus, at), self.model.feed(twin, at))
 

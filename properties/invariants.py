@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from model.facts import Announced, Dropped, Fired, Kept, Origin, Sent, Settled, Told
+from model.facts import Announced, Dropped, Fired, Kept, Origin, Restarted, Sent, Settled, Told
 from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token, TokenId
 from model.world import PATIENCE, Request
 from properties.system import Step
@@ -239,6 +239,8 @@ def one_refresh_at_a_time(step: Step) -> str | None:
         match fact:
             case Told(token=Token() as token) if token.is_session_token:
                 newest = token
+            case Restarted(token=Token() as token):
+                newest, asking = token, set()  # what was in flight ended with the process
             case Sent(origin=Origin.BACKGROUND) if _session_token(fact):
                 if asking:
                     return f"the background sends request {fact.request} while it waits for request {min(asking)}"

@@ -33,6 +33,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -193,6 +194,14 @@ class SessionMachine(RuleBasedStateMachine):
         else:
             self._wait()
 
+    @rule(choice=CHOICES)
+    def app_is_killed_and_started_again(self, choice: int) -> None:
+        """Rarely: what a client does it does between two restarts."""
+        if choice < 40 and self.allowed.may_restart(self.ran.world):
+            self._play(RestartApp())
+        else:
+            self._wait()
+
     def teardown(self) -> None:
         """Let the trace end in a healthy world, then hand it over."""
         if self.over:
@@ -229,5 +238,6 @@ def needless_rules(assumptions: Assumptions, runtime: Runtime) -> list[str]:
         "user_unlocks_the_device": assumptions.locks,
         "device_loses_the_network": disconnects,
         "device_has_the_network_back": disconnects,
+        "app_is_killed_and_started_again": assumptions.restarts,
     }
     return [name for name, is_needed in needed.items() if not is_needed]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from model.course import absorb, begin, finish, horizon, next_due
 from model.events import Event
 from model.facts import Fact
-from model.terms import Runtime
+from model.terms import Runtime, Started
 from model.world import Cue, World
 from properties.target import Target
 
@@ -50,4 +50,5 @@ def play(world: World, event: Event, target: Target) -> Step:
 
 
 def _feed(world: World, cue: Cue, target: Target) -> tuple[World, tuple[Fact, ...]]:
-    return absorb(world, target.feed(cue.stimulus, world.device_now), cue.wake)
+    outputs = target.feed(cue.stimulus, world.device_now)
+    return absorb(world, outputs, cue.wake, isinstance(cue.stimulus, Started))

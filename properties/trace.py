@@ -26,6 +26,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -165,6 +166,8 @@ def brief(event: Event) -> str:
             return "goOffline()"
         case GoOnline():
             return "goOnline()"
+        case RestartApp():
+            return "restart()"
 
 
 def ahead(skew: Millis) -> str:

@@ -18,6 +18,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -56,6 +57,7 @@ UNLOCKS = "unlocks the keychain"
 OFFLINE = "takes the network away: the device is offline"
 ONLINE = "gives the network back"
 BARE = "without the device's credential"
+RESTARTS = "kills the app, and it starts again"
 ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.TOKENS: "asks for a token",
     Endpoint.CLIENT: "asks which sessions there are",
@@ -131,6 +133,10 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Settled(_, call, _, _, token, error):
             ended = f"fails: {error}" if error else "ends well"
             return "app", f"call {call} gets {token}" if token else f"call {call} {ended}"
+        case Restarted(_, token, calls, requests):
+            ends = [f"request {request}" for request in requests] + [f"call {call}" for call in calls]
+            with_it = f"; with it end {', '.join(ends)}" if ends else ""
+            return "OS", f"{RESTARTS}, with {token or 'no session'}{with_it}"
 
 
 _FAILS = (

@@ -62,7 +62,10 @@ EVERYTHING = (
     "outage",
     "locked-keychain",
     "revocation",
+    "restart",
 )
+
+OTHERWISE = ("stale-edge", "clock-skew", "outage", "restart")
 
 
 def compared(build: ClerkJsTarget, policy: Policy, *assumptions: str, traces: int, runtime: Runtime) -> Findings:
@@ -84,7 +87,7 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
     build = clerk_js_target(release, lambda line: None)
     try:
         found = compared(ready(build), policy, *EVERYTHING, traces=100, runtime=runtime)
-        stale = compared(build, policy, "stale-edge", "clock-skew", "outage", traces=40, runtime=runtime)
+        stale = compared(build, policy, *OTHERWISE, traces=40, runtime=runtime)
     finally:
         build.close()
     assert isinstance(found.verdicts[CONFORMS], Held)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from model import cache, network, session
+from model import cache, network, session, transition
 from model.client import Call, Client, Entry, Flight, Turn
 from model.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
@@ -199,6 +199,20 @@ def never_sees_that_it_is_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Turn, "but", wrong)
 
 
+def timers_outlive_a_restart(patch: pytest.MonkeyPatch) -> None:
+    """An app that is only loaded anew: what the old instance set timers for is refreshed beside the new one."""
+    right = transition._started
+
+    def wrong(turn: Turn, token: Token | None) -> Turn:
+        old = [entry for entry in turn.client.cache if entry.token]
+        turn = right(turn, token)
+        for entry in old:
+            turn = cache.arm(turn, Entry(entry.token_id, 0, entry.token, replaced=True))
+        return turn
+
+    patch.setattr(transition, "_started", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -212,6 +226,7 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (asks_twice_before_it_signs_out, ("revocation",), "no-request-storm"),
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
+    (timers_outlive_a_restart, ("restart",), "one-refresh-at-a-time"),
 ]
 
 

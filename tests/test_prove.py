@@ -23,6 +23,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     UnlockKeychain,
@@ -182,7 +183,7 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
         options += [GetToken(), GetToken(skip_cache=True)]
     options += [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind])), Revoke()]
     options += [SetClock(skew) for skew in run.assumptions.clocks(run.world)]
-    options += [LockKeychain(), UnlockKeychain()]
+    options += [LockKeychain(), UnlockKeychain(), RestartApp()]
     allowed = [event for event in options if run.assumptions.permit(run.world, event)]
     return draw.choice(allowed) if allowed else None
 
@@ -190,7 +191,10 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
 @pytest.mark.parametrize("policy", [POLICIES["CLERK_JS_6_7_1"], POLICIES["CLERK_JS_6_40_0"], QUIET])
 @pytest.mark.parametrize(
     "names",
-    ["starvation,stale-on-arrival", "rotated-credential", "locked-keychain", "clock-skew", "revocation", "calm"],
+    [
+        *("starvation,stale-on-arrival", "rotated-credential", "locked-keychain", "clock-skew", "revocation"),
+        *("calm", "restart,revocation"),
+    ],
 )
 def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) -> None:
     assumptions = assuming(*names.split(","))

@@ -22,6 +22,7 @@ from model.events import (
     GetToken,
     GoOffline,
     GoOnline,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -223,6 +224,21 @@ def test_a_script_sees_what_the_driver_sees(
     done = play(folder, repro(replace(played.trace, invariant="valid-session-survives"), version))
     assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
     assert sum(isinstance(fact, Sent) for fact in played.facts) > 2
+
+
+def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: dict[str, ClerkJsTarget]) -> None:
+    """What was under way ends; a session that was dropped comes back if it is valid, one that ended does not."""
+    events: list[Event] = [
+        *(Advance(43 * SECOND), GetToken("api"), RestartApp(), Advance(43 * SECOND)),
+        *(Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.NO_SESSION), RestartApp(), GetToken()),
+        *(GetToken(skip_cache=True), Answer(5, Outcome.GRANTED), Revoke(), RestartApp()),
+    ]
+    played = run(builds["6.40.0"], *events)
+    trace = replace(played.trace, invariant="every-call-settles")
+    done = play(install("6.40.0"), repro(trace, "6.40.0"))
+    assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
+    assert sum(isinstance(fact, Dropped) for fact in played.facts) == 2
+    assert done.stdout.splitlines()[-1] == GONE  # of the call that still waited, nobody is to blame
 
 
 def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:

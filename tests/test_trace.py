@@ -18,6 +18,7 @@ from model.events import (
     FreezeKind,
     GetToken,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -64,6 +65,7 @@ def test_a_trace_prints_as_one_line() -> None:
         (LockKeychain(), "lock()"),
         (UnlockKeychain(), "unlock()"),
         (Touch(), "touch()"),
+        (RestartApp(), "restart()"),
     ],
 )
 def test_each_event_has_a_short_form(event: Event, text: str) -> None:

@@ -173,6 +173,22 @@ const ANSWERS = {
 };
 //: end
 
+//: restart
+//: revoke
+let revoked = false;
+function revoke() {
+  tell('server', 'ends the session');
+  revoked = true;
+}
+const holds = () => !revoked && now() - SIGN_IN < 30 * 86_400_000;
+//: else
+const holds = () => now() - SIGN_IN < 30 * 86_400_000;
+//: end
+//: else
+//: revoke
+const revoke = () => tell('server', 'ends the session');
+//: end
+//: end
 const requests = new Map(); // those in flight, numbered from sign-in on
 let sent = 0;
 //: organization
@@ -181,7 +197,12 @@ globalThis.fetch = (target, { method = 'GET', signal, body } = {}) => {
 globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
 //: end
   const { pathname } = new URL(target);
+  //: restart
+  if (!clerk.loaded && pathname !== '/v1/client') return Promise.resolve(json(200, {}));
+  if (!clerk.loaded) return Promise.resolve(holds() ? client(session()) : client());
+  //: else
   if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
+  //: end
   const number = ++sent;
   tell('SDK', `sends ${method} ${pathname} (request ${number})`);
   return new Promise((resolve, reject) => {
@@ -275,6 +296,22 @@ function touch() {
 }
 //: end
 
+//: restart
+// The process of the app ends, with its timers, requests and calls. Another one loads the SDK.
+async function restart() {
+  tell('OS', 'kills the app, and it starts again');
+  const at = clock.now;
+  clock.reset();
+  clock.setSystemTime(at);
+  requests.clear();
+  //: getToken
+  calls.forEach((how, place) => how === 'still waits' && (calls[place] = 'ended with the app'));
+  //: end
+  await load();
+  if (!signedIn) tell('SDK', 'signs the user out');
+}
+
+//: end
 // -- The verdict, at the end or where a version goes another way.
 function verdict(detour) {
   if (detour) console.log(`Here this version goes another way: there is ${detour}.`);
@@ -338,6 +375,23 @@ globalThis.window = globalThis;
 Math.random = () => 0; // no jitter
 
 // Only now, when the clock and the network are ours.
+//: restart
+const BUNDLE = require.resolve('./node_modules/@clerk/clerk-js/dist/clerk.native.js');
+let [clerk, signedIn] = [null, false];
+async function load() {
+  delete require.cache[BUNDLE]; // what it remembers is its process's
+  clerk = new (require(BUNDLE).Clerk)(`pk_live_${btoa('clerk.test$')}`);
+  clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
+  await settle();
+  signedIn = Boolean(clerk.session);
+  clerk.addListener(({ session }) => {
+    if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
+  });
+}
+await load();
+if (!signedIn) cannot('load() does not sign in');
+console.log(`@clerk/clerk-js ${require('./node_modules/@clerk/clerk-js/package.json').version}`);
+//: else
 const { Clerk } = require('./node_modules/@clerk/clerk-js/dist/clerk.native.js');
 const clerk = new Clerk(`pk_live_${btoa('clerk.test$')}`);
 clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
@@ -348,6 +402,7 @@ let signedIn = true;
 clerk.addListener(({ session }) => {
   if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
 });
+//: end
 
 // -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
 __STORY__

@@ -21,6 +21,7 @@ from model.events import (
     GoOffline,
     GoOnline,
     LockKeychain,
+    RestartApp,
     Revoke,
     SetClock,
     Touch,
@@ -126,6 +127,8 @@ def _verb(event: Event) -> str:
             return "touch"
         case GoOffline() | GoOnline():
             return "connect"
+        case RestartApp():
+            return "restart"
 
 
 def _tell(event: Event) -> str:
@@ -142,8 +145,6 @@ def _tell(event: Event) -> str:
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
         case Answer(request, outcome):
             arguments = [str(request), _quoted(SAYS[outcome])]
-        case Revoke():
-            return "tell('server', 'ends the session');"
         case SetClock(skew):
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
@@ -154,6 +155,8 @@ def _tell(event: Event) -> str:
             arguments = ["false", _quoted(OFFLINE)]
         case GoOnline():
             arguments = ["true", _quoted(ONLINE)]
+        case RestartApp() | Revoke():
+            arguments = []
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

@@ -22,6 +22,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Restarted,
     Sent,
     Settled,
     Skewed,
@@ -185,6 +186,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "SDK", None, "kept"
         case Settled():
             return "SDK", "app", "settled"
+        case Restarted():
+            return "OS", "SDK", "restarted"
 
 
 def _details(fact: Fact) -> list[tuple[str, str]]:
@@ -219,6 +222,9 @@ def _details(fact: Fact) -> list[tuple[str, str]]:
             return [("cookie", _token(token, at)), ("ought to hold a token", "yes" if due else "no")]
         case Dropped(_, origin, valid):
             return [("origin", str(origin)), ("session on the server", "valid" if valid else "ended")]
+        case Restarted(at, token, calls, requests):
+            gone = [("calls that ended", calls), ("requests that ended", requests)]
+            return [("token", _token(token, at)), *((what, _list(map(str, those))) for what, those in gone)]
         case _:
             return []
 

@@ -29,6 +29,7 @@ from model.terms import (
     Runtime,
     Seconds,
     SignedOut,
+    Started,
     Stimulus,
     TimerCleared,
     TimerDue,
@@ -134,6 +135,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Touch(at, call), at)
             case NetworkTurned(online):
                 return self._outputs(node.Connect(at, online), at)
+            case Started(token):
+                return self._outputs(node.Restart(at, self._boot(token)), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -178,14 +181,13 @@ class ClerkJsTarget:
         dom = str(fetch_dom(self._say)) if runtime is Runtime.BROWSER else None
         if self._driver is None:
             self._driver = node.Driver()
-        answers = {request: node.BootAnswer(*answer) for request, answer in fapi.boot_answers(token).items()}
         packages = {name: str(folder.resolve()) for name, folder in self.packages().items()}
         load = node.Load(
             self.glue,
             str(bundle),
             fapi.EPOCH * 1000,
             runtime,
-            answers,
+            self._boot(token),
             packages,
             self.credential(),
             dom,
@@ -196,6 +198,13 @@ class ClerkJsTarget:
             self._stop()
             raise
         self._loaded = (runtime, token)
+
+    def _boot(self, token: Token | None) -> dict[str, node.BootAnswer]:
+        """What the SDK is told while it loads; a stranger's answers, where its device has lost the credential."""
+        answers = fapi.boot_answers(token)
+        if self.credential() is not None:
+            answers |= {f"{asks}, bare": answer for asks, answer in fapi.boot_answers(None).items()}
+        return {asks: node.BootAnswer(*answer) for asks, answer in answers.items()}
 
     def _ask(self, command: node.Command) -> list[node.Put]:
         if self._driver is None:

@@ -24,6 +24,7 @@ from model.terms import (
     RequestId,
     RequestSent,
     Runtime,
+    Started,
     Stimulus,
     TimerDue,
     Token,
@@ -76,6 +77,8 @@ class ExpoModel(ModelTarget):
                 return tuple(self._sent(_failed(output)) for output in outputs)
             case Answered(_, outcome) if outcome in RENEWS:
                 self._holds = True
+            case Started() if not self._holds:
+                stimulus = Started(None)  # a stranger's question has a stranger's answer
         return tuple(self._sent(output, lost) for output in super().feed(stimulus, at))
 
     def _sent(self, output: Output, lost: RequestId | None = None) -> Output:

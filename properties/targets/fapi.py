@@ -227,12 +227,11 @@ def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.
     return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
 
 
-def boot_answers(token: Token) -> dict[str, tuple[int, str]]:
-    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`."""
-    return {
-        "GET /v1/environment": (200, _ENVIRONMENT),
-        f"GET {CLIENT_PATH}": render(Outcome.SESSION, token),
-    }
+def boot_answers(token: Token | None) -> dict[str, tuple[int, str]]:
+    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`, or learns
+    that it has no session."""
+    client = Outcome.SESSION if token else Outcome.NO_SESSION
+    return {"GET /v1/environment": (200, _ENVIRONMENT), f"GET {CLIENT_PATH}": render(client, token)}
 
 
 # -- requests -----------------------------------------------------------------------------------------------

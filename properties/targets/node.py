@@ -69,6 +69,13 @@ class Begin(Command, frozen=True):
     """A fresh instance, please: its outputs since it was evaluated."""
 
 
+class Restart(Command, frozen=True):
+    """The process of the SDK ends, and another begins on the same device: its outputs since it was evaluated."""
+
+    at: Millis
+    boot: dict[str, BootAnswer]
+
+
 class Fire(Command, frozen=True):
     """The callback of a timer runs."""
 

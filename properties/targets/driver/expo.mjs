@@ -14,11 +14,12 @@ export { environment, errorName };
 // packages/expo/src/constants.ts; before 3.1 in createClerkInstance.ts. What phones keep under it outlives releases.
 const CLIENT_JWT = '__clerk_client_jwt';
 
-export function create(exports, runtime, announce, { require: requireWith, credential }) {
+export function create(exports, runtime, announce, { require: requireWith, credential, device }) {
   if (runtime !== 'headless') {
     throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
   }
-  const store = secureStore(new Map([[CLIENT_JWT, credential]]));
+  device.items ??= new Map([[CLIENT_JWT, credential]]);
+  const store = secureStore(device.items);
   const require = requireWith(stubsOf(exports, store.module));
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
   const { tokenCache } = require('@clerk/expo/dist/token-cache');

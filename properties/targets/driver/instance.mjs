@@ -91,13 +91,16 @@ function response(status, body, authorization) {
   };
 }
 
-// `boot` answers the requests of load(), which nobody else sees: {"GET /path": {status, body}}.
+// `boot` answers the requests of load(), which nobody else sees: {"GET /path": {status, body}}. Where a credential
+// is the SDK's to send, "GET /path, bare" is the answer to a request without one.
 function networkOf(instance, boot) {
   return (target, init = {}) => {
     const method = init.method ?? 'GET';
     const { pathname } = target instanceof URL ? target : new URL(target);
+    const authorization = new Headers(init.headers).get('authorization');
     if (instance.booting) {
-      const answer = boot[`${method} ${pathname}`];
+      const bare = authorization ? undefined : boot[`${method} ${pathname}, bare`];
+      const answer = bare ?? boot[`${method} ${pathname}`];
       if (answer) return Promise.resolve(response(answer.status, answer.body));
       instance.unanswered = `${method} ${pathname}`;
       return new Promise(() => {});
@@ -108,7 +111,6 @@ function networkOf(instance, boot) {
     }
     const id = ++instance.lastRequest;
     const form = typeof init.body === 'string' ? Object.fromEntries(new URLSearchParams(init.body)) : {};
-    const authorization = new Headers(init.headers).get('authorization');
     instance.emit('request', id, method, pathname, form, cause(), authorization);
     return new Promise((resolve, reject) => {
       instance.requests.set(id, { resolve, reject });
@@ -207,26 +209,40 @@ export class Instance {
   lastTimer = 0;
   requests = new Map();
   lastRequest = 0;
+  device = {}; // what the SDK has left on the device: a glue's affair
 
   // An instance that has ended may still have promises under way; what they do is nobody's output.
   emit = (...output) => this.open && this.out.push(output);
 
-  // Evaluates the bundle and loads the SDK. Throws a DriverError.
-  async boot(recipe) {
+  // Evaluates the bundle and loads the SDK: for the first time on its device, or `at` some ms in the place of
+  // `before`, whose process has ended. Throws a DriverError.
+  async boot(recipe, before = null, at = 0) {
     const { glue, jsdom, epoch, runtime, credential } = recipe;
     this.glue = glue;
-    if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES);
+    this.at = at;
+    if (before) {
+      const { lastTimer, lastRequest, cookie, device } = before;
+      Object.assign(this, { lastTimer, lastRequest, cookie, device });
+    }
+    if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES, before?.page);
     const { exports, require } = evaluate(this, recipe);
-    this.sdk = glue.create(exports, runtime, () => this.emit('signed_out', cause()), { require, credential });
+    const { device } = this;
+    const announce = () => this.emit('signed_out', cause());
+    this.sdk = glue.create(exports, runtime, announce, { require, credential, device });
     let failure = 'load() does not settle';
     this.sdk.load().then(
-      () => (failure = this.sdk.signedIn() ? null : 'load() does not sign in'),
+      () => (failure = null),
       error => (failure = `load() fails: ${oneLine(error)}`),
     );
     await drain();
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
     if (failure) throw new DriverError(failure);
     this.active = this.sdk.activeToken();
+    if (before && this.active) this.emit('active', this.active, null);
+    if (!this.sdk.signedIn()) {
+      if (!before) throw new DriverError('load() does not sign in');
+      this.emit('signed_out', null);
+    }
     this.look();
     this.booting = false;
   }

@@ -9,6 +9,7 @@
 //    "packages":{name:folder},"credential":text|null,         what else it consists of; what its device holds
 //    "dom":folder|null}                                       a page is made with the jsdom of that folder
 //   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
+//   {"do":"restart","at":ms,"boot":{...}}                     its process ends; another on the same device, loaded
 //   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
 //   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool,
 //    "organization":id|null}                                  the app wants a token
@@ -48,18 +49,24 @@ function read(path) {
 }
 
 // Boots an instance; it is the current one meanwhile, so that what it rejects unhandled is told to it.
-async function boot() {
+async function boot(boots = instance => instance.boot(recipe)) {
   const instance = new Instance();
   const before = current;
   current = instance;
   try {
-    await instance.boot(recipe);
+    await boots(instance);
     return instance;
   } catch (error) {
     return error;
   } finally {
     current = before;
   }
+}
+
+// Dead instances survive the collections of the young generation, which copy them in vain; a full one costs less
+// than two of those. It needs --expose-gc.
+function collect() {
+  if (++ended % INSTANCES_PER_COLLECTION === 0) globalThis.gc?.();
 }
 
 const commands = {
@@ -83,6 +90,17 @@ const commands = {
     current = booted;
     return current.take();
   },
+  async restart({ at, boot: answers }) {
+    if (!current) throw new DriverError('no trace has begun');
+    const before = current;
+    const booted = await boot(instance => instance.boot({ ...recipe, boot: answers }, before, at));
+    before.end();
+    collect();
+    current = null;
+    if (booted instanceof Error) throw booted;
+    current = booted;
+    return current.take();
+  },
   async feed(stimulus) {
     if (!current) throw new DriverError('no trace has begun');
     await current.feed(stimulus);
@@ -93,9 +111,7 @@ const commands = {
     current?.end();
     current = null;
     next ??= recipe && (await boot());
-    // Dead instances survive the collections of the young generation, which copy them in vain; a full one
-    // costs less than two of those. It needs --expose-gc.
-    if (++ended % INSTANCES_PER_COLLECTION === 0) globalThis.gc?.();
+    collect();
     return null;
   },
 };

@@ -11,20 +11,21 @@ import crypto from 'node:crypto';
 const ORIGIN = 'https://app.clerk.test/';
 
 // Cookies that expire by the instance's clock: tough-cookie looks at the real one, and counts a Max-Age from there.
-function cookieJar({ CookieJar, toughCookie: { Cookie } }, now) {
+function cookieJar({ CookieJar, toughCookie: { Cookie } }) {
   return new (class extends CookieJar {
     writes = 0;
+    now = null; // of the page that has it
     setCookie(text, url, options, callback) {
       this.writes++;
       const cookie = Cookie.parse(text, { loose: true });
       if (typeof cookie?.maxAge === 'number') {
-        cookie.expires = new Date(now() + cookie.maxAge * 1000);
+        cookie.expires = new Date(this.now() + cookie.maxAge * 1000);
         cookie.maxAge = null;
       }
-      return super.setCookie(cookie ?? text, url, { ...options, now: new Date(now()) }, callback);
+      return super.setCookie(cookie ?? text, url, { ...options, now: new Date(this.now()) }, callback);
     }
     getCookies(url, options, callback) {
-      const live = cookies => cookies.filter(cookie => (cookie.expiryTime() ?? Infinity) > now());
+      const live = cookies => cookies.filter(cookie => (cookie.expiryTime() ?? Infinity) > this.now());
       return super.getCookies(url, { ...options, expire: false }, (error, all) => callback(error, all && live(all)));
     }
   })();
@@ -74,12 +75,19 @@ export const NAMES = [
   ...['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 'Element', 'HTMLElement', 'opener'],
 ];
 
-// A page of its own: its globals, and what can be asked of it. `cookies` are there before the SDK is.
-export function pageOf(jsdom, now, cookies) {
-  const jar = cookieJar(jsdom, now);
+// A page of its own: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded anew, in
+// the place of `before`, it has what that has left: cookies, and storage of both kinds.
+export function pageOf(jsdom, now, cookies, before = null) {
+  const jar = before?.jar ?? cookieJar(jsdom);
+  jar.now = now;
   const { window } = new jsdom.JSDOM('', { url: ORIGIN, cookieJar: jar });
   const { document } = window;
-  for (const cookie of cookies) document.cookie = cookie;
+  if (!before) for (const cookie of cookies) document.cookie = cookie;
+  const { localStorage, sessionStorage } = window;
+  const storage = { localStorage, sessionStorage };
+  for (const name of before ? Object.keys(storage) : []) {
+    for (const [key, value] of Object.entries(before.storage[name])) storage[name].setItem(key, value);
+  }
 
   const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than a tick of the poller
   const cookie = name => {
@@ -99,10 +107,12 @@ export function pageOf(jsdom, now, cookies) {
     globals: {
       ...own,
       ...{ document, location: window.location, history: window.history, isSecureContext: true, opener: null },
-      ...{ localStorage: window.localStorage, sessionStorage: window.sessionStorage, BroadcastChannel: Channel },
+      ...{ localStorage, sessionStorage, BroadcastChannel: Channel },
       crypto: { subtle: { digest }, getRandomValues: array => array.fill(0), randomUUID: () => UUID },
       navigator,
     },
+    jar,
+    storage,
     cookie,
     announce: name => window.dispatchEvent(new window.Event(name)),
     close: () => window.close(),

@@ -1,0 +1,369 @@
+"""The app is killed and started again: what ends with its process, what goes on, and what is nobody's fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model import transition
+from model.assumptions import Assumptions
+from model.client import Turn
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    GetToken,
+    LockKeychain,
+    RestartApp,
+    Revoke,
+    UnlockKeychain,
+)
+from model.facts import Dropped, Fact, Fired, Origin, Restarted, Sent, Settled
+from model.policy import CLERK_JS_6_40_0, policy_of
+from model.terms import (
+    SESSION_LIFETIME,
+    CallSettled,
+    CookieChanged,
+    Endpoint,
+    Outcome,
+    Runtime,
+    SignedOut,
+    Started,
+    TimerDue,
+    TimerSet,
+    Token,
+    TokenAnnounced,
+    TokenAsked,
+    TokenId,
+)
+from model.transition import sign_in, step
+from model.world import NotEnabled
+from properties.causality import sentence
+from properties.conform import LockStep, conforms
+from properties.invariants import INVARIANTS
+from properties.machine import needless_rules
+from properties.prove import prove
+from properties.run import Run, Violation
+from properties.system import Step
+from properties.targets import fapi
+from properties.targets.clerk_js import ClerkJsTarget, bundle_target
+from properties.targets.expo import ExpoTarget
+from properties.trace import brief
+from properties.verdict import Proved, Vacuous
+from properties.wording import tell
+from tests.support import (
+    DAY,
+    FIRST,
+    HEADLINE,
+    HOUR,
+    MINUTE,
+    SECOND,
+    assuming,
+    explore,
+    fresh,
+    judged,
+    model,
+    of_kind,
+    ready,
+    run,
+)
+
+REFRESH = Advance(43 * SECOND)
+FETCH = GetToken(skip_cache=True)
+SIGN_OUT = (FETCH, Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+"""From a valid session, if the world lies."""
+
+RELEASE = "6.40.0"
+EVERYTHING_ENDS = (REFRESH, GetToken("api"), RestartApp())
+"""With a refresh and a call under way, and the timers of a token."""
+
+
+def restarted(ran: Run) -> list[Restarted]:
+    return [fact for fact in ran.facts if isinstance(fact, Restarted)]
+
+
+# -- what ends, and what goes on -----------------------------------------------------------------------------
+
+
+def test_timers_requests_and_calls_end_with_the_process() -> None:
+    ran = run(model(RELEASE), *EVERYTHING_ENDS)
+    assert (ran.world.requests, ran.world.calls) == ((), ())
+    token = Token(2, TokenId(), 43, 103)
+    assert restarted(ran) == [Restarted(43 * SECOND, token, calls=(1,), requests=(1, 2))]
+    assert ran.world.token == token
+    assert [timer.due for timer in ran.world.timers] == [103 * SECOND, 86 * SECOND]
+    with pytest.raises(NotEnabled, match="no request 1 is in flight"):
+        ran.play(Answer(1, Outcome.GRANTED))
+
+
+def test_numbers_and_time_go_on() -> None:
+    ran = run(model(RELEASE), *EVERYTHING_ENDS, GetToken("greeting"))
+    (fact,) = [fact for fact in ran.steps[-1].facts if isinstance(fact, Sent)]
+    assert (fact.at, fact.request) == (43 * SECOND, 3)
+    assert min(timer.timer for timer in ran.world.timers) > 2
+    assert ran.world.calls[0].call == 2
+
+
+@pytest.mark.parametrize("assumption", ["calm", "outage"])
+def test_nobody_is_to_blame_for_what_ended_with_the_process(assumption: str) -> None:
+    """A call that never settles, a request that is never answered, a refresh chain that is begun anew."""
+    ran = Run(model(RELEASE), Runtime.HEADLESS, assuming("restart", assumption), INVARIANTS.values())
+    for event in (*EVERYTHING_ENDS, Advance(20 * SECOND), GetToken(), Advance(23 * SECOND)):
+        assert ran.assumptions.permit(ran.world, event)
+        ran.play(event)
+    assert [fact.call for fact in ran.facts if isinstance(fact, Settled)] == [2]
+    assert [fact.set_at for fact in ran.facts if isinstance(fact, Fired)] == [0, 43 * SECOND]
+
+
+def test_a_client_that_starts_with_a_token_has_no_need_to_refresh_it() -> None:
+    """The invariant judges it by the token that it was given, and by no request of the process before."""
+    world = run(model(RELEASE), REFRESH).world
+    sent = Sent(world.now, 2, Endpoint.TOKENS, TokenId(), Origin.BACKGROUND, stale_for=0)
+    facts = (Restarted(world.now, Token(2, TokenId(), 43, 103)), sent)
+    why = INVARIANTS["one-refresh-at-a-time"].check(Step(world, RestartApp(), facts, world))
+    assert why == "the background sends request 2, with most of the life of T2 to go"
+
+
+def test_a_call_after_a_restart_is_out_of_the_trouble_before_it() -> None:
+    trouble = (FETCH, Answer(1, Outcome.BROKEN))  # it would be tried again
+    before, after = (run(model(RELEASE), *trouble, *more, FETCH) for more in ((), (RestartApp(),)))
+    assert [call.healthy for call in before.world.calls] == [False, False]
+    assert [call.healthy for call in after.world.calls] == [True]
+
+
+def test_a_client_that_starts_knows_nothing_of_the_one_before() -> None:
+    client, _ = sign_in(CLERK_JS_6_40_0, Runtime.HEADLESS, FIRST)
+    for stimulus in (TimerDue(2), TokenAsked(1, TokenId("api"))):
+        client, _ = step(client, stimulus, 43 * SECOND)
+    token = Token(2, TokenId(), 50, 110, behind=True)  # a staler one than that before: it cannot know
+    client, outputs = step(client, Started(token), 50 * SECOND)
+    assert outputs[-1] == TokenAnnounced(token, None)
+    assert (client.calls, client.flights, client.refreshing, len(client.cache)) == ((), (), frozenset(), 1)
+    assert client.cache[0].token == token
+
+
+# -- who is signed in ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [Revoke(), Advance(SESSION_LIFETIME + DAY)], ids=brief)
+def test_to_start_without_a_session_is_a_true_sign_out_and_the_last_start(end: Event) -> None:
+    ran = judged(model(RELEASE), end, RestartApp())
+    dropped = [(fact.valid, fact.origin) for fact in ran.facts if isinstance(fact, Dropped)]
+    assert dropped == [(False, Origin.FOREGROUND)]
+    assert restarted(ran)[0].token is None
+    assert not ran.world.signed_in
+    assert not ran.world.timers
+    with pytest.raises(NotEnabled, match="the user is signed out, and the session has ended"):
+        ran.play(RestartApp())
+    assert not assuming("restart").permit(ran.world, RestartApp())
+
+
+def test_a_restart_brings_back_a_session_that_was_dropped_while_it_was_valid() -> None:
+    ran = run(model(RELEASE), *SIGN_OUT)
+    assert not ran.world.signed_in
+    ran.play(RestartApp())
+    ran.play(GetToken())
+    assert [fact.token for fact in ran.facts if isinstance(fact, Settled)][-1] == ran.world.token
+    assert ran.world.signed_in
+
+
+def test_an_app_is_not_started_while_the_keychain_is_locked() -> None:
+    """What it asks would be a stranger's question: the honest answer signs everybody out, whatever the client."""
+    ran = run(model(RELEASE), LockKeychain())
+    assert not assuming("restart", "locked-keychain").permit(ran.world, RestartApp())
+    with pytest.raises(NotEnabled, match="the keychain is locked"):
+        ran.play(RestartApp())
+    ran.play(UnlockKeychain())
+    assert ran.play(RestartApp()).after.signed_in
+
+
+# -- the assumption, and the engines -------------------------------------------------------------------------
+
+
+def test_without_the_assumption_nothing_is_restarted() -> None:
+    world = run(model(RELEASE)).world
+    assert not assuming("calm", "starvation").permit(world, RestartApp())
+    assert assuming("calm", "restart").permit(world, RestartApp())
+    assert "app_is_killed_and_started_again" in needless_rules(assuming("starvation"), Runtime.HEADLESS)
+    assert "app_is_killed_and_started_again" not in needless_rules(assuming("restart"), Runtime.HEADLESS)
+
+
+def test_a_run_that_never_restarted_the_app_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Assumptions, "may_restart", lambda assumptions, world: False)
+    verdict = explore(model(RELEASE), "restart", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
+    assert isinstance(verdict, Vacuous)
+    assert verdict.never == ("the app was killed and started again",)
+
+
+def test_random_traces_restart_with_calls_and_requests_under_way() -> None:
+    found = explore(model(RELEASE), "restart", traces=50, judging=[HEADLINE])
+    assert not found.unused
+
+
+def test_that_the_background_destroys_nothing_is_proved_over_restarts_too() -> None:
+    names = ("starvation", "stale-after-expiry")
+    without, with_restarts = (
+        prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*more), [INVARIANTS[HEADLINE]]).verdicts[HEADLINE]
+        for more in (names, (*names, "restart"))
+    )
+    assert isinstance(without, Proved)
+    assert isinstance(with_restarts, Proved)
+    assert with_restarts.states == without.states  # a client that starts is as one that has just signed in
+    assert with_restarts.steps > without.steps
+
+
+def test_a_sign_out_after_a_restart_is_told_with_it() -> None:
+    ran = Run(model("6.7.1"), Runtime.HEADLESS, assuming("restart"), [INVARIANTS[HEADLINE]])
+    events = (REFRESH, RestartApp(), Freeze(8 * HOUR), Answer(2, Outcome.UNAUTHORIZED))
+    with pytest.raises(Violation) as caught:
+        for event in (*events, Answer(3, Outcome.NO_SESSION)):
+            ran.play(event)
+    assert sentence([fact for one in caught.value.played for fact in one.facts]).startswith(
+        "The app was killed and started again, with T2; the timer set at +43 s fired 7 h 59 min 17 s late, "
+    )
+    assert tell(ran.steps[1].facts[0]) == (
+        "OS",
+        "kills the app, and it starts again, with T2; with it end request 1",
+    )
+
+
+# -- real builds ---------------------------------------------------------------------------------------------
+
+
+def in_lock_step(build: ClerkJsTarget, *events: Event) -> Run:
+    """Play the events on a build and its model, which must agree."""
+    policy = policy_of(build.release or "")
+    assert policy is not None
+    pair = LockStep(ready(build), build.model(policy))
+    ran = Run(pair, Runtime.HEADLESS, assuming("calm"), [conforms(pair)])
+    for event in events:
+        ran.play(event)
+    return ran
+
+
+@pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
+def test_a_build_starts_anew_as_its_model_does(builds: dict[str, ClerkJsTarget], release: str) -> None:
+    ran = in_lock_step(builds[release], *EVERYTHING_ENDS, Freeze(8 * HOUR), RestartApp(), GetToken("api"))
+    more: list[Event] = [REFRESH, RestartApp(), FETCH]
+    for event in more:
+        ran.play(event)
+    for outcome in (Outcome.UNAUTHORIZED, Outcome.NO_SESSION):
+        ran.play(Answer(ran.world.requests[0].request, outcome))
+    more = [RestartApp(), Advance(MINUTE), Revoke(), RestartApp()]
+    for event in more:
+        ran.play(event)
+    assert len(restarted(ran)) == 5
+    assert [fact.valid for fact in ran.facts if isinstance(fact, Dropped)] == [True, False]
+
+
+def test_a_model_that_keeps_its_cache_over_a_restart_is_noticed(
+    builds: dict[str, ClerkJsTarget], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = transition._started
+
+    def wrong(turn: Turn, token: Token | None) -> Turn:
+        kept = tuple(entry for entry in turn.client.cache if entry.token_id.template)
+        turn = right(turn, token)
+        return turn.but(cache=(*turn.client.cache, *kept))
+
+    monkeypatch.setattr(transition, "_started", wrong)
+    with pytest.raises(Violation, match="the build sends request 2 for tokens"):
+        in_lock_step(builds["6.40.0"], GetToken("api"), Answer(1, Outcome.GRANTED), RestartApp(), GetToken("api"))
+
+
+STUB = """
+let asked = 0;
+exports.Clerk = class {
+  addListener() {}
+  async load() {
+    const { response } = await (await fetch('https://x.test/v1/client')).json();
+    const [session] = response.sessions;
+    if (session) this.session = { getToken: this.ask };
+  }
+  async ask({ template: program }) {
+    asked++;
+    throw Object.assign(new Error(), { code: `${eval(program)}` });
+  }
+};
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Iterator[ClerkJsTarget]:
+    """An SDK that counts what it was asked, runs it, and ends the call with what came of it."""
+    path = tmp_path / "stub.js"
+    path.write_text(STUB)
+    target = bundle_target(path)
+    yield target
+    target.close()
+
+
+LATER = Token(2, TokenId(), 3600, 3660)
+
+
+def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_go_on(stub: ClerkJsTarget) -> None:
+    fresh(stub)
+    program = "setTimeout(() => {}, 1000); asked"
+    assert stub.feed(TokenAsked(1, TokenId(program)), 5) == (TimerSet(1, 1005, 1), CallSettled(1, None, "1"))
+    assert stub.feed(Started(LATER), HOUR) == ()
+    program = "setTimeout(() => {}, 1000); asked + ` at ${Date.now()}`"
+    assert stub.feed(TokenAsked(2, TokenId(program)), HOUR) == (
+        TimerSet(2, HOUR + 1000, 2),
+        CallSettled(2, None, f"1 at {fapi.EPOCH * 1000 + HOUR}"),
+    )
+    fresh(stub)
+    assert stub.feed(TokenAsked(1, TokenId("setTimeout(() => {}, 1); asked")), 0)[0] == TimerSet(1, 1, 1)
+
+
+def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: ClerkJsTarget) -> None:
+    fresh(stub)
+    assert stub.feed(Started(None), HOUR) == (SignedOut(None),)
+    assert stub.feed(Started(LATER), HOUR) == ()
+
+
+# -- what a device keeps -------------------------------------------------------------------------------------
+
+
+def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: ClerkJsTarget) -> None:
+    ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
+    leave = "document.cookie = 'a=1; max-age=10'; localStorage.setItem('b', 2); sessionStorage.setItem('c', 3)"
+    look = "[document.cookie.slice(25), localStorage.getItem('b'), sessionStorage.getItem('c')]"
+    stub.feed(TokenAsked(1, TokenId(leave)), 0)
+    for call, at, seen in ((2, 9_999, "a=1,2,3"), (3, 10_000, ",2,3")):
+        stub.feed(Started(FIRST), at)
+        assert stub.feed(TokenAsked(call, TokenId(look)), at) == (CallSettled(call, None, seen),)
+    ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
+    assert stub.feed(TokenAsked(1, TokenId(look)), 0) == (CallSettled(1, None, ",,"),)  # and the next one has not
+
+
+def test_the_session_cookie_of_a_page_is_renewed_by_a_restart(builds: dict[str, ClerkJsTarget]) -> None:
+    build = ready(builds["6.40.0"], Runtime.BROWSER)
+    build.start(Runtime.BROWSER, FIRST)
+    outputs = build.feed(Started(LATER), HOUR)
+    assert [one.token for one in outputs if isinstance(one, TokenAnnounced | CookieChanged)] == [LATER, LATER]
+
+
+@pytest.fixture(scope="module")
+def expo() -> Iterator[ExpoTarget]:
+    """A release of Expo."""
+    target = ExpoTarget("4.6.6", lambda line: None)
+    ready(target)
+    yield target
+    target.close()
+
+
+def test_the_secure_store_of_a_phone_outlives_the_app(expo: ExpoTarget) -> None:
+    ran = run(expo, FETCH, Answer(1, Outcome.GRANTED), RestartApp(), FETCH)
+    assert expo.credentials == [fapi.client_jwt(1), fapi.client_jwt(2)]
+    assert ran.world.signed_in
+
+
+def test_a_phone_that_lost_its_credential_is_a_strangers_when_the_app_starts(expo: ExpoTarget) -> None:
+    """The token cache deletes what it could not read (tests/test_expo.py): the session is valid, but out of
+    reach. No timer of the background signs out here."""
+    ran = in_lock_step(expo, LockKeychain(), REFRESH, UnlockKeychain(), RestartApp())
+    dropped: list[Fact] = [Dropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
+    assert of_kind(Dropped, ran.facts) == dropped
