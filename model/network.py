@@ -32,7 +32,8 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
-        if client.policy.sends_when_offline and session.nothing_came(client, outcome):
+        counts = flight.purpose is Purpose.TOUCH or client.policy.sends_when_offline
+        if counts and session.nothing_came(client, outcome):
             return session.empty(turn, flight)
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:

@@ -140,17 +140,17 @@ def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
     """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? Since #7912 whoever asked for
-    a token takes it for a failure all the same."""
+    a token takes it for a failure all the same, whoever touched a session does not."""
     return outcome in NO_REPLY and is_offline(client)
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor, until #7912, is what it takes the place of; who waits hears of being
-    offline (#7598). To a touch it is an answer like another: it ends well, and nothing has changed."""
+    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598). To
+    a touch it is an answer like another: it ends well, and nothing has changed."""
     if flight.purpose is Purpose.TOUCH:
         return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
-        turn = cache.vacate(turn, flight.token_id) if turn.client.policy.sends_when_offline else turn
+        turn = cache.vacate(turn, flight.token_id)
         return turn.but(refreshing=turn.client.refreshing - {flight.token_id})
     entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
