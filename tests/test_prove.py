@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -29,7 +30,9 @@ from model.events import (
     UnlockKeychain,
 )
 from model.policy import POLICIES, PROPOSED, Policy
-from model.terms import Runtime
+from model.terms import Millis, Output, Runtime, Stimulus
+from model.transition import step
+from properties import prove as prove_module
 from properties.app import App
 from properties.canonical import Memory, contains, known, known_instants
 from properties.invariants import INVARIANTS, USUAL
@@ -215,6 +218,39 @@ def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) 
             here = known(run.world, target.client, Memory.needed(assumptions, history=True))
             candidates = of_shape.get(known_instants(here)[0], [])
             assert any(contains(graph.states[number], here) for number in candidates), run.events
+
+
+class Beside(ModelTarget):
+    """A client, and one without the guard that is in the same state and hears the same."""
+
+    differences: ClassVar[list[Stimulus]] = []
+    compared: ClassVar[int] = 0
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        assert self.client is not None
+        without = replace(self.policy, guard_expired_refresh=False)
+        other, its_outputs = step(replace(self.client, policy=without), stimulus, at)
+        outputs = super().feed(stimulus, at)
+        Beside.compared += 1
+        if (outputs, replace(self.client, policy=without)) != (its_outputs, other):
+            Beside.differences.append(stimulus)
+        return outputs
+
+
+@pytest.mark.parametrize("names", ["starvation,stale-after-expiry", "rotated-credential", "outage", "restart"])
+@pytest.mark.parametrize("runtime", [Runtime.BROWSER_LIKE, Runtime.HEADLESS])
+def test_the_guard_is_headless_only(runtime: Runtime, names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every state that can be reached, and whatever happens: a policy with the guard does on another runtime
+    what one without it does."""
+    monkeypatch.setattr(prove_module, "ModelTarget", Beside)
+    monkeypatch.setattr(Beside, "differences", [])
+    monkeypatch.setattr(Beside, "compared", 0)
+    policy = POLICIES["CLERK_JS_6_7_4"]
+    graph = prove_module.closure(policy, runtime, assuming(*names.split(",")), App(), Limits(seconds=600))
+    assert graph.closed
+    assert Beside.compared > 50
+    may_be_late = "starvation" in names
+    assert bool(Beside.differences) is (runtime is Runtime.HEADLESS and may_be_late)
 
 
 @pytest.mark.parametrize("names", ["calm", "revocation", "stale-for-good"])
