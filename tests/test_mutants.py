@@ -324,7 +324,7 @@ def search_24() -> Findings:
     """The random one."""
     judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY]
     return explore(
-        ModelTarget(CLERK_JS_6_24_0), "outage", traces=40, runtime=Runtime.BROWSER_LIKE, judging=judged
+        ModelTarget(CLERK_JS_6_24_0), "outage", traces=100, runtime=Runtime.BROWSER_LIKE, judging=judged
     )
 
 

@@ -18,6 +18,7 @@ from model.terms import CAN_LOOK, CallSettled, NetworkTurned, Outcome, Runtime, 
 from model.world import NotEnabled
 from properties import schema
 from properties.app import App
+from properties.campaign import COUNTED, CellReport, Plan, Report
 from properties.canonical import Memory, contains, known, known_instants
 from properties.causality import sentence
 from properties.conform import LockStep, conforms
@@ -28,6 +29,7 @@ from properties.necessity import necessities
 from properties.prove import Graph, Limits, _Search
 from properties.reduce import violates
 from properties.render.files import FORMATS
+from properties.render.tally import as_markdown
 from properties.render.view import view
 from properties.run import Run, Violation
 from properties.search import Cell, Findings
@@ -169,6 +171,10 @@ def test_a_run_says_that_it_never_went_offline_only_where_it_could() -> None:
     for runtime in (LIKE, Runtime.HEADLESS):
         cell = Cell("model", runtime, assuming("outage"))
         never[runtime] = name in Findings(cell, {}, 0, {}, 0.0).unused
+        counts: dict[str, dict[str, int]] = {counted: {} for counted in COUNTED}
+        tried = CellReport("model", cell.assumptions, {}, (), 0, 0, counts, 0.0)
+        counted = as_markdown(Report(Plan(1, (), (), runtime, ()), (tried,), Path()))
+        assert (f"| {name} | NEVER |" in counted) is never[runtime]
     assert never == {LIKE: True, Runtime.HEADLESS: False}
     found = explore(model("6.40.0"), "outage", traces=20, runtime=LIKE, judging=["valid-session-survives"])
     assert name not in found.unused

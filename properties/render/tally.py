@@ -38,7 +38,8 @@ def _tables(report: Report) -> dict[str, list[Row]]:
             verdicts.append((*place, word, name, evidence, f"{cell.rate:,.0f}"))
         for one in cell.shapes:
             shapes.append((*place, one.shape, f"{one.count:,}", str(one.example.path)))
-        unused = {fault.name: 0 for fault in cell.assumptions.faults}
+        here = [fault for fault in cell.assumptions.faults if report.plan.runtime in fault.runtimes]
+        unused = {fault.name: 0 for fault in here}
         for counted, title in COUNTED.items():
             counts = (unused if counted == "reached" else {}) | cell.counts[counted]
             for what, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
