@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from model import cache, network, session, transition
 from model.client import Call, Entry, Flight, Turn
+from model.events import RestartApp
 from model.policy import CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token
 from properties.invariants import INVARIANTS, NULL
 from properties.prove import App, Limits, prove
 from properties.search import Findings
 from properties.targets.model_target import ModelTarget
-from properties.verdict import Violated
+from properties.verdict import Proved, Violated
 from tests.support import HEADLINE, assuming, explore
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -183,7 +184,6 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (asks_twice_before_it_signs_out, ("revocation",), "no-request-storm"),
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
-    (timers_outlive_a_restart, ("restart",), "one-refresh-at-a-time"),
 ]
 
 
@@ -231,6 +231,16 @@ def test_a_second_refresh_in_flight_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     (verdict,) = prove_40("outage", only="one-refresh-at-a-time").verdicts.values()
     assert isinstance(verdict, Violated)
     assert "while it waits" in str(verdict.trace.why)
+
+
+def test_timers_that_outlive_their_process_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the invariant that a mistake in the cache breaks too: it is about what the server sees of either."""
+    (right,) = prove_40("restart", only="one-refresh-at-a-time").verdicts.values()
+    assert isinstance(right, Proved)
+    timers_outlive_a_restart(monkeypatch)
+    (verdict,) = prove_40("restart", only="one-refresh-at-a-time").verdicts.values()
+    assert isinstance(verdict, Violated)
+    assert RestartApp() in verdict.trace.events
 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
