@@ -41,7 +41,8 @@ class Target(Protocol):
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """Let `stimulus` happen at `at` ms of the device's clock; return everything the client did, in order.
 
-        Returns when the client can do nothing more without a further stimulus. Raises `TargetError`.
+        Returns when the client can do nothing more without a further stimulus. At `Started` the process ends and
+        another begins: of the client nothing is left but what it keeps on its device. Raises `TargetError`.
         """
 
     def finish(self) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from model import cache, network, session, transition
 from model.client import Call, Client, Entry, Flight, Turn
+from model.events import RestartApp
 from model.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.app import App
@@ -16,7 +17,7 @@ from properties.invariants import INVARIANTS, NULL
 from properties.prove import Limits, prove
 from properties.search import Findings
 from properties.targets.model_target import ModelTarget
-from properties.verdict import Violated
+from properties.verdict import Proved, Violated
 from tests.support import HEADLINE, assuming, explore
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -226,7 +227,6 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (asks_twice_before_it_signs_out, ("revocation",), "no-request-storm"),
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
-    (timers_outlive_a_restart, ("restart",), "one-refresh-at-a-time"),
 ]
 
 
@@ -295,6 +295,16 @@ def test_only_with_a_touch_a_staler_client_is_noticed(monkeypatch: pytest.Monkey
     assert isinstance(search_40("stale-edge").verdicts[name], Violated)
     assert isinstance(prove_40("stale-edge", only=name, touches=True).verdicts[name], Violated)
     assert not isinstance(prove_40("stale-edge", only=name).verdicts[name], Violated)
+
+
+def test_timers_that_outlive_their_process_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the invariant that a mistake in the cache breaks too: it is about what the server sees of either."""
+    (right,) = prove_40("restart", only="one-refresh-at-a-time").verdicts.values()
+    assert isinstance(right, Proved)
+    timers_outlive_a_restart(monkeypatch)
+    (verdict,) = prove_40("restart", only="one-refresh-at-a-time").verdicts.values()
+    assert isinstance(verdict, Violated)
+    assert RestartApp() in verdict.trace.events
 
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
