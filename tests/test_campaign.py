@@ -318,7 +318,7 @@ def test_the_real_sdk_in_a_campaign_holds_what_its_guard_promises() -> None:
     assert sum(cell.counts["branches"].values()) > 0
     said = as_markdown(report)
     assert "| unauthorized for tokens | NEVER |" in said
-    assert "model/world.py: " in said
+    assert "model/course.py: " in said
 
 
 def test_a_report_of_nothing_has_no_tables() -> None:
