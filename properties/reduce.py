@@ -9,6 +9,7 @@ can be dropped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -67,11 +68,15 @@ def _readdressed(event: Event, world: World) -> Event:
 
 
 def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
-    """Candidates, the boldest first: without one event, then with a plainer length of time."""
+    """Candidates, the boldest first: without one event, with two lengths of time as one, with a plainer one."""
     trace = violation.trace
     sent = requests_sent(trace, target)
     for place in range(len(trace.events)):
         yield replace(trace, events=without(trace.events, place, sent))
+    for place, (event, other) in enumerate(pairwise(trace.events), 1):
+        if isinstance(event, Advance) and isinstance(other, Advance):
+            whole = Advance(event.ms + other.ms)
+            yield replace(trace, events=(*trace.events[: place - 1], whole, *trace.events[place + 1 :]))
     for place, event in enumerate(trace.events):
         if isinstance(event, Advance | Freeze) and event.ms != (ms := PLAIN_LENGTHS[type(event)]):
             yield replace(

@@ -166,7 +166,7 @@ def test_a_one_line_edit_of_the_model_is_noticed(
     found = compared(build, CLERK_JS_6_7_4, "starvation", traces=1000, runtime=Runtime.HEADLESS)
     verdict = found.verdicts[CONFORMS]
     assert isinstance(verdict, Violated)
-    assert len(verdict.trace.events) <= 4
+    assert len(verdict.trace.events) <= 8
     assert "the build" in str(verdict.trace.why)
     assert verdict.trace.path.is_file()
 

@@ -163,7 +163,7 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
         ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
-        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, None)),
+        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, TokenId())),
         ("POST", "/v1/client/sessions/sess_2/touch", None),
     ],
 )

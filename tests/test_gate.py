@@ -177,4 +177,4 @@ def test_two_workers_find_what_one_finds_and_print_one_table() -> None:
 
 def _without_seconds(text: str) -> list[str]:
     table = text.partition("target  ")[2]
-    return [re.sub(r" +\d+\.\d$| in \d+\.\d+s.*", "", line) for line in table.splitlines()]
+    return [re.sub(r" +\d+\.\d$| +s$| in \d+\.\d+s.*", "", line) for line in table.splitlines()]
