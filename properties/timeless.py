@@ -174,7 +174,7 @@ class Product:
         began = said = time.perf_counter()
         first = self._first()
         seen, stack, transitions, looked_at = {first}, [first], 0, 0
-        while stack and looked_at < states:
+        while stack and looked_at < states and not self.gathers:
             for state in self.successors(stack.pop()):
                 transitions += 1
                 if state not in seen:
@@ -183,7 +183,7 @@ class Product:
             looked_at += 1
             if not looked_at % 256:
                 now = time.perf_counter()
-                if now - began > seconds or self.gathers or self._all_broken:
+                if now - began > seconds or self._all_broken:
                     break
                 if now - said > 1:
                     said = now

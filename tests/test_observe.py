@@ -10,12 +10,13 @@ import pytest
 
 from tests.support import HEADLINE, check, complaint, explore, model
 
-CASE = ("--target=model", "--assume=calm", "-q")
+GLANCE = ("--target=model", "-q", "--hypothesis-profile=glance")
+CASE = (*GLANCE, "--assume=calm")
 
 
 def test_the_branches_of_the_model_that_a_run_took_are_counted() -> None:
     calm = check(*CASE, "--model-coverage").stdout
-    wild = check("--target=model", "--assume=starvation,stale-after-expiry", "-q", "--model-coverage").stdout
+    wild = check(*GLANCE, "--assume=starvation,stale-after-expiry", "--model-coverage").stdout
     assert _taken(calm) < _taken(wild)
     assert 10 < _transitions(calm)[0] <= _transitions(calm)[1]
     assert _transitions(calm)[1] < _transitions(wild)[0] < _transitions(wild)[1]
@@ -48,7 +49,7 @@ def test_every_trace_can_be_written_down_for_tyche(workers: tuple[str, ...]) -> 
     (path,) = Path("seen").glob("*.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     tried = [line for line in lines if line["type"] == "test_case"]
-    assert len(tried) >= 300
+    assert len(tried) >= 60
     assert {"passed"} <= {line["status"] for line in tried}
     assert all(line["representation"] for line in tried)
 
