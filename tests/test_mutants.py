@@ -347,7 +347,7 @@ def search_24() -> Findings:
 @pytest.mark.parametrize("engine", [search_24, prove_24], ids=["random", "exhaustive"])
 @pytest.mark.parametrize(("mutant", "killer"), OFFLINE_KILLS, ids=lambda value: getattr(value, "__name__", None))
 def test_what_goes_wrong_offline_is_killed_too(
-    mutant: Patch, killer: str, engine: Callable[[str], Findings], monkeypatch: pytest.MonkeyPatch
+    mutant: Patch, killer: str, engine: Callable[[], Findings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
     killers = {name for name, verdict in engine().verdicts.items() if isinstance(verdict, Violated)}
