@@ -275,6 +275,7 @@ def _show(pair: LockStep, found: Violation) -> None:
     help="give up when the graph has so many, which bounds the memory too",
 )
 @click.option("--pairs", is_flag=True, help="every two transitions that can follow each other, too")
+@click.option("--touches", is_flag=True, help="the app touches the session too")
 def tour(
     spec: str,
     policy_name: str | None,
@@ -284,10 +285,11 @@ def tour(
     seconds: float,
     states: int,
     pairs: bool,
+    touches: bool,
 ) -> None:
     """Take a build through every transition of its model's graph, in lock step with the model.
 
-    The exhaustive engine's graph is the plan. The app makes one call of getToken at a time. Exits 0 when every
+    The exhaustive engine's graph is the plan. The app makes one call at a time. Exits 0 when every
     transition was taken and the two agree, 1 when they differ, 2 when some transition was not reached.
     """
     began = time.perf_counter()
@@ -302,7 +304,7 @@ def tour(
             pair.prepare(Runtime(runtime))
             limits = Limits(seconds=seconds, states=states)
             chosen = policy(pair.model.name.removeprefix("model@"))
-            seen = plan(chosen, Runtime(runtime), _assuming(names), App(), limits, _say, pairs)
+            seen = plan(chosen, Runtime(runtime), _assuming(names), App(touches=touches), limits, _say, pairs)
             what = "pairs of transitions" if pairs else "transitions"
             click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
             click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")
