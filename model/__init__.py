@@ -17,6 +17,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Revoke",
     "Runtime",
     "SetClock",
+    "SwitchOrganization",
     "Token",
     "Touch",
     "UnlockKeychain",

@@ -30,7 +30,7 @@ class Freeze(Struct, frozen=True):
 
 
 class GetToken(Struct, frozen=True):
-    """The app calls `getToken`, in the foreground."""
+    """The app calls `getToken`, in the foreground; without an `organization` for the active one."""
 
     template: str | None = None
     skip_cache: bool = False
@@ -67,8 +67,23 @@ class Touch(Struct, frozen=True):
     """The app calls `session.touch()`, in the foreground: it says that the session is in use."""
 
 
+class SwitchOrganization(Struct, frozen=True):
+    """The app calls `setActive({organization})`, in the foreground; None is the personal workspace."""
+
+    organization: str | None = None
+
+
 Event: TypeAlias = (
-    Advance | Freeze | GetToken | Answer | Revoke | SetClock | LockKeychain | UnlockKeychain | Touch
+    Advance
+    | Freeze
+    | GetToken
+    | Answer
+    | Revoke
+    | SetClock
+    | LockKeychain
+    | UnlockKeychain
+    | Touch
+    | SwitchOrganization
 )
 
 EVENTS: tuple[type[Event], ...] = (
@@ -81,5 +96,6 @@ EVENTS: tuple[type[Event], ...] = (
     LockKeychain,
     UnlockKeychain,
     Touch,
+    SwitchOrganization,
 )
 """Every kind of event, in the order in which a reader meets them."""

@@ -25,13 +25,13 @@ token. An answer with a client payload replaces the object; timers set before go
 `Client.holders` are those objects: their last active tokens, oldest object first; None for a client without one.
 
 A touch sends one request, whatever is cached, and is never tried again. Its answer brings a client payload beside
-the session, and ends the call.
+the session, and ends the call. A switch to another organization is a touch and then a call of getToken; without
+waiting for either, the object takes that organization for the active one (`Client.organizations`).
 
 Known gaps
 ----------
-Organizations and offline mode are not modelled yet, nor is a page, whose cookie service has a poller. Answers are
-minted when they arrive. The SDK draws jitter for the network layer's retries; here, as in our driver, the draw is
-always 0.
+Offline mode is not modelled yet, nor is a page, whose cookie service has a poller. Answers are minted when they
+arrive. The SDK draws jitter for the network layer's retries; here, as in our driver, the draw is always 0.
 
 Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
 """
@@ -41,7 +41,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model import cache, network, session
-from model.client import Call, Client, Turn
+from model.client import Call, Client, Entry, Turn
 from model.policy import Policy
 from model.terms import (
     SESSION_TOKEN,
@@ -52,6 +52,7 @@ from model.terms import (
     Output,
     Runtime,
     Stimulus,
+    SwitchAsked,
     TimerDue,
     TimerId,
     Token,
@@ -67,7 +68,9 @@ MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
 def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(token,))
-    turn = cache.keep(Turn(client, at=0), SESSION_TOKEN, 0, token)  # Session.ts #hydrateCache
+    turn = cache.keep(
+        Turn(client, at=0), Entry(SESSION_TOKEN, 0, announces=True), token
+    )  # Session.ts #hydrateCache
     return turn.client, turn.outputs
 
 
@@ -79,8 +82,7 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     turn = Turn(client, at)
     match stimulus:
         case TokenAsked(call, token_id, skip_cache):
-            holder = len(client.holders) - 1
-            turn = session.attempt(turn, Call(call, token_id, skip_cache, holder))
+            turn = session.attempt(turn, Call(call, token_id, skip_cache, client.current))
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
         case Answered(request, outcome, token):
@@ -93,12 +95,14 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # the credential is the device's affair: what leaves with a request is not seen here
         case TouchAsked(call):
             turn = session.touch(turn, call)
+        case SwitchAsked(call, organization):
+            turn = session.switch(turn, call, organization)
     return _announced(client, turn)
 
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """What the current Session object's last active token has become is for everybody to see."""
-    old, new = before.holders[-1], turn.client.holders[-1]
+    old, new = before.holders[before.current] or before.dropped, turn.client.holders[turn.client.current]
     if new is not None and new is not old and turn.client.signed_in:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs

@@ -37,12 +37,12 @@ from model.events import (
     UnlockKeychain,
 )
 from model.policy import Policy
-from model.terms import Runtime
+from model.terms import PERSONAL, Runtime
 from model.world import World
 from properties.canonical import Memory, State, canonical, known
 from properties.concrete import Path, concrete
 from properties.invariants import Invariant
-from properties.machine import ASKS
+from properties.machine import ASKS, SWITCHES
 from properties.search import Cell, Findings
 from properties.system import Step, play, start
 from properties.targets.model_target import ModelTarget
@@ -55,12 +55,14 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 class App(Struct, frozen=True):
     """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`,
-    and for another organization than the active one, if it has `organizations`; and of touch, if it `touches`."""
+    and for another organization than the active one, if it has `organizations`; of touch, if it `touches`; and of
+    setActive, if it `switches` between organizations."""
 
     calls: int = 1
     templates: bool = False
     touches: bool = False
     organizations: bool = False
+    switches: bool = False
 
     def asks(self, ask: GetToken) -> bool:
         """Does this app make such a call?"""
@@ -70,12 +72,13 @@ class App(Struct, frozen=True):
     def timers(self) -> int:
         """More timers than these at once, and a client gathers ever more of them: two for each token that is
         cached and for each call, and two more."""
-        return 2 * (1 + self.templates + self.organizations) + 2 * self.calls + 2
+        return 2 * (1 + self.templates + (self.organizations or self.switches)) + 2 * self.calls + 2
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
         others = ", templates too" * self.templates + ", touches too" * self.touches
-        return f"{calls} at a time{others}{', organizations too' * self.organizations}"
+        others += ", organizations too" * self.organizations + ", switches too" * self.switches
+        return f"{calls} at a time{others}"
 
 
 class Limits(Struct, frozen=True):
@@ -129,7 +132,8 @@ def prove(
     began = time.perf_counter()
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    memory = Memory.needed(assumptions, any(one.history for one in judged), any(one.waits for one in judged))
+    history, waits = any(one.history for one in judged), any(one.waits for one in judged)
+    memory = Memory.needed(assumptions, history, waits, app.switches)
     search = _Search(policy, cell, app, limits, memory, tell)
     verdicts: dict[str, Verdict] = {
         one.id: NotApplicable(tuple(one.runtimes)) for one in invariants
@@ -140,7 +144,7 @@ def prove(
 def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App, limits: Limits) -> Graph:
     """Everything that can be reached, as hulls; whether it is whole, the graph says."""
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
-    memory = Memory.needed(assumptions, history=False)
+    memory = Memory.needed(assumptions, history=False, switches=app.switches)
     graph = Graph()
     _Search(policy, cell, app, limits, memory, lambda line: None).explore(graph, (), hull=True)
     return graph
@@ -334,6 +338,8 @@ def ways(
     if len(world.calls) < app.calls:
         kinds += [ask for ask in ASKS if app.asks(ask)]
         kinds += [Touch()] * app.touches
+        kinds += SWITCHES * app.switches
+        kinds += [GetToken(organization=PERSONAL)] * (app.switches and app.organizations)
     kinds += [SetClock(skew) for skew in assumptions.clocks(world)]
     kinds += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
     kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]

@@ -26,6 +26,7 @@ from model.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -145,7 +146,7 @@ def brief(event: Event) -> str:
             return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
         case GetToken(template, skip_cache, organization):
             arguments = [f"template={template}"] if template else []
-            arguments += [f"organization={organization}"] if organization else []
+            arguments += [f"organization={organization or 'personal'}"] if organization is not None else []
             return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
         case Answer(request, outcome):
             return f"answer({request}, {outcome})"
@@ -159,6 +160,8 @@ def brief(event: Event) -> str:
             return "unlock()"
         case Touch():
             return "touch()"
+        case SwitchOrganization(organization):
+            return f"switch({organization or 'personal'})"
 
 
 def ahead(skew: Millis) -> str:

@@ -13,7 +13,18 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, Revoke, SetClock, Touch
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    Revoke,
+    SetClock,
+    SwitchOrganization,
+    Touch,
+)
 from model.facts import Dropped, Fact, Sent, Settled
 from model.terms import Millis, Outcome, Runtime
 from model.transition import MODELLED
@@ -159,6 +170,11 @@ def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str)
         ("clock-behind-6.40.0", "6.23.0", GONE),
         ("waits-for-another-6.40.0", "6.40.0", "DEFECT: a call of getToken still waits."),
         (
+            "another-organization-6.40.0",
+            "6.40.0",
+            "DEFECT: a call of getToken gets a token of another organization.",
+        ),
+        (
             "asks-again-6.40.0",
             "6.40.0",
             "DEFECT: an answer to GET /client makes the SDK ask again in the same instant.",
@@ -198,6 +214,7 @@ def test_a_script_sees_what_the_driver_sees(
         *(Advance(43 * SECOND), Answer(1, Outcome.LOST), SetClock(-HOUR), Advance(MINUTE)),
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
         *(Freeze(8 * HOUR), GetToken(), GetToken(organization="org_b"), Advance(10 * SECOND), Touch()),
+        SwitchOrganization("org_b"),
     ]
     folder = install(version)
     played = run(builds[version], *events, runtime=runtime)

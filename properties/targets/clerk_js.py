@@ -27,8 +27,10 @@ from model.terms import (
     RequestSent,
     Runtime,
     Seconds,
+    SignedIn,
     SignedOut,
     Stimulus,
+    SwitchAsked,
     TimerCleared,
     TimerDue,
     TimerSet,
@@ -131,6 +133,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Lock(at, locked), at)
             case TouchAsked(call):
                 return self._outputs(node.Touch(at, call), at)
+            case SwitchAsked(call, organization):
+                return self._outputs(node.Switch(at, call, organization), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -220,6 +224,8 @@ class ClerkJsTarget:
                     outputs.append(sent)
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
+                case node.SignIn(cause):
+                    outputs.append(SignedIn(cause))
                 case node.Active(raw, before):
                     outputs.append(TokenAnnounced(_minted(raw), _minted(before) if before else None))
                 case node.Settled(call, None, error):

@@ -111,6 +111,14 @@ class Touch(Command, frozen=True):
     call: CallId
 
 
+class Switch(Command, frozen=True):
+    """The app makes another organization the active one; None is the personal workspace."""
+
+    at: Millis
+    call: CallId
+    organization: str | None
+
+
 class Lost(Command, tag="answer", frozen=True):
     """A request fails on the network."""
 
@@ -157,6 +165,12 @@ class SignOut(msgspec.Struct, array_like=True, tag="signed_out", frozen=True):
     cause: CallId | None
 
 
+class SignIn(msgspec.Struct, array_like=True, tag="signed_in", frozen=True):
+    """The session was taken up again."""
+
+    cause: CallId | None
+
+
 class Active(msgspec.Struct, array_like=True, tag="active", frozen=True):
     """The session's last active token is another one, raw; and which it was before."""
 
@@ -190,7 +204,7 @@ class Storm(msgspec.Struct, array_like=True, tag="storm", frozen=True):
     count: int
 
 
-Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Cookie | Threw | Storm
+Put: TypeAlias = Timer | Clear | Request | SignOut | SignIn | Active | Settled | Cookie | Threw | Storm
 
 
 class Reply(msgspec.Struct, frozen=True):
