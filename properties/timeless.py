@@ -364,6 +364,8 @@ class Anonymous(Form):
             flight.parent and self._flight(flight.parent),
             OFTEN,
             flight.offline,
+            flight.asks if self.memory.asks else flight.token_id,
+            flight.announces,
         )
 
     def _at(self, at: Any) -> Any:

@@ -112,7 +112,8 @@ def plan(
     pairs: bool = False,
 ) -> Plan:
     """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
-    made = Plan(policy, runtime, assumptions, app, Memory.needed(assumptions, history=False), pairs)
+    memory = Memory.needed(assumptions, history=False, switches=app.switches)
+    made = Plan(policy, runtime, assumptions, app, memory, pairs)
     graph = made.graph
     first = beginning(policy, runtime, made.memory)
     stages = [made.shape(first)]
