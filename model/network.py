@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from model import cache, session
 from model.client import Entry, Flight, Purpose, Turn
 from model.policy import Policy
-from model.terms import SESSION_TOKEN, CallId, Millis, Outcome, SignedOut, TimerSet, Token
+from model.terms import SESSION_TOKEN, Millis, Outcome, TimerSet, Token
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
@@ -72,7 +72,7 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             if outcome is Outcome.NO_SESSION:  # the next client finds no session here to take a token over from
                 last = turn.client.holders[turn.client.current] or turn.client.dropped
                 turn = turn.but(holders=(*turn.client.holders, None), chosen=None, dropped=last)
-            return _looked_at(_sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
+            return _looked_at(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(flight):
             timer = turn.client.next_timer
             resend = (timer, replace(flight, tries=flight.tries + 1))
@@ -116,10 +116,3 @@ def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
     taken = _last_active(turn, holders[flight.holder], token)
     turn = turn.but(holders=(*holders[: flight.holder], taken, *holders[flight.holder + 1 :]))
     return session.touched(turn.activate(flight.holder, token.token_id.organization), flight)
-
-
-def _sign_out(turn: Turn, cause: CallId | None) -> Turn:
-    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
-    if not turn.client.signed_in:
-        return turn
-    return turn.but(signed_in=False).put(SignedOut(cause))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from model import cache
 from model.client import Call, Client, Entry, Flight, Purpose, Turn
 from model.terms import (
+    PERSONAL,
     SESSION_TOKEN,
     CallId,
     CallSettled,
@@ -17,6 +18,7 @@ from model.terms import (
     Outcome,
     Runtime,
     SignedIn,
+    SignedOut,
     TimerSet,
     Token,
     TokenId,
@@ -79,7 +81,9 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if is_offline(turn.client) and not (policy.sends_when_offline or policy.tries_when_offline):
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
-    announces = token_id == TokenId(None, turn.client.organization(call.holder))
+    # To whoever says `PERSONAL` that is not the active organization, even if none is (#fetchToken compares them).
+    active = TokenId(organization=turn.client.organization(call.holder))
+    announces = token_id == active and call.token_id.organization != PERSONAL
     flight = Flight(request, Purpose.FETCH, token_id, call.holder, call.call, asks=token_id, announces=announces)
     promise = Entry(token_id, call.holder, request=request, baseline=cache.freshest(turn, token_id))
     promise = replace(promise, asks=token_id, announces=announces)
@@ -197,9 +201,18 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
         recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
         turn = turn.send(replace(recovery, offline=is_offline(turn.client)))
     holder = turn.client.newest
-    if turn.client.holders[holder] is None:
+    if turn.client.holders[holder] is None:  # nor is the session any longer that an earlier switch took up again
+        last = turn.client.holders[turn.client.current] or turn.client.dropped
+        turn = sign_out(turn.but(chosen=None, dropped=last), flight.cause)
         return turn.put(CallSettled(flight.cause, None, None))
     return attempt(turn, Call(flight.cause, SESSION_TOKEN, skip_cache=False, holder=holder, switches=True))
+
+
+def sign_out(turn: Turn, cause: CallId | None) -> Turn:
+    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
+    if not turn.client.signed_in:
+        return turn
+    return turn.but(signed_in=False).put(SignedOut(cause))
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:

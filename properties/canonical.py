@@ -19,7 +19,7 @@ here is tested: random traces stay within the graph, and what breaks there break
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from msgspec import Struct
@@ -130,14 +130,20 @@ def holder_names(client: Client) -> dict[int, int]:
     return {holder: name for name, holder in enumerate(sorted(in_use))}
 
 
-def request_names(client: Client) -> dict[int | None, int]:
-    """The name in canonical form of each request that the client still knows of, in flight or not."""
+def request_names(client: Client, calls: Mapping[int | None, int]) -> dict[int | None, int]:
+    """The name in canonical form of each request that the client still knows of, in flight or not; `calls` are
+    the names of those that are under way: what others were called makes no difference."""
     flights = [*client.flights, *(flight for _, flight in client.resends)]
     flights += [flight.parent for flight in flights if flight.parent]
     waited_for = [entry.request for entry in client.cache if entry.request is not None]
-    order = {flight.request: _order(flight) for flight in flights}
+    order = {flight.request: _order(flight, calls) for flight in flights}
     known = {*order, *waited_for}
     return {number: name for name, number in enumerate(sorted(known, key=lambda n: (order.get(n, ()), n)), 1)}
+
+
+def known_requests(world: World, client: Client) -> dict[int | None, int]:
+    """The same, in this world."""
+    return request_names(client, names(call.call for call in world.calls))
 
 
 def slot_order(entry: Entry) -> tuple[Any, ...]:
@@ -145,15 +151,15 @@ def slot_order(entry: Entry) -> tuple[Any, ...]:
     return str(entry.token_id), entry.replaced, entry.eviction or 0, entry.refresh or 0
 
 
-def _order(flight: Flight) -> tuple[Any, ...]:
-    parent = _order(flight.parent) if flight.parent else ()
+def _order(flight: Flight, calls: Mapping[int | None, int]) -> tuple[Any, ...]:
+    parent = _order(flight.parent, calls) if flight.parent else ()
     return (
         flight.purpose,
         str(flight.token_id),
         str(flight.asks or flight.token_id),
         flight.holder,
         flight.tries,
-        flight.cause or 0,
+        calls.get(flight.cause, 0),
         parent,
     )
 
@@ -199,7 +205,7 @@ class Form:
         self.now = cast(Any, world.now)
         self.timers = names(timer.timer for timer in world.timers)
         self.calls = names(call.call for call in world.calls)
-        self.requests = request_names(client)
+        self.requests = request_names(client, self.calls)
         self.holders = holder_names(client)
         self.instants: list[Instant] = [self.now]
 

@@ -305,10 +305,11 @@ def names_of(client: Client, calls: Iterable[CallId]) -> Names:
     timers += [call.retry for call in client.calls]
     timers += [timer for timer, _ in client.resends]
     there = [timer for timer in timers if timer is not None]
+    called = names(calls)
     return Names(
         tuple((timer, name) for name, timer in enumerate(there, 1)),
-        tuple(request_names(client).items()),
-        tuple(names(calls).items()),
+        tuple(request_names(client, called).items()),
+        tuple(called.items()),
     )
 
 

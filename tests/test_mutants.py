@@ -74,7 +74,7 @@ def foreground_signs_out_on_any_401(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
         if outcome is Outcome.UNAUTHORIZED and flight.cause is not None:
-            turn = network._sign_out(turn, flight.cause)
+            turn = session.sign_out(turn, flight.cause)
         return right(turn, flight, outcome, token)
 
     patch.setattr(network, "answered", wrong)
@@ -184,7 +184,7 @@ def signs_out_when_offline(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
         return right(
-            network._sign_out(turn, call.call) if session.is_offline(turn.client) else turn, call, failure
+            session.sign_out(turn, call.call) if session.is_offline(turn.client) else turn, call, failure
         )
 
     patch.setattr(session, "_failed", wrong)
@@ -339,7 +339,7 @@ def search_24() -> Findings:
     """The random one."""
     judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY | BROKEN_BY_A_SWITCH]
     return explore(
-        ModelTarget(CLERK_JS_6_24_0), "outage", traces=100, runtime=Runtime.BROWSER_LIKE, judging=judged
+        ModelTarget(CLERK_JS_6_24_0), "outage", traces=300, runtime=Runtime.BROWSER_LIKE, judging=judged
     )
 
 

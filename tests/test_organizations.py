@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from model.events import Advance, Answer, Event, GetToken, SwitchOrganization, Touch
+from model.events import (
+    Advance,
+    Answer,
+    Event,
+    GetToken,
+    GoOffline,
+    GoOnline,
+    RestartApp,
+    SwitchOrganization,
+    Touch,
+)
 from model.facts import Announced, Dropped, Regained, Sent, Settled
 from model.policy import policy_of
 from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
@@ -183,7 +193,59 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
     "a 401 and a 500": (SWITCH, Answer(1, REFUSED), Answer(2, BROKEN)),
     "it is of older data": (SWITCH, Answer(1, Outcome.STALE_TOKEN), GetToken()),
     "a touch says what is active": (*SWITCHED, Touch()),
+    "the personal workspace by name, while it is active": (
+        *(Advance(43 * SECOND), Advance(43 * SECOND), GetToken(organization=PERSONAL), Answer(2, GRANTED)),
+    ),
+    "an app that starts again is told which is active": (
+        *(*SWITCHED, Advance(SECOND), RestartApp(), GetToken(), Advance(43 * SECOND), Answer(2, GRANTED)),
+        *(Touch(), Answer(3, SESSION)),
+    ),
+    "an app that starts again has not chosen": (SWITCH, RestartApp(), GetToken(), Advance(43 * SECOND)),
 }
+
+OFFLINE: tuple[Event, ...] = (
+    *(GoOffline(), SWITCH, Answer(1, Outcome.LOST), Advance(20 * SECOND), GoOnline(), GetToken()),
+    *(Advance(43 * SECOND), GetToken(organization="org_b")),
+)
+"""Where the client can look whether it is online."""
+
+
+@pytest.mark.parametrize("release", ["6.0.0", "6.24.0", "6.40.0"])
+def test_a_switch_without_a_network_agrees_step_by_step(release: str) -> None:
+    policy = policy_of(release)
+    assert policy is not None
+    build = ready(clerk_js_target(release, lambda line: None))
+    try:
+        pair = LockStep(build, ModelTarget(policy))
+        run(pair, *OFFLINE, runtime=Runtime.BROWSER_LIKE)
+        pair.finish()
+        assert pair.difference is None, pair.difference
+    finally:
+        build.close()
+
+
+def test_what_a_switch_took_up_again_the_next_one_drops() -> None:
+    """Until #8004, when a switch went on whatever came of its touch."""
+    build, policy = ready(clerk_js_target("6.0.0", lambda line: None)), policy_of("6.0.0")
+    assert policy is not None
+    try:
+        pair = LockStep(build, ModelTarget(policy))
+        taken_up = (SWITCH, Answer(1, Outcome.RATE_LIMITED), Answer(2, Outcome.NO_SESSION), Answer(3, GRANTED))
+        ran = run(pair, *taken_up, SWITCH, Answer(4, BROKEN))
+        pair.finish()
+        assert pair.difference is None, pair.difference
+    finally:
+        build.close()
+    assert len(of_kind(Regained, ran.facts)) == 1
+    assert len(of_kind(Dropped, ran.facts)) == 2
+
+
+def test_the_active_organization_outlives_the_app_as_the_server_knows_it() -> None:
+    known = run(model("6.40.0"), *SWITCHED, RestartApp(), GetToken())
+    assert ended(known)[-1] == "org_b"
+    unheard = run(model("6.40.0"), SWITCH, RestartApp(), GetToken())
+    assert ended(unheard)[-1] == PERSONAL
+    assert unheard.world.active == (None,)
 
 
 @pytest.mark.parametrize("release", ["6.0.0", "6.1.0", "6.3.2", "6.7.4", "6.24.0", "6.28.1", "6.40.0"])

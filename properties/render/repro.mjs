@@ -341,7 +341,7 @@ async function restart() {
   clock.reset();
   clock.setSystemTime(at);
   requests.clear();
-  //: getToken
+  //: getToken touch setActive
   calls.forEach((how, place) => how === 'still waits' && (calls[place] = 'ended with the app'));
   //: end
   await load();
