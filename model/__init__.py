@@ -20,6 +20,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Revoke",
     "Runtime",
     "SetClock",
+    "SwitchOrganization",
     "Token",
     "Touch",
     "UnlockKeychain",

@@ -24,6 +24,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -360,7 +361,7 @@ class Assumptions(Struct, frozen=True):
                 return 0 < ms <= self.longest_advance(world)
             case Freeze(ms, _):
                 return 0 < ms <= self.longest_freeze(world)
-            case GetToken() | Touch():
+            case GetToken() | Touch() | SwitchOrganization():
                 return self.may_ask(world)
             case Answer(request, outcome):
                 return (request, outcome) in self.answers(world)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model.client import Entry, Turn
+from model.client import Entry, Flight, Turn
 from model.terms import Millis, Seconds, TimerCleared, TimerSet, Token, TokenId
 
 REFRESH_LEAD: Seconds = 15 + 2
@@ -43,10 +43,11 @@ def vacate(turn: Turn, token_id: TokenId) -> Turn:
     return drop(turn, entry)
 
 
-def keep(turn: Turn, token_id: TokenId, holder: int, token: Token) -> Turn:
-    """Put a token into its slot, if that has held no fresher one, and arm both timers."""
-    token = fresher(turn, freshest(turn, token_id), token)
-    return arm(vacate(turn, token_id), Entry(token_id, holder, token))
+def keep(turn: Turn, slot: Entry | Flight, token: Token) -> Turn:
+    """Put a token into a slot, if that has held no fresher one, and arm both timers."""
+    token = fresher(turn, freshest(turn, slot.token_id), token)
+    entry = Entry(slot.token_id, slot.holder, token, asks=slot.asks, announces=slot.announces)
+    return arm(vacate(turn, slot.token_id), entry)
 
 
 def fresher(turn: Turn, known: Token | None, token: Token) -> Token:

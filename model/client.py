@@ -34,16 +34,22 @@ class Purpose(Word):
     REFRESH = "refresh"  # a timer fired; nothing is cached before it succeeds
     RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
     TOUCH = "touch"  # the app says that the session is in use; its cause is the call that waits for it
+    SWITCH = "switch"  # a touch that makes another organization the active one
 
 
-ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH}
+ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH, Purpose.SWITCH: Endpoint.TOUCH}
 """What a request with each purpose asks for, where that is not a token."""
 
 
 class Entry(Struct, frozen=True):
     """One slot of the token cache: a token with its timers, or the promise of one, that is to be fresher than the
     `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
-    (`replaced`)."""
+    (`replaced`).
+
+    A refresh `asks` for what the slot was filled with when somebody first asked for it, and what it brings is
+    announced if that was the session token then (`announces`). What came with a session asks for nothing yet:
+    whoever refreshes it asks for the session token of what is the active organization by then, and puts it into
+    this slot, whatever that is for (Session.ts #hydrateCache)."""
 
     token_id: TokenId
     holder: int
@@ -53,10 +59,13 @@ class Entry(Struct, frozen=True):
     refresh: TimerId | None = None
     replaced: bool = False
     baseline: Token | None = None
+    asks: TokenId | None = None
+    announces: bool = False
 
 
 class Flight(Struct, frozen=True):
-    """A request in flight. A recovery remembers the request whose 401 it looks into (`parent`)."""
+    """A request in flight, for the slot of `token_id`, even if it `asks` for another token. A recovery remembers
+    the request whose 401 it looks into (`parent`), if that waits for it."""
 
     request: RequestId
     purpose: Purpose
@@ -66,10 +75,13 @@ class Flight(Struct, frozen=True):
     parent: Flight | None = None
     tries: int = 1
     offline: bool = False  # a recovery that was first sent while the client took itself for offline
+    asks: TokenId | None = None
+    announces: bool = False
 
 
 class Call(Struct, frozen=True):
-    """A foreground call under way: it waits for a request, or for its retry timer."""
+    """A foreground call under way: it waits for a request, or for its retry timer. It may be the last part of one
+    that `switches` to another organization."""
 
     call: CallId
     token_id: TokenId
@@ -78,6 +90,7 @@ class Call(Struct, frozen=True):
     failures: int = 0
     waits_for: RequestId | None = None
     retry: TimerId | None = None
+    switches: bool = False
 
 
 class Client(Struct, frozen=True):
@@ -95,6 +108,29 @@ class Client(Struct, frozen=True):
     next_request: RequestId = 1
     next_timer: TimerId = 1
     offline: bool = False  # what it sees when it looks whether the device is online
+    organizations: tuple[str | None, ...] = ()  # of the holders: which is active; none, for those beyond
+    chosen: int | None = None  # the holder that is the session, if not the newest
+    dropped: Token | None = None  # the last active token when the newest client came without a session
+
+    @property
+    def newest(self) -> int:
+        """The Session object of the newest client."""
+        return len(self.holders) - 1
+
+    @property
+    def current(self) -> int:
+        """The Session object that the app has."""
+        return self.newest if self.chosen is None else self.chosen
+
+    def organization(self, holder: int) -> str | None:
+        """The active organization of a Session object."""
+        return self.organizations[holder] if holder < len(self.organizations) else None
+
+    def meant(self, call: Call) -> TokenId:
+        """Which token a call is for, now (Session.ts _getToken): each try finds out anew."""
+        asked = call.token_id.organization
+        organization = self.organization(call.holder) if asked is None else asked or None
+        return TokenId(call.token_id.template, organization)
 
     def entry(self, token_id: TokenId) -> Entry | None:
         """The cache's slot for `token_id`, if there is one."""
@@ -112,12 +148,21 @@ class Turn(Struct, frozen=True):
         """The same turn with fields of the client changed."""
         return replace(self, client=replace(self.client, **changes))
 
+    def activate(self, holder: int, organization: str | None) -> Turn:
+        """The same turn with another active organization of a Session object."""
+        known = [*self.client.organizations, *[None] * (holder + 1 - len(self.client.organizations))]
+        known[holder] = organization
+        while known and known[-1] is None:
+            known.pop()
+        return self.but(organizations=tuple(known))
+
     def put(self, *outputs: Output) -> Turn:
         """The same turn with more output."""
         return replace(self, outputs=self.outputs + outputs)
 
     def send(self, flight: Flight) -> Turn:
         """The same turn with a request sent. Its number is the client's next one."""
+        asks = (flight.asks or flight.token_id).requested
         endpoint = ENDPOINTS.get(flight.purpose, Endpoint.TOKENS)
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
-        return turn.put(RequestSent(flight.request, endpoint, flight.token_id.requested, flight.cause))
+        return turn.put(RequestSent(flight.request, endpoint, asks, flight.cause))

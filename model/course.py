@@ -11,7 +11,8 @@ An event and an answer happen at an instant. Time passes only in `Advance` and `
 kind `ASLEEP` moves all deadlines by its length.
 
 Known gaps: one device, one session; an answer is formed when it arrives; what an app asks while it starts again
-is answered at once, and honestly.
+is answered at once, and honestly; whoever asks is a member of every organization, and a template's token says
+nothing of any.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -46,6 +48,7 @@ from model.facts import (
     Frozen,
     Kept,
     Origin,
+    Regained,
     Restarted,
     Sent,
     Settled,
@@ -61,14 +64,17 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     CookieChanged,
+    Endpoint,
     KeychainTurned,
     Millis,
     NetworkTurned,
     Outcome,
     Output,
     RequestSent,
+    SignedIn,
     SignedOut,
     Started,
+    SwitchAsked,
     TimerCleared,
     TimerDue,
     TimerSet,
@@ -105,7 +111,9 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
                 raise NotEnabled("the user is signed out: there is no session to ask for a token")
             number, token_id = world.next_call, TokenId(template, organization)
             asked = Asked(world.now, number, token_id, skip_cache)
-            return _called(world, token_id), (asked,), Cue(TokenAsked(number, token_id, skip_cache))
+            meant = TokenId(template, organization or None)
+            world = _called(world, meant, active=world.active if meant == token_id == SESSION_TOKEN else ())
+            return world, (asked,), Cue(TokenAsked(number, token_id, skip_cache))
         case Answer(number, outcome):
             return _answer(world, world.request(number), outcome)
         case Revoke():
@@ -133,12 +141,38 @@ def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | No
             return _turn_network(world, isinstance(event, GoOnline))
         case RestartApp():
             return _restart(world)
+        case SwitchOrganization(organization):
+            return _switched(world, organization)
 
 
-def _called(world: World, token_id: TokenId) -> World:
+def _switched(world: World, organization: str | None) -> tuple[World, tuple[Fact, ...], Cue]:
+    """The app has chosen an organization; the server hears of it by a touch."""
+    if not world.signed_in:
+        raise NotEnabled("the user is signed out: there is no session whose organization could be another")
+    number, chosen = world.next_call, TokenId(organization=organization)
+    asked = Asked(world.now, number, chosen, skip_cache=False, switch=True)
+    world = _called(_activated(world.but(chosen=organization)), chosen, switches=True)
+    return world, (asked,), Cue(SwitchAsked(number, organization))
+
+
+def _activated(world: World) -> World:
+    """The world with calls that may mean what is active now, too."""
+    if not any(call.active for call in world.calls):
+        return world
+
+    def more(call: Call) -> Call:
+        active = tuple(dict.fromkeys((*call.active, *world.active)))
+        return replace(call, active=active) if call.active else call
+
+    return world.but(calls=tuple(map(more, world.calls)))
+
+
+def _called(
+    world: World, token_id: TokenId, active: tuple[str | None, ...] = (), *, switches: bool = False
+) -> World:
     """The world with one more call under way."""
     healthy = world.valid and not _in_trouble(world)
-    call = Call(world.next_call, token_id, world.now, healthy, awake_since=world.now)
+    call = Call(world.next_call, token_id, world.now, healthy, False, False, world.now, active, switches)
     return world.but(calls=(*world.calls, call), next_call=call.call + 1)
 
 
@@ -155,17 +189,19 @@ def _turn_network(world: World, online: bool) -> tuple[World, tuple[Fact, ...], 
 
 def _restart(world: World) -> tuple[World, tuple[Fact, ...], Cue | None]:
     """The process ends, and what it waited for with it: nobody is to blame for that. A new one asks who is signed
-    in, and is told the truth. Whoever was signed out while the session is valid is signed in again."""
+    in, and is told the truth, the active organization too. Whoever was signed out while the session is valid is
+    signed in again."""
     if not world.may_start:
         why = "the user is signed out, and the session has ended"
         why = "the keychain is locked" if world.locked else "the device is offline" if world.offline else why
         raise NotEnabled(f"{why}: an app that starts now has no session to ask for")
     calls = tuple(call.call for call in world.calls)
     requests = tuple(request.request for request in world.requests)
-    world, token = world.but(timers=(), requests=(), calls=()), None
+    world, token = world.but(timers=(), requests=(), calls=(), chosen=world.organization), None
     if world.valid:
         issued = world.now // 1000
-        token = Token(world.minted + 1, SESSION_TOKEN, issued, issued + TOKEN_LIFETIME)
+        active = TokenId(organization=world.organization)
+        token = Token(world.minted + 1, active, issued, issued + TOKEN_LIFETIME)
         world = world.but(minted=token.number, token=token, signed_in=True)
     return world, (Restarted(world.now, token, calls, requests),), Cue(Started(token))
 
@@ -188,8 +224,13 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
     stale_for = world.stale_for
     if outcome in GRANTS:
         issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
-        token = Token(world.minted + 1, request.token_id, issued, issued + TOKEN_LIFETIME, behind)
-        world = world.but(minted=token.number, token=token if token.is_session_token else world.token)
+        token_id = request.token_id
+        if request.endpoint is Endpoint.TOUCH:
+            world = _activated(world.but(organization=token_id.organization))
+        if request.endpoint is Endpoint.CLIENT:
+            token_id = TokenId(organization=world.organization)
+        token = Token(world.minted + 1, token_id, issued, issued + TOKEN_LIFETIME, behind)
+        world = world.but(minted=token.number, token=token if world.is_session_token(token_id) else world.token)
     told = Told(
         world.now,
         request.request,
@@ -275,6 +316,8 @@ def _absorb_one(world: World, output: Output, wake: bool, starting: bool) -> tup
             origin = world.origin(cause)
             sent = Sent(world.now, number, endpoint, token_id, origin, world.stale_for, bare)
             return world.but(requests=(*world.requests, request)), sent
+        case SignedIn(cause):
+            return world.but(signed_in=True), Regained(world.now, world.origin(cause))
         case SignedOut(cause):
             origin = Origin.FOREGROUND if starting else world.origin(cause)
             return world.but(signed_in=False), Dropped(world.now, origin, world.valid)
@@ -285,11 +328,15 @@ def _absorb_one(world: World, output: Output, wake: bool, starting: bool) -> tup
             return world.but(cookie=token), Kept(world.now, token, due)
         case CallSettled(number, token, error):
             call = next(call for call in world.calls if call.call == number)
+            meant = call.token_id
+            if call.active:  # whichever was active will do
+                given = token.token_id.organization if token else None
+                meant = TokenId(organization=given if given in call.active else call.active[-1])
             settled = Settled(
                 world.now,
                 number,
                 call.asked_at,
-                call.token_id,
+                meant,
                 token,
                 error,
                 call.healthy,

@@ -30,7 +30,7 @@ class Freeze(Struct, frozen=True):
 
 
 class GetToken(Struct, frozen=True):
-    """The app calls `getToken`, in the foreground."""
+    """The app calls `getToken`, in the foreground; without an `organization` for the active one."""
 
     template: str | None = None
     skip_cache: bool = False
@@ -81,6 +81,12 @@ class RestartApp(Struct, frozen=True):
     the truth about its session at once."""
 
 
+class SwitchOrganization(Struct, frozen=True):
+    """The app calls `setActive({organization})`, in the foreground; None is the personal workspace."""
+
+    organization: str | None = None
+
+
 Event: TypeAlias = (
     Advance
     | Freeze
@@ -94,6 +100,7 @@ Event: TypeAlias = (
     | GoOnline
     | Touch
     | RestartApp
+    | SwitchOrganization
 )
 
 EVENTS: tuple[type[Event], ...] = (
@@ -109,5 +116,6 @@ EVENTS: tuple[type[Event], ...] = (
     GoOnline,
     Touch,
     RestartApp,
+    SwitchOrganization,
 )
 """Every kind of event, in the order in which a reader meets them."""

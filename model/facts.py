@@ -44,6 +44,7 @@ class Asked(Struct, frozen=True):
     token_id: TokenId
     skip_cache: bool
     touch: bool = False
+    switch: bool = False  # the organization of `token_id` is to be the active one
 
 
 class Ended(Struct, frozen=True):
@@ -145,8 +146,10 @@ class Announced(Struct, frozen=True):
 
     @property
     def backwards(self) -> bool:
-        """Are the claims of the new one older?"""
-        return self.token.behind and self.before is not None and not self.before.behind
+        """Are the claims of the new one older? That of another organization is no measure (tokenFreshness.ts)."""
+        if self.before is None or self.before.token_id != self.token.token_id:
+            return False
+        return self.token.behind and not self.before.behind
 
 
 class Kept(Struct, frozen=True):
@@ -175,6 +178,13 @@ class Restarted(Struct, frozen=True):
     requests: tuple[RequestId, ...] = ()
 
 
+class Regained(Struct, frozen=True):
+    """The client holds the session again that it had dropped."""
+
+    at: Millis
+    origin: Origin
+
+
 Fact: TypeAlias = (
     Frozen
     | Skewed
@@ -191,4 +201,5 @@ Fact: TypeAlias = (
     | Kept
     | Connected
     | Restarted
+    | Regained
 )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model import cache, session
-from model.client import Flight, Purpose, Turn
+from model.client import Entry, Flight, Purpose, Turn
 from model.policy import Policy
-from model.terms import SESSION_TOKEN, CallId, Millis, Outcome, SignedOut, TimerSet, Token
+from model.terms import SESSION_TOKEN, Millis, Outcome, TimerSet, Token
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: a lost GET is sent again, a lost POST never; all ten times only while offline."""
@@ -25,24 +25,24 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
     if outcome is Outcome.UNAUTHORIZED and client.signed_in and _looked_into(client.policy, flight):
         # clerk.ts handleUnauthenticated. A 401 on GET /client enters it again, without end or pause; whatever
         # comes of that, the request at the beginning of it is what fails in the end.
-        origin = flight.parent or flight
+        origin = flight.parent if flight.purpose is Purpose.RECOVERY else flight
         request = client.next_request
-        asks = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
-        return turn.send(replace(asks, offline=session.is_offline(client)))
+        recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
+        return turn.send(replace(recovery, offline=session.is_offline(client)))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if token is None:
-        counts = flight.purpose is Purpose.TOUCH or client.policy.sends_when_offline
+        counts = flight.purpose in (Purpose.TOUCH, Purpose.SWITCH) or client.policy.sends_when_offline
         if counts and session.nothing_came(client, outcome):
             return session.empty(turn, flight)
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
         return session.resolve(turn, flight, token)
-    if flight.purpose is Purpose.TOUCH:
+    if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
         return _touched(turn, flight, token)
     turn = turn.but(refreshing=client.refreshing - {flight.token_id})
-    turn = cache.keep(turn, flight.token_id, flight.holder, token)
-    return session.announce(turn, flight.holder, token)
+    turn = cache.keep(turn, flight, token)
+    return session.announce(turn, flight, token)
 
 
 def _looked_into(policy: Policy, flight: Flight) -> bool:
@@ -52,7 +52,7 @@ def _looked_into(policy: Policy, flight: Flight) -> bool:
             return not policy.background_401_marks_stale
         case Purpose.RECOVERY:
             return not policy.sign_out_only_without_session
-        case Purpose.FETCH | Purpose.TOUCH:
+        case Purpose.FETCH | Purpose.TOUCH | Purpose.SWITCH:
             return True
 
 
@@ -62,17 +62,17 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
     clerk.ts handleUnauthenticated: without the session, or 500, the user is signed out ("the intention was to
     sign out"); any other error takes the place of the 401, so that a foreground call will try again.
     """
-    assert flight.parent is not None, "a recovery has a parent"
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN if token is not None:
             turn = _client_replaced(turn, token)
-            return session.reject(turn, flight.parent, Outcome.UNAUTHORIZED)
+            return _looked_at(turn, flight, Outcome.UNAUTHORIZED)
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
-            return session.reject(turn, flight.parent, outcome)
+            return _looked_at(turn, flight, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
             if outcome is Outcome.NO_SESSION:  # the next client finds no session here to take a token over from
-                turn = turn.but(holders=(*turn.client.holders, None))
-            return session.reject(_sign_out(turn, flight.cause), flight.parent, Outcome.UNAUTHORIZED)
+                last = turn.client.holders[turn.client.current] or turn.client.dropped
+                turn = turn.but(holders=(*turn.client.holders, None), chosen=None, dropped=last)
+            return _looked_at(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(flight):
             timer = turn.client.next_timer
             resend = (timer, replace(flight, tries=flight.tries + 1))
@@ -81,7 +81,12 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
         case _:
             failure = Outcome.UNAUTHORIZED if session.nothing_came(turn.client, outcome) else outcome
-            return session.reject(turn, flight.parent, failure)
+            return _looked_at(turn, flight, failure)
+
+
+def _looked_at(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
+    """A recovery is over: what waits for it fails."""
+    return session.reject(turn, flight.parent, failure) if flight.parent else turn
 
 
 def _network_retries(flight: Flight) -> int:
@@ -91,13 +96,15 @@ def _network_retries(flight: Flight) -> int:
 
 def _client_replaced(turn: Turn, token: Token) -> Turn:
     """A client payload makes a new Session object, with its token cached (Client.ts fromJSON, Session.ts)."""
-    holders = turn.client.holders
-    turn = turn.but(holders=(*holders, _last_active(turn, holders[-1], token)))
-    return cache.keep(turn, SESSION_TOKEN, len(holders), token)
+    holders, holder = turn.client.holders, len(turn.client.holders)
+    turn = turn.but(holders=(*holders, _last_active(turn, holders[-1], token)), chosen=None)
+    turn = turn.activate(holder, token.token_id.organization)
+    return cache.keep(turn, Entry(token.token_id, holder, announces=True), token)
 
 
 def _last_active(turn: Turn, known: Token | None, token: Token) -> Token:
     """The last active token of a session in an answer that has `token` (Client.ts and Session.ts fromJSON)."""
+    known = session.comparable(known, token)
     return cache.fresher(turn, known, token) if turn.client.policy.client_keeps_freshest else token
 
 
@@ -108,11 +115,4 @@ def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
     holders = turn.client.holders
     taken = _last_active(turn, holders[flight.holder], token)
     turn = turn.but(holders=(*holders[: flight.holder], taken, *holders[flight.holder + 1 :]))
-    return session.touched(turn, flight)
-
-
-def _sign_out(turn: Turn, cause: CallId | None) -> Turn:
-    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
-    if not turn.client.signed_in:
-        return turn
-    return turn.but(signed_in=False).put(SignedOut(cause))
+    return session.touched(turn.activate(flight.holder, token.token_id.organization), flight)

@@ -39,6 +39,10 @@ class Policy(Struct, frozen=True):
     retry_rate_limited: bool
     """A call that is answered 429 tries again (#8004)."""
 
+    switch_fails_with_touch: bool
+    """A switch to another organization ends with the error of its touch, unless that is a 401. Before, it went on
+    as if nothing had happened, and took any 4xx for a 401 (#8004)."""
+
     client_keeps_freshest: bool
     """A session in an answer, or in the client that comes with one, takes over the last active token of the
     session that it replaces, if its own was made from older data (#9284)."""
@@ -82,12 +86,19 @@ CLERK_JS_6_0_0 = Policy(
     offline_in_react_native=True,
     sends_when_offline=True,
     retry_rate_limited=False,
+    switch_fails_with_touch=False,
     client_keeps_freshest=False,
     gateway_page_error="SyntaxError",
     tries_when_offline=False,
     answers_stand=False,
 )
-CLERK_JS_6_1_0 = replace(CLERK_JS_6_0_0, name="CLERK_JS_6_1_0", sends_when_offline=False, retry_rate_limited=True)
+CLERK_JS_6_1_0 = replace(
+    CLERK_JS_6_0_0,
+    name="CLERK_JS_6_1_0",
+    sends_when_offline=False,
+    retry_rate_limited=True,
+    switch_fails_with_touch=True,
+)
 CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)

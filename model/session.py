@@ -9,7 +9,20 @@ from msgspec.structs import replace
 
 from model import cache
 from model.client import Call, Client, Entry, Flight, Purpose, Turn
-from model.terms import SESSION_TOKEN, CallId, CallSettled, Millis, Outcome, Runtime, TimerSet, Token
+from model.terms import (
+    PERSONAL,
+    SESSION_TOKEN,
+    CallId,
+    CallSettled,
+    Millis,
+    Outcome,
+    Runtime,
+    SignedIn,
+    SignedOut,
+    TimerSet,
+    Token,
+    TokenId,
+)
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
@@ -30,16 +43,23 @@ ERROR_NAMES: dict[Outcome, str] = {
 """What the app sees when a call ends without a token. What a gateway's page ends in, a policy says."""
 
 
-def announce(turn: Turn, holder: int, token: Token) -> Turn:
+def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A session token becomes the last active one of the object that asked for it.
 
-    Session.ts #dispatchTokenEvents: those of templates and of organizations never do.
+    Session.ts #dispatchTokenEvents: a template's never does, nor one for an organization that was not the active
+    one when it was first asked for.
     """
-    if not token.is_session_token:
+    if not flight.announces:
         return turn
-    holders = turn.client.holders
-    token = cache.fresher(turn, holders[holder], token)
+    holders, holder = turn.client.holders, flight.holder
+    token = cache.fresher(turn, comparable(holders[holder], token), token)
     return turn.but(holders=(*holders[:holder], token, *holders[holder + 1 :]))
+
+
+def comparable(known: Token | None, token: Token) -> Token | None:
+    """The last active token by which another's freshness is judged: only one for the same organization
+    (tokenFreshness.ts shouldKeepExistingLastActiveToken)."""
+    return known if known is not None and known.token_id == token.token_id else None
 
 
 # -- the foreground (Session.ts getToken, _getToken, #fetchToken) -------------------------------------------
@@ -47,12 +67,13 @@ def announce(turn: Turn, holder: int, token: Token) -> Turn:
 
 def attempt(turn: Turn, call: Call) -> Turn:
     """One attempt of a foreground call: read the cache, wait for a pending fetch, or send one."""
-    entry = None if call.skip_cache else turn.client.entry(call.token_id)
+    token_id = turn.client.meant(call)
+    entry = None if call.skip_cache else turn.client.entry(token_id)
     if entry and entry.token and entry.token.expires - turn.at // 1000 <= cache.READ_CUTOFF:
         turn = cache.drop(turn, entry)
         entry = None
     if entry and entry.token:
-        return turn.put(CallSettled(call.call, entry.token, None))
+        return _end(turn, call, entry.token, None)
     if entry:
         return turn.but(calls=(*turn.client.calls, replace(call, waits_for=entry.request)))
 
@@ -60,10 +81,14 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if is_offline(turn.client) and not (policy.sends_when_offline or policy.tries_when_offline):
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
-    promise = Entry(call.token_id, call.holder, request=request, baseline=cache.freshest(turn, call.token_id))
-    turn = cache.vacate(turn, call.token_id)
-    turn = turn.but(cache=(*turn.client.cache, promise))
-    turn = turn.send(Flight(request, Purpose.FETCH, call.token_id, call.holder, cause=call.call))
+    # To whoever says `PERSONAL` that is not the active organization, even if none is (#fetchToken compares them).
+    active = TokenId(organization=turn.client.organization(call.holder))
+    announces = token_id == active and call.token_id.organization != PERSONAL
+    flight = Flight(request, Purpose.FETCH, token_id, call.holder, call.call, asks=token_id, announces=announces)
+    promise = Entry(token_id, call.holder, request=request, baseline=cache.freshest(turn, token_id))
+    promise = replace(promise, asks=token_id, announces=announces)
+    turn = cache.vacate(turn, token_id)
+    turn = turn.but(cache=(*turn.client.cache, promise)).send(flight)
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
@@ -72,22 +97,50 @@ def touch(turn: Turn, call: CallId) -> Turn:
 
     Session.ts touch. The answer goes to the object that was touched; network.py has what it brings.
     """
-    holder = len(turn.client.holders) - 1
-    return turn.send(Flight(turn.client.next_request, Purpose.TOUCH, SESSION_TOKEN, holder, cause=call))
+    holder, request = turn.client.current, turn.client.next_request
+    active = TokenId(organization=turn.client.organization(holder))
+    return turn.send(Flight(request, Purpose.TOUCH, active, holder, cause=call))
+
+
+def switch(turn: Turn, call: CallId, organization: str | None) -> Turn:
+    """Another organization is the active one from now on, whatever comes of the touch that says so to the server.
+
+    clerk.ts setActive.
+    """
+    turn = turn.activate(turn.client.current, organization)
+    touched = touch(turn, call)
+    *flights, flight = touched.client.flights
+    return touched.but(flights=(*flights, replace(flight, purpose=Purpose.SWITCH)))
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
     entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
-        turn = cache.keep(turn, flight.token_id, entry.holder, token)
+        turn = cache.keep(turn, entry, token)
     elif entry and turn.client.policy.keep_freshest:
         turn = _late(turn, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
-        turn = cache.arm(turn, Entry(flight.token_id, flight.holder, token, replaced=True))
-    turn = announce(turn, flight.holder, token)
+        late = Entry(flight.token_id, flight.holder, token, replaced=True)
+        turn = cache.arm(turn, replace(late, asks=flight.asks, announces=flight.announces))
+    turn = announce(turn, flight, token)
     turn, waiting = _release(turn, flight)
-    return turn.put(*(CallSettled(call.call, token, None) for call in waiting))
+    for call in waiting:
+        turn = _end(turn, call, token, None)
+    return turn
+
+
+def _end(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn:
+    """A call ends. One that switches gives the app no token, and minds nothing that comes of being offline: the
+    session is now the object that it asked (clerk.ts setActive), even if it has been dropped meanwhile."""
+    if not call.switches:
+        return turn.put(CallSettled(call.call, token, error))
+    if error not in (None, OFFLINE):
+        return turn.put(CallSettled(call.call, None, error))
+    turn = turn.but(chosen=None if call.holder == turn.client.newest else call.holder)
+    if not turn.client.signed_in:
+        turn = turn.but(signed_in=True).put(SignedIn(call.call))
+    return turn.put(CallSettled(call.call, None, None))
 
 
 def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
@@ -96,7 +149,7 @@ def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
     if cache.fresher(turn, entry.token, token) is entry.token:
         return turn
-    return cache.keep(turn, entry.token_id, entry.holder, token)
+    return cache.keep(turn, entry, token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
@@ -116,8 +169,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
     """
     policy = turn.client.policy
-    if flight.purpose is Purpose.TOUCH:
-        return touched(turn, flight, ERROR_NAMES.get(failure, policy.gateway_page_error))
+    if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
+        return touched(turn, flight, failure)
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = cache.drop(turn, turn.client.entry(flight.token_id))
@@ -132,10 +185,34 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     return turn
 
 
-def touched(turn: Turn, flight: Flight, error: str | None = None) -> Turn:
-    """A touch ends, well or with an error. Nobody else waits for it."""
+def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
+    """A touch ends, well or not. Nobody else waits for it; a switch goes on to what is the session then."""
     assert flight.cause is not None, "only the app touches a session"
-    return turn.put(CallSettled(flight.cause, None, error))
+    policy = turn.client.policy
+    error = None if failure is None else ERROR_NAMES.get(failure, policy.gateway_page_error)
+    if flight.purpose is Purpose.TOUCH:
+        return turn.put(CallSettled(flight.cause, None, error))
+    refused = failure is Outcome.UNAUTHORIZED
+    refused = refused or (failure is Outcome.RATE_LIMITED and not policy.switch_fails_with_touch)
+    if error and not refused and policy.switch_fails_with_touch:
+        return turn.put(CallSettled(flight.cause, None, error))
+    if refused and turn.client.signed_in:  # clerk.ts #touchCurrentSession asks once more, and does not wait
+        request = turn.client.next_request
+        recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
+        turn = turn.send(replace(recovery, offline=is_offline(turn.client)))
+    holder = turn.client.newest
+    if turn.client.holders[holder] is None:  # nor is the session any longer that an earlier switch took up again
+        last = turn.client.holders[turn.client.current] or turn.client.dropped
+        turn = sign_out(turn.but(chosen=None, dropped=last), flight.cause)
+        return turn.put(CallSettled(flight.cause, None, None))
+    return attempt(turn, Call(flight.cause, SESSION_TOKEN, skip_cache=False, holder=holder, switches=True))
+
+
+def sign_out(turn: Turn, cause: CallId | None) -> Turn:
+    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
+    if not turn.client.signed_in:
+        return turn
+    return turn.but(signed_in=False).put(SignedOut(cause))
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
@@ -147,7 +224,7 @@ def nothing_came(client: Client, outcome: Outcome) -> bool:
 def empty(turn: Turn, flight: Flight) -> Turn:
     """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598). To
     a touch it is an answer like another: it ends well, and nothing has changed."""
-    if flight.purpose is Purpose.TOUCH:
+    if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
         return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
         turn = cache.vacate(turn, flight.token_id)
@@ -156,7 +233,9 @@ def empty(turn: Turn, flight: Flight) -> Turn:
     if entry and entry.request == flight.request:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
-    return turn.put(*(CallSettled(call.call, None, OFFLINE) for call in waiting))
+    for call in waiting:
+        turn = _end(turn, call, None, OFFLINE)
+    return turn
 
 
 def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
@@ -167,7 +246,7 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
         return _again(turn, call)
     error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE
     hidden = offline and not (policy.answers_stand and failure not in NO_REPLY)
-    return turn.put(CallSettled(call.call, None, OFFLINE if hidden else error))
+    return _end(turn, call, None, OFFLINE if hidden else error)
 
 
 def is_offline(client: Client) -> bool:
@@ -208,4 +287,6 @@ def refresh(turn: Turn, entry: Entry) -> Turn:
         return cache.rearm(turn, entry)
     turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})
     request = turn.client.next_request
-    return turn.send(Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, cause=None))
+    asks = entry.asks or TokenId(organization=turn.client.organization(entry.holder))
+    flight = Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, cause=None)
+    return turn.send(replace(flight, asks=asks, announces=entry.announces))

@@ -77,8 +77,13 @@ class Outcome(Word):
     STALE_TOKEN = "stale-token"  # 200, a token (or a client with one) made from older data than one already given
 
 
+PERSONAL = ""
+"""What the app says instead of an organization when it means the personal workspace, which is none."""
+
+
 class TokenId(Struct, frozen=True, cache_hash=True):
-    """Which token: one made by a template, one for an organization. The session token itself has neither.
+    """Which token: one made by a template, one for an organization. The session token has no template, and is for
+    the session's active organization, if it has one.
 
     The SDK's own word for what its cache goes by (utils/tokenId.ts).
     """
@@ -108,11 +113,6 @@ class Token(Struct, frozen=True):
     behind: bool = False
     """Its claims were assembled (header `oiat`) before those of every token that is not behind."""
 
-    @property
-    def is_session_token(self) -> bool:
-        """A template's token never becomes the session's last active token, nor does an organization's."""
-        return self.token_id == SESSION_TOKEN
-
     def __str__(self) -> str:
         return f"T{self.number}"
 
@@ -127,7 +127,8 @@ class TimerDue(Struct, frozen=True):
 
 
 class TokenAsked(Struct, frozen=True):
-    """The app calls `getToken({template, organizationId, skipCache})`."""
+    """The app calls `getToken({template, organizationId, skipCache})`. Without an organization it means whichever
+    is the active one, by `PERSONAL` none."""
 
     call: CallId
     token_id: TokenId = SESSION_TOKEN
@@ -175,8 +176,23 @@ class Started(Struct, frozen=True):
     token: Token | None
 
 
+class SwitchAsked(Struct, frozen=True):
+    """The app calls `setActive({organization})`; None is the personal workspace."""
+
+    call: CallId
+    organization: str | None
+
+
 Stimulus: TypeAlias = (
-    TimerDue | TokenAsked | Answered | ClockChanged | KeychainTurned | TouchAsked | NetworkTurned | Started
+    TimerDue
+    | TokenAsked
+    | Answered
+    | ClockChanged
+    | KeychainTurned
+    | TouchAsked
+    | NetworkTurned
+    | Started
+    | SwitchAsked
 )
 
 
@@ -220,7 +236,7 @@ class SignedOut(Struct, frozen=True):
 
 
 class CallSettled(Struct, frozen=True):
-    """A call ends: of `getToken` with a token or with the name of an error, of `touch` with the name of an error
+    """A call ends: of `getToken` with a token or with the name of an error, any other with the name of an error
     or with nothing."""
 
     call: CallId
@@ -242,6 +258,12 @@ class CookieChanged(Struct, frozen=True):
     token: Token | None
 
 
+class SignedIn(Struct, frozen=True):
+    """The client holds the session again that it had dropped."""
+
+    cause: CallId | None
+
+
 Output: TypeAlias = (
-    RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced | CookieChanged
+    RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced | CookieChanged | SignedIn
 )

@@ -25,7 +25,8 @@ token. An answer with a client payload replaces the object; timers set before go
 `Client.holders` are those objects: their last active tokens, oldest object first; None for a client without one.
 
 A touch sends one request, whatever is cached, and is never tried again. Its answer brings a client payload beside
-the session, and ends the call.
+the session, and ends the call. A switch to another organization is a touch and then a call of getToken; without
+waiting for either, the object takes that organization for the active one (`Client.organizations`).
 
 Known gaps
 ----------
@@ -41,10 +42,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from model import cache, network, session
-from model.client import Call, Client, Turn
+from model.client import Call, Client, Entry, Turn
 from model.policy import Policy
 from model.terms import (
-    SESSION_TOKEN,
     Answered,
     ClockChanged,
     KeychainTurned,
@@ -55,6 +55,7 @@ from model.terms import (
     SignedOut,
     Started,
     Stimulus,
+    SwitchAsked,
     TimerDue,
     TimerId,
     Token,
@@ -76,7 +77,8 @@ def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tup
 
 def _hydrated(turn: Turn, token: Token) -> Turn:
     """Session.ts #hydrateCache: the token that a new session comes with is cached."""
-    return cache.keep(turn, SESSION_TOKEN, 0, token)
+    turn = turn.activate(0, token.token_id.organization)
+    return cache.keep(turn, Entry(token.token_id, 0, announces=True), token)
 
 
 def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
@@ -87,8 +89,7 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     turn = Turn(client, at)
     match stimulus:
         case TokenAsked(call, token_id, skip_cache):
-            holder = len(client.holders) - 1
-            turn = session.attempt(turn, Call(call, token_id, skip_cache, holder))
+            turn = session.attempt(turn, Call(call, token_id, skip_cache, client.current))
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
         case Answered(request, outcome, token):
@@ -106,12 +107,15 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
         case Started(token):
             turn = _started(turn, token)
             return turn.client, turn.outputs
+        case SwitchAsked(call, organization):
+            turn = session.switch(turn, call, organization)
     return _announced(client, turn)
 
 
 def _started(turn: Turn, token: Token | None) -> Turn:
     """Nothing of a client outlives its process (clerk.ts load): a new one, whose requests and timers are only
-    numbered on. What was the last active token of the one before, it does not know."""
+    numbered on. What was the last active token of the one before, it does not know; which organization is the
+    active one, the server tells it."""
     old = turn.client
     new = Client(
         old.policy,
@@ -127,7 +131,7 @@ def _started(turn: Turn, token: Token | None) -> Turn:
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """What the current Session object's last active token has become is for everybody to see."""
-    old, new = before.holders[-1], turn.client.holders[-1]
+    old, new = before.holders[before.current] or before.dropped, turn.client.holders[turn.client.current]
     if new is not None and new is not old and turn.client.signed_in:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs

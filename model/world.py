@@ -136,6 +136,10 @@ class Call(Struct, frozen=True):
     told_ended: bool = False  # an honest 401 answered it after the session's end
     lied_to: bool = False  # one of its answers was not honest
     awake_since: Millis = 0  # when it was made, or the event loop last thawed
+    active: tuple[
+        str | None, ...
+    ] = ()  # for a session token: the organizations that were active since it was made
+    switches: bool = False  # to another organization
 
 
 class World(Struct, frozen=True):
@@ -155,6 +159,8 @@ class World(Struct, frozen=True):
     locked: bool = False  # the keychain
     cookie: Token | None = None  # what a page's session cookie holds
     offline: bool = False  # the device has no network, and the client can see that
+    organization: str | None = None  # the session's active one, on the server
+    chosen: str | None = None  # the one that the app chose last
 
     @property
     def device_now(self) -> Millis:
@@ -185,6 +191,15 @@ class World(Struct, frozen=True):
     def stale_for(self) -> Millis:
         """For how many ms the device's last session token has been expired; 0 while it is not."""
         return max(0, self.now - self.token.expires * 1000)
+
+    @property
+    def active(self) -> tuple[str | None, ...]:
+        """The organizations that may be said to be active: until the server has heard of a choice, both."""
+        return tuple(dict.fromkeys((self.organization, self.chosen)))
+
+    def is_session_token(self, token_id: TokenId) -> bool:
+        """Is it the session's own: made by no template, and for an active organization?"""
+        return token_id.template is None and token_id.organization in self.active
 
     @property
     def ahead(self) -> tuple[Timer, ...]:

@@ -20,18 +20,21 @@ from model.events import (
     Touch,
     UnlockKeychain,
 )
+from model.terms import PERSONAL
 from model.world import World
-from properties.machine import ASKS
+from properties.machine import ASKS, SWITCHES
 
 
 class App(Struct, frozen=True):
     """What the app does: up to `calls` calls at a time, of getToken; for a template too, if it has `templates`,
-    and for another organization than the active one, if it has `organizations`; and of touch, if it `touches`."""
+    and for another organization than the active one, if it has `organizations`; of touch, if it `touches`; and of
+    setActive, if it `switches` between organizations."""
 
     calls: int = 1
     templates: bool = False
     touches: bool = False
     organizations: bool = False
+    switches: bool = False
 
     def asks(self, ask: GetToken) -> bool:
         """Does this app make such a call?"""
@@ -41,18 +44,21 @@ class App(Struct, frozen=True):
     def timers(self) -> int:
         """More timers than these at once, and a client gathers ever more of them: two for each token that is
         cached and for each call, and two more."""
-        return 2 * (1 + self.templates + self.organizations) + 2 * self.calls + 2
+        return 2 * (1 + self.templates + (self.organizations or self.switches)) + 2 * self.calls + 2
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
         others = ", templates too" * self.templates + ", touches too" * self.touches
-        return f"{calls} at a time{others}{', organizations too' * self.organizations}"
+        others += ", organizations too" * self.organizations + ", switches too" * self.switches
+        return f"{calls} at a time{others}"
 
     def events(self, world: World, assumptions: Assumptions) -> Iterator[Event]:
         """What may happen now at an instant, so that no time passes."""
         possible: list[Event] = [Answer(*answer) for answer in assumptions.answers(world)]
         if len(world.calls) < self.calls:
             possible += [ask for ask in ASKS if self.asks(ask)] + [Touch()] * self.touches
+            possible += SWITCHES * self.switches
+            possible += [GetToken(organization=PERSONAL)] * (self.switches and self.organizations)
         possible += [SetClock(skew) for skew in assumptions.clocks(world)]
         possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
         possible += [GoOffline(), GoOnline()] * assumptions.disconnects

@@ -19,7 +19,7 @@ here is tested: random traces stay within the graph, and what breaks there break
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from msgspec import Struct
@@ -51,21 +51,32 @@ class State(Struct, frozen=True):
 class Memory(Struct, frozen=True):
     """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, and how long
     each `waits`; the `age` of requests, if an assumption asks for it; the `baseline` of what is being fetched, if
-    tokens may be stale; and when a token expired, for as many ms as the device's clock may be set `back`."""
+    tokens may be stale; when a token expired, for as many ms as the device's clock may be set `back`; and what
+    the refresh of a slot `asks` for, if the app switches between organizations: else it is for the slot's own."""
 
     history: bool = True
     age: bool = True
     baseline: bool = True
     back: Millis = 0
     waits: bool = True
+    asks: bool = True
 
     @classmethod
-    def needed(cls, assumptions: Assumptions, history: bool, waits: bool = False) -> Memory:
+    def needed(
+        cls, assumptions: Assumptions, history: bool, waits: bool = False, switches: bool = False
+    ) -> Memory:
         """What a proof under these assumptions needs, for invariants that ask for the history of calls, or how
-        long they have waited, or neither."""
+        long they have waited, or neither; and for an app that `switches` between organizations, or does not."""
         back = -min(SKEWS) if assumptions.skews else 0
         hangs = any(member.hangs for member in assumptions.members)
-        return cls(history, history or not hangs, any(member.lags for member in assumptions.members), back, waits)
+        return cls(
+            history,
+            history or not hangs,
+            any(member.lags for member in assumptions.members),
+            back,
+            waits,
+            switches,
+        )
 
 
 def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
@@ -94,7 +105,8 @@ def symbolic(world: World, client: Client) -> tuple[World, Client]:
     cache = tuple(
         replace(entry, token=token(entry.token), baseline=token(entry.baseline)) for entry in client.cache
     )
-    return world, replace(client, holders=tuple(map(token, client.holders)), cache=cache)
+    holders = tuple(map(token, client.holders))
+    return world, replace(client, holders=holders, cache=cache, dropped=token(client.dropped))
 
 
 def known(world: World, client: Client, memory: Memory = Memory()) -> State:
@@ -109,22 +121,29 @@ def names(numbers: Iterable[int]) -> dict[int | None, int]:
 
 
 def holder_names(client: Client) -> dict[int, int]:
-    """The place in canonical form of each Session object that something still refers to, and of the newest."""
+    """The place in canonical form of each Session object that something still refers to, of the newest, and of
+    the one that the app has."""
     flights = [*client.flights, *(flight for _, flight in client.resends)]
     flights += [flight.parent for flight in flights if flight.parent]
     users: list[Any] = [*flights, *client.cache, *client.calls]
-    in_use = {len(client.holders) - 1, *(user.holder for user in users)}
+    in_use = {client.newest, client.current, *(user.holder for user in users)}
     return {holder: name for name, holder in enumerate(sorted(in_use))}
 
 
-def request_names(client: Client) -> dict[int | None, int]:
-    """The name in canonical form of each request that the client still knows of, in flight or not."""
+def request_names(client: Client, calls: Mapping[int | None, int]) -> dict[int | None, int]:
+    """The name in canonical form of each request that the client still knows of, in flight or not; `calls` are
+    the names of those that are under way: what others were called makes no difference."""
     flights = [*client.flights, *(flight for _, flight in client.resends)]
     flights += [flight.parent for flight in flights if flight.parent]
     waited_for = [entry.request for entry in client.cache if entry.request is not None]
-    order = {flight.request: _order(flight) for flight in flights}
+    order = {flight.request: _order(flight, calls) for flight in flights}
     known = {*order, *waited_for}
     return {number: name for name, number in enumerate(sorted(known, key=lambda n: (order.get(n, ()), n)), 1)}
+
+
+def known_requests(world: World, client: Client) -> dict[int | None, int]:
+    """The same, in this world."""
+    return request_names(client, names(call.call for call in world.calls))
 
 
 def slot_order(entry: Entry) -> tuple[Any, ...]:
@@ -132,9 +151,17 @@ def slot_order(entry: Entry) -> tuple[Any, ...]:
     return str(entry.token_id), entry.replaced, entry.eviction or 0, entry.refresh or 0
 
 
-def _order(flight: Flight) -> tuple[Any, ...]:
-    parent = _order(flight.parent) if flight.parent else ()
-    return flight.purpose, str(flight.token_id), flight.holder, flight.tries, flight.cause or 0, parent
+def _order(flight: Flight, calls: Mapping[int | None, int]) -> tuple[Any, ...]:
+    parent = _order(flight.parent, calls) if flight.parent else ()
+    return (
+        flight.purpose,
+        str(flight.token_id),
+        str(flight.asks or flight.token_id),
+        flight.holder,
+        flight.tries,
+        calls.get(flight.cause, 0),
+        parent,
+    )
 
 
 def known_instants(value: Any) -> tuple[Any, list[Instant]]:
@@ -178,7 +205,7 @@ class Form:
         self.now = cast(Any, world.now)
         self.timers = names(timer.timer for timer in world.timers)
         self.calls = names(call.call for call in world.calls)
-        self.requests = request_names(client)
+        self.requests = request_names(client, self.calls)
         self.holders = holder_names(client)
         self.instants: list[Instant] = [self.now]
 
@@ -243,12 +270,15 @@ class Form:
             len(self.calls) + 1,
             world.locked,
             offline=world.offline,
+            organization=world.organization,
+            chosen=world.chosen,
         )
 
     def _call(self, call: Call) -> Call:
         number = self.calls[call.call]
         if not self.memory.history:
-            return Call(number, call.token_id, NOW, healthy=False, awake_since=NOW)
+            forgotten = Call(number, call.token_id, NOW, healthy=False, awake_since=NOW)
+            return replace(forgotten, active=call.active, switches=call.switches)
         asked_at = self._since(call.asked_at) if call.healthy else NOW
         awake_since = self._since(call.awake_since) if self.memory.waits else NOW
         return replace(call, call=number, asked_at=asked_at, awake_since=awake_since)
@@ -283,7 +313,16 @@ class Form:
             len(self.requests) + 1,
             len(self.timers) + 1,
             client.offline,
+            self._organizations(),
+            None if client.chosen is None else self.holders[client.chosen],
+            self._token(client.dropped),
         )
+
+    def _organizations(self) -> tuple[str | None, ...]:
+        known = [self.client.organization(holder) for holder in self.holders]
+        while known and known[-1] is None:
+            known.pop()
+        return tuple(known)
 
     def _entry(self, entry: Entry) -> Entry:
         return Entry(
@@ -295,6 +334,8 @@ class Form:
             self.timers.get(entry.refresh),
             entry.replaced,
             self._token(entry.baseline) if self.memory.baseline else None,
+            entry.asks if self.memory.asks else entry.token_id,
+            entry.announces,
         )
 
     def _flight(self, flight: Flight) -> Flight:
@@ -304,4 +345,5 @@ class Form:
             holder=self.holders[flight.holder],
             cause=self.calls.get(flight.cause),
             parent=self._flight(flight.parent) if flight.parent else None,
+            asks=flight.asks if self.memory.asks else flight.token_id,
         )

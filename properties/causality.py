@@ -21,6 +21,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Regained,
     Restarted,
     Sent,
     Settled,
@@ -107,7 +108,8 @@ def sentence(facts: Sequence[Fact]) -> str:
 def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
     match fact:
         case Asked(_, call):
-            return f"the app called {'touch' if fact.touch else 'getToken'} (call {call})"
+            called = "touch" if fact.touch else "setActive" if fact.switch else "getToken"
+            return f"the app called {called} (call {call})"
         case Fired(at, _, set_at, late_by):
             since = "sign-in" if set_at == 0 else f"+{duration(set_at)}"
             lateness = f"{duration(late_by)} late{_frozen(facts, at - late_by, at)}" if late_by else "on time"
@@ -136,6 +138,8 @@ def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
             return f"and so call {call} got {token}{age}"
         case Announced(_, token, before):
             return f"and so {token} took the place of {before}, which was made from fresher data"
+        case Regained():
+            return "and so the SDK held the session again"
         case Kept(_, token):
             holds = f"holds {token}" if token else "is empty"
             truth = f", while the session is valid{_offline(facts, fact)}" if fact.emptied else ""

@@ -87,6 +87,7 @@ _PROOF = _options(
     ),
     click.option("--templates", is_flag=True, help="the app asks for a template's token too"),
     click.option("--organizations", is_flag=True, help="the app asks for another organization's token too"),
+    click.option("--switches", is_flag=True, help="the app makes another organization the active one too"),
     click.option("--touches", is_flag=True, help="the app touches the session too"),
     click.option(
         "--depth",
@@ -130,6 +131,7 @@ def prove(
     calls: int,
     templates: bool,
     organizations: bool,
+    switches: bool,
     touches: bool,
     depth: int,
     states: int,
@@ -146,7 +148,7 @@ def prove(
         chosen,
         invariants,
         runtime,
-        App(calls, templates, touches, organizations),
+        App(calls, templates, touches, organizations, switches),
         Limits(depth, seconds, states),
     )
     tell = _teller()
@@ -162,7 +164,7 @@ def prove(
     except TargetError as error:
         fail(str(error))
     _print(findings)
-    click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
+    click.echo(f"the app makes {App(calls, templates, touches, organizations, switches)}")
     for found in findings:
         for trace in _stories(found):
             click.echo("\n" + trace, nl=False)
@@ -269,6 +271,7 @@ def matrix(
     calls: int,
     templates: bool,
     organizations: bool,
+    switches: bool,
     touches: bool,
     depth: int,
     states: int,
@@ -289,7 +292,7 @@ def matrix(
         chosen,
         invariants,
         runtime,
-        App(calls, templates, touches, organizations),
+        App(calls, templates, touches, organizations, switches),
         Limits(depth, seconds, states),
     )
     live = sys.stderr.isatty()
@@ -310,7 +313,7 @@ def matrix(
         if markdown:
             markdown.write_text(as_markdown(findings), encoding="utf-8")
         _print(findings)
-        click.echo(f"the app makes {App(calls, templates, touches, organizations)}")
+        click.echo(f"the app makes {App(calls, templates, touches, organizations, switches)}")
         if folder:
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from model.client import Client
 from model.events import Advance, Answer, Event, Freeze
 from model.policy import Policy
-from properties.canonical import Memory, State, contains, known, request_names
+from properties.canonical import Memory, State, contains, known, known_requests
 from properties.invariants import Invariant
 from properties.machine import ADVANCES, FREEZES, lengths
 from properties.reduce import reduce
@@ -59,7 +59,7 @@ def _with_numbers(event: Event, run: Run, client: Client) -> Iterator[Event]:
     candidates: list[Event]
     match event:
         case Answer(name, outcome):
-            numbers = {known_as: number for number, known_as in request_names(client).items()}
+            numbers = {known_as: number for number, known_as in known_requests(run.world, client).items()}
             candidates = [Answer(numbers[name] or 0, outcome)]
         case Advance():
             longest = run.assumptions.longest_advance(run.world)

@@ -18,6 +18,7 @@ from model.terms import (
     Output,
     RequestSent,
     Runtime,
+    SignedIn,
     SignedOut,
     Started,
     Stimulus,
@@ -136,6 +137,8 @@ class LockStep:
                     did.append("signs the user out")
                 case TokenAnnounced(token):
                     did.append(f"has {token} as its last active token")
+                case SignedIn():
+                    did.append("holds the session again")
                 case CookieChanged(token):
                     did.append(f"has {token or 'nothing'} in its cookie")
                 case CallSettled(call, token, error):

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from model.facts import Announced, Dropped, Fired, Kept, Origin, Restarted, Sent, Settled, Told
 from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token, TokenId
-from model.world import PATIENCE, Request
+from model.world import PATIENCE, Request, World
 from properties.system import Step
 
 NULL = "null"
@@ -198,10 +198,11 @@ def no_request_storm(step: Step) -> str | None:
     saying so would be asked without pause or end."""
     told: Told | None = None
     page = step.after.runtime is Runtime.BROWSER
+    switches = any(call.switches for call in step.before.calls)
     for fact in step.facts:
         match fact:
-            case Told(endpoint=Endpoint.CLIENT, outcome=Outcome.SESSION) if page:
-                told = None  # whoever keeps the cookie asks once more for itself after a 401, and then no more
+            case Told(endpoint=Endpoint.CLIENT, outcome=Outcome.SESSION) if page or switches:
+                told = None  # whoever keeps the cookie, or switches, asks once more after a 401, and then no more
             case Told(endpoint=Endpoint.CLIENT):
                 told = fact
             case Fired():
@@ -218,11 +219,11 @@ def refresh_chain_survives(step: Step) -> str | None:
     before it expires, or a request is in flight that is not overdue."""
     world = step.after
     for place, fact in enumerate(step.facts):
-        if not isinstance(fact, Settled) or fact.token is None or not fact.token.is_session_token:
+        if not isinstance(fact, Settled) or fact.token is None or not world.is_session_token(fact.token.token_id):
             continue
         coming = any(timer.due < fact.token.expires * 1000 for timer in world.timers)
-        asking = any(_session_token(one) and world.now - one.sent_at <= PATIENCE for one in world.requests)
-        later = [one for one in step.facts[place:] if isinstance(one, Sent) and _session_token(one)]
+        asking = any(_renews(world, one) and world.now - one.sent_at <= PATIENCE for one in world.requests)
+        later = [one for one in step.facts[place:] if isinstance(one, Sent) and _renews(world, one)]
         asked = any(one.at < fact.token.expires * 1000 for one in later)
         if not coming and not asking and not asked:
             return f"call {fact.call} got {fact.token}, and nothing is under way that could renew it"
@@ -234,14 +235,15 @@ def one_refresh_at_a_time(step: Step) -> str | None:
     """The background asks for a session token once in the life of each: not while it is asking already, and not
     before a third of the life of the newest one is over."""
     newest = step.before.token
-    asking = {one.request for one in step.before.requests if one.cause is None and _session_token(one)}
+    world = step.before
+    asking = {one.request for one in world.requests if one.cause is None and _renews(world, one)}
     for fact in step.facts:
         match fact:
-            case Told(token=Token() as token) if token.is_session_token:
+            case Told(token=Token() as token) if world.is_session_token(token.token_id):
                 newest = token
             case Restarted(token=Token() as token):
                 newest, asking = token, set()  # what was in flight ended with the process
-            case Sent(origin=Origin.BACKGROUND) if _session_token(fact):
+            case Sent(origin=Origin.BACKGROUND) if _renews(world, fact):
                 if asking:
                     return f"the background sends request {fact.request} while it waits for request {min(asking)}"
                 if fact.at < newest.expires * 1000 - TOKEN_LIFETIME * 2000 // 3:
@@ -252,9 +254,9 @@ def one_refresh_at_a_time(step: Step) -> str | None:
     return None
 
 
-def _session_token(request: Sent | Request) -> bool:
-    return request.endpoint is Endpoint.TOKENS and request.token_id == SESSION_TOKEN
+def _renews(world: World, request: Sent | Request) -> bool:
+    return request.endpoint is Endpoint.TOKENS and world.is_session_token(request.token_id)
 
 
 def _named(token_id: TokenId) -> str:
-    return f"a token of {token_id}" if token_id != SESSION_TOKEN else "the session token"
+    return f"a token of {token_id}" if token_id != SESSION_TOKEN else "the personal session token"

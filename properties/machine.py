@@ -36,6 +36,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -65,7 +66,8 @@ ASKS: tuple[GetToken, ...] = (
     GetToken(template="api"),
     GetToken(organization="org_b"),
 )
-CALLS: tuple[GetToken | Touch, ...] = (*ASKS[:3] * 3, *ASKS[3:], Touch())
+SWITCHES = (SwitchOrganization("org_b"), SwitchOrganization(None))
+CALLS: tuple[GetToken | Touch | SwitchOrganization, ...] = (*ASKS[:3] * 3, *ASKS[3:], Touch(), SWITCHES[0])
 """What the app calls, each as often as it is here. A touch brings a token, and with more of them a trace seldom
 comes to where one is missing; most of what breaks needs no other organization."""
 

@@ -101,22 +101,22 @@ def prove(
     began = time.perf_counter()
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    search = _Search(policy, cell, app, limits, _memory(assumptions, judged), tell)
+    search = _Search(policy, cell, app, limits, _memory(assumptions, judged, app), tell)
     verdicts: dict[str, Verdict] = {
         one.id: NotApplicable(tuple(one.runtimes)) for one in invariants
     } | search.judge(judged)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
-def _memory(assumptions: Assumptions, invariants: Sequence[Invariant]) -> Memory:
+def _memory(assumptions: Assumptions, invariants: Sequence[Invariant], app: App) -> Memory:
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
-    return Memory.needed(assumptions, history, waits)
+    return Memory.needed(assumptions, history, waits, app.switches)
 
 
 def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App, limits: Limits) -> Graph:
     """Everything that can be reached, as hulls; whether it is whole, the graph says."""
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
-    memory = Memory.needed(assumptions, history=False)
+    memory = Memory.needed(assumptions, history=False, switches=app.switches)
     graph = Graph()
     _Search(policy, cell, app, limits, memory, lambda line: None).explore(graph, (), hull=True)
     return graph
@@ -143,7 +143,7 @@ class _Search:
         """What can be proved however much time passes, in half of the time there is."""
         if not invariants:
             return {}
-        memory = _memory(self.cell.assumptions, invariants)
+        memory = _memory(self.cell.assumptions, invariants, self.app)
         product = Product(self.policy, self.cell.runtime, self.cell.assumptions, self.app, memory, invariants)
         found = product.search(
             self.limits.seconds / 2, self.limits.states, lambda states: self._say("leaving time out", states)
@@ -158,7 +158,7 @@ class _Search:
         """What can be proved of every length of time, and what is broken."""
         if not invariants:
             return {}
-        self.memory = _memory(self.cell.assumptions, invariants)
+        self.memory = _memory(self.cell.assumptions, invariants, self.app)
         closure, exact = Graph(), Graph()
         self.explore(closure, invariants, hull=True)
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]

@@ -163,6 +163,9 @@ class Product:
     begun: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
     answers: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
     settled: dict[tuple[Number, Number], list[Number]] = field(default_factory=dict)
+    forms: dict[tuple[Client, tuple[Output, ...], tuple[CallId, ...]], tuple[Number, Number]] = field(
+        default_factory=dict
+    )
     broken: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
     gathers: bool = False
@@ -251,14 +254,21 @@ class Product:
         at = SKEWED if self.assumptions.skews else NOW
         ends: dict[tuple[Number, Number], None] = {}
         for after, outputs in either_way(lambda: step(client, stimulus, at) if stimulus else (client, ())):
-            settled = {output.call for output in outputs if isinstance(output, CallSettled)}
-            known_as = names_of(after, {*calls} - settled)
-            self.gathers = self.gathers or len(known_as.timers) > self.app.timers
-            effect = self.effects.number(Effect(tuple(map(anonymous, outputs)), known_as))
-            form = Anonymous(None, after, known_as, self.memory)
-            ends[effect, self.clients.number(form.of_client())] = None
+            end = self.forms.get((after, outputs, calls))
+            ends[end or self._formed(after, outputs, calls)] = None
         self.answers[cue << CLIENT_BITS | number] = list(ends)
         return list(ends)
+
+    def _formed(
+        self, client: Client, outputs: tuple[Output, ...], calls: tuple[CallId, ...]
+    ) -> tuple[Number, Number]:
+        settled = {output.call for output in outputs if isinstance(output, CallSettled)}
+        known_as = names_of(client, {*calls} - settled)
+        self.gathers = self.gathers or len(known_as.timers) > self.app.timers
+        effect = self.effects.number(Effect(tuple(map(anonymous, outputs)), known_as))
+        end = effect, self.clients.number(Anonymous(None, client, known_as, self.memory).of_client())
+        self.forms[client, outputs, calls] = end
+        return end
 
     def _settle(self, beginning: Number, number: Number) -> list[Number]:
         begun, effect = self.beginnings.all[beginning], self.effects.all[number]
@@ -295,10 +305,11 @@ def names_of(client: Client, calls: Iterable[CallId]) -> Names:
     timers += [call.retry for call in client.calls]
     timers += [timer for timer, _ in client.resends]
     there = [timer for timer in timers if timer is not None]
+    called = names(calls)
     return Names(
         tuple((timer, name) for name, timer in enumerate(there, 1)),
-        tuple(request_names(client).items()),
-        tuple(names(calls).items()),
+        tuple(request_names(client, called).items()),
+        tuple(called.items()),
     )
 
 
@@ -354,6 +365,8 @@ class Anonymous(Form):
             flight.parent and self._flight(flight.parent),
             OFTEN,
             flight.offline,
+            flight.asks if self.memory.asks else flight.token_id,
+            flight.announces,
         )
 
     def _at(self, at: Any) -> Any:

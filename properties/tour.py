@@ -30,7 +30,7 @@ from model.policy import Policy
 from model.terms import Millis, Runtime
 from model.world import World
 from properties.app import App
-from properties.canonical import Memory, State, known, known_instants, request_names, symbolic
+from properties.canonical import Memory, State, known, known_instants, known_requests, symbolic
 from properties.invariants import Invariant
 from properties.prove import Graph, Limits, Zones, beginning, transitions, ways
 from properties.run import Run
@@ -112,7 +112,8 @@ def plan(
     pairs: bool = False,
 ) -> Plan:
     """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
-    made = Plan(policy, runtime, assumptions, app, Memory.needed(assumptions, history=False), pairs)
+    memory = Memory.needed(assumptions, history=False, switches=app.switches)
+    made = Plan(policy, runtime, assumptions, app, memory, pairs)
     graph = made.graph
     first = beginning(policy, runtime, made.memory)
     stages = [made.shape(first)]
@@ -170,7 +171,7 @@ class Coverage:
         client, before = self._before(step)
         after = self._target.client
         assert after is not None, "a run has started it"
-        how = label(step.event, request_names(client))
+        how = label(step.event, known_requests(step.before, client))
         then = self.plan.stage(before, how, known(step.after, after, self.plan.memory))
         self._after = step.after, after, then
         return before, how, then
@@ -322,7 +323,7 @@ class _Walk:
 
     def _ways(self, spot: _Spot) -> Iterator[tuple[Transition, _Spot]]:
         """Every transition from a spot, and where it leads."""
-        plan, names = self._plan, request_names(spot.place[1])
+        plan, names = self._plan, known_requests(*spot.place)
         for way in ways(spot.place, spot.bounds, plan.assumptions, plan.app, plan.memory):
             zone = Instant.zone
             world, sums = _put_off(way.step.after, zone)

@@ -29,6 +29,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -148,7 +149,7 @@ def brief(event: Event) -> str:
             return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
         case GetToken(template, skip_cache, organization):
             arguments = [f"template={template}"] if template else []
-            arguments += [f"organization={organization}"] if organization else []
+            arguments += [f"organization={organization or 'personal'}"] if organization is not None else []
             return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
         case Answer(request, outcome):
             return f"answer({request}, {outcome})"
@@ -168,6 +169,8 @@ def brief(event: Event) -> str:
             return "goOnline()"
         case RestartApp():
             return "restart()"
+        case SwitchOrganization(organization):
+            return f"switch({organization or 'personal'})"
 
 
 def ahead(skew: Millis) -> str:

@@ -18,6 +18,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Regained,
     Restarted,
     Sent,
     Settled,
@@ -81,7 +82,14 @@ def clock(at: Millis) -> str:
 def token_of(token_id: TokenId) -> str:
     """What sort of token: `template 'api'`, or nothing for the session token itself."""
     words = [f"template '{token_id.template}'"] * bool(token_id.template)
-    return ", ".join(words + [f"organization '{token_id.organization}'"] * bool(token_id.organization))
+    if token_id.organization is not None:
+        words.append(organization_named(token_id.organization))
+    return ", ".join(words)
+
+
+def organization_named(organization: str | None) -> str:
+    """`organization 'org_b'`, or the personal workspace."""
+    return f"organization '{organization}'" if organization else "the personal workspace"
 
 
 def tell(fact: Fact) -> tuple[str, str]:
@@ -93,6 +101,8 @@ def tell(fact: Fact) -> tuple[str, str]:
             return "OS", f"sets the device's clock {ahead(skew)}"
         case Asked(_, call, touch=True):
             return "app", f"calls touch (call {call})"
+        case Asked(_, call, token_id, switch=True):
+            return "app", f"makes {organization_named(token_id.organization)} the active one (call {call})"
         case Asked(_, call, token_id, skip_cache):
             options = [token_of(token_id)] * (token_id != SESSION_TOKEN) + ["skipping the cache"] * skip_cache
             return "app", f"calls getToken{' with ' + ', '.join(options) if options else ''} (call {call})"
@@ -110,7 +120,8 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Sent(_, request, endpoint, token_id, origin, stale_for, bare):
             credential = "; its last session token has expired" if stale_for else ""
             without = f", {BARE}" if bare else ""
-            what = f"{ASKS_FOR[endpoint]}{f' of {token_of(token_id)}' if token_id != SESSION_TOKEN else ''}"
+            which = f" {'for' if endpoint is Endpoint.TOUCH else 'of'} {token_of(token_id)}"
+            what = f"{ASKS_FOR[endpoint]}{which * (token_id != SESSION_TOKEN)}"
             return "SDK", f"{what}{without}, in the {origin} (request {request}){credential}"
         case Told(at, request, _, outcome, token, sent_at, _, honest, _):
             waited = f" after {duration(at - sent_at)}" if at > sent_at else ""
@@ -126,6 +137,8 @@ def tell(fact: Fact) -> tuple[str, str]:
         case Announced(_, token, before):
             instead = f" instead of {before}, which was made from fresher data" if fact.backwards else ""
             return "SDK", f"has {token} as its last active token{instead}"
+        case Regained(_, origin):
+            return "SDK", f"holds the session again, in the {origin}"
         case Kept(_, token):
             if token:
                 return "SDK", f"puts {token} into the session cookie"

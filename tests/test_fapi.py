@@ -163,7 +163,7 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
         ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
-        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, TokenId())),
+        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, SESSION_TOKEN)),
         ("POST", "/v1/client/sessions/sess_2/touch", None),
     ],
 )
@@ -171,3 +171,15 @@ def test_requests_are_told_apart_by_method_and_path(
     method: str, path: str, known: tuple[Endpoint, TokenId] | None
 ) -> None:
     assert fapi.endpoint_of(method, path) == known
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [(fapi.TOKENS_PATH, "organization_id"), (fapi.TOUCH_PATH, "active_organization_id")]
+)
+@pytest.mark.parametrize(("says", "organization"), [("org_b", "org_b"), ("", None)])
+def test_a_request_names_its_organization_in_its_body(
+    path: str, field: str, says: str, organization: str | None
+) -> None:
+    known = fapi.endpoint_of("POST", path, {field: says})
+    assert known is not None
+    assert known[1] == TokenId(organization=organization)

@@ -25,6 +25,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
 )
 from model.facts import Dropped, Fact, Sent, Settled
@@ -172,6 +173,11 @@ def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str)
         ("clock-behind-6.40.0", "6.23.0", GONE),
         ("waits-for-another-6.40.0", "6.40.0", "DEFECT: a call of getToken still waits."),
         (
+            "another-organization-6.40.0",
+            "6.40.0",
+            "DEFECT: a call of getToken gets a token of another organization.",
+        ),
+        (
             "asks-again-6.40.0",
             "6.40.0",
             "DEFECT: an answer to GET /client makes the SDK ask again in the same instant.",
@@ -211,6 +217,7 @@ def test_a_script_sees_what_the_driver_sees(
         *(Advance(43 * SECOND), Answer(1, Outcome.LOST), SetClock(-HOUR), Advance(MINUTE)),
         *(GetToken("greeting", skip_cache=True), Freeze(MINUTE, FreezeKind.ASLEEP), Advance(3 * SECOND)),
         *(Freeze(8 * HOUR), GetToken(), GetToken(organization="org_b"), Advance(10 * SECOND), Touch()),
+        SwitchOrganization("org_b"),
     ]
     if runtime is Runtime.BROWSER_LIKE:
         events += [GoOffline(), GetToken(skip_cache=True), Advance(5 * SECOND), GoOnline(), Advance(10 * SECOND)]

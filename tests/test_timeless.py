@@ -11,7 +11,8 @@ import pytest
 from model.assumptions import ASSUMPTIONS
 from model.client import Client
 from model.course import absorb, begin
-from model.events import Freeze, FreezeKind
+from model.events import Advance, Event, Freeze, FreezeKind, RestartApp, SwitchOrganization, Touch
+from model.facts import Fired
 from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime, TimerDue
 from model.transition import step
@@ -156,3 +157,47 @@ def test_random_traces_stay_within_the_graph(policy: Policy) -> None:
             run.play(event)
             assert target.client is not None
             assert tables.number(run.world, target.client) in tables.states, run.events
+
+
+def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
+    """Something that this app, or the world, may do now; as often as not, time, until the next timer runs."""
+    now: list[Event] = [*app.events(run.world, run.assumptions)]
+    due = min((timer.due for timer in run.world.timers), default=0) - run.world.now
+    passing: list[Event] = [Advance(max(due, 1000)), Freeze(max(due, 1000), draw.choice([*FreezeKind]))]
+    passing = [event for event in passing if run.assumptions.permit(run.world, event)]
+    either = [some for some in (now, passing) if some]
+    return draw.choice(draw.choice(either)) if either else None
+
+
+@pytest.mark.parametrize(
+    ("policy", "runtime"),
+    [
+        (QUIET, Runtime.HEADLESS),
+        (POLICIES["CLERK_JS_6_40_0"], Runtime.HEADLESS),
+        (POLICIES["CLERK_JS_6_0_0"], Runtime.BROWSER_LIKE),
+    ],
+    ids=["quiet", "6.40.0", "6.0.0"],
+)
+def test_each_step_of_an_app_that_switches_is_in_the_tables(policy: Policy, runtime: Runtime) -> None:
+    """Too much for a test is all that such an app can reach: so each step is looked for where it began."""
+    app, assumptions = App(calls=2, touches=True, organizations=True, switches=True), assuming(*EVERYTHING)
+    memory = Memory.needed(assumptions, history=True, switches=True)
+    tables, draw = Product(policy, runtime, assumptions, app, memory, ()), random.Random(1)
+    played: set[type[Event]] = set()
+    for _ in range(40):
+        target = ModelTarget(policy)
+        run = Run(target, runtime, assumptions, ())
+        for _ in range(20):
+            assert target.client is not None
+            reached = {tables.number(run.world, target.client)}
+            if (event := busy_event(run, draw, app)) is None:
+                break
+            fired = sum(isinstance(fact, Fired) for fact in run.play(event).facts)
+            steps = fired + (not isinstance(event, Advance))
+            if steps > 2:  # any timer may run next, so that there are ever more ways
+                continue
+            played.add(type(event))
+            for _ in range(steps):
+                reached = {after for state in reached for after in tables.successors(state)}
+            assert tables.number(run.world, target.client) in reached, run.events
+    assert {SwitchOrganization, RestartApp, Touch, Advance, Freeze} <= played

@@ -117,10 +117,20 @@ const failure = (status, code) => json(status, { errors: [{ code, message: code 
 //: end
 const client = (...sessions) =>
   json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
-//: touch
+//: touch setActive
 const touched = one =>
   json(200, { response: one, client: { id: 'client_1', sessions: [one], last_active_session_id: one.id } });
 //: end
+//: setActive
+let active; // organization
+//: end
+//: setActive
+const session = older => {
+  const last_active_token = { jwt: mint({ organization: active }, older) };
+  const last_active_organization_id = active ?? null;
+  return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token, last_active_organization_id };
+};
+//: else
 //: stale-token
 const session = older => {
   const last_active_token = { jwt: mint(undefined, older) };
@@ -130,16 +140,25 @@ const session = () => {
 //: end
   return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
 };
+//: end
 //: answer
 const ANSWERS = {
   //: granted
   'a token': request => json(200, { jwt: mint(request) }),
   //: end
   //: session
+  //: setActive
+  'the session, still there': ({ pathname, organization }) => {
+    if (!pathname.endsWith('/touch')) return client(session());
+    active = organization;
+    return touched(session());
+  },
+  //: else
   //: touch
   'the session, still there': ({ pathname }) => (pathname.endsWith('/touch') ? touched : client)(session()),
   //: else
   'the session, still there': () => client(session()),
+  //: end
   //: end
   //: end
   //: broken
@@ -164,7 +183,10 @@ const ANSWERS = {
   'a token made from older data': request => {
     const { pathname } = request;
     if (pathname.includes('/tokens')) return json(200, { jwt: mint(request, true) });
-    //: touch
+    //: setActive
+    if (pathname.endsWith('/touch')) active = request.organization;
+    //: end
+    //: touch setActive
     if (pathname.endsWith('/touch')) return touched(session(true));
     //: end
     return client(session(true));
@@ -207,7 +229,8 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
   tell('SDK', `sends ${method} ${pathname} (request ${number})`);
   return new Promise((resolve, reject) => {
     //: organization
-    const organization = new URLSearchParams(body).get('organization_id') || undefined;
+    const form = new URLSearchParams(body);
+    const organization = form.get('organization_id') || form.get('active_organization_id') || undefined;
     requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1], organization });
     //: else
     requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1] });
@@ -239,7 +262,7 @@ function answer(number, what) {
   //: end
 }
 //: end
-//: getToken touch
+//: getToken touch setActive
 // -- The app.
 const calls = []; // how each of them ended
 //: end
@@ -273,7 +296,8 @@ function silence({ status, code }) {
 function fault(jwt, options) {
   //: organization
   const { exp, template, org_id } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
-  if (org_id !== options.organizationId) return ' of another organization';
+  const { organizationId } = options;
+  if (organizationId !== undefined && (org_id ?? '') !== organizationId) return ' of another organization';
   //: else
   const { exp, template } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
   //: end
@@ -295,6 +319,19 @@ function touch() {
   return settle();
 }
 //: end
+//: setActive
+function setActive(organization) {
+  if (!clerk.session) return verdict('no session whose organization could be another');
+  const number = calls.push('still waits');
+  tell('app', `calls setActive({ organization: ${JSON.stringify(organization)} }) (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  clerk.setActive({ organization }).then(
+    () => ended('ends well'),
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
+//: end
 
 //: restart
 // The process of the app ends, with its timers, requests and calls. Another one loads the SDK.
@@ -304,7 +341,7 @@ async function restart() {
   clock.reset();
   clock.setSystemTime(at);
   requests.clear();
-  //: getToken
+  //: getToken touch setActive
   calls.forEach((how, place) => how === 'still waits' && (calls[place] = 'ended with the app'));
   //: end
   await load();
@@ -323,7 +360,7 @@ function verdict(detour) {
   //: end
   //: foreground-recovers
   const last = calls.at(-1);
-  //: touch
+  //: touch setActive
   const [defect, says] = [!detour && !last?.match(/token|well/), `the last call ${last}`];
   //: else
   const [defect, says] = [!detour && !last?.includes('token'), `the last call of getToken ${last}`];

@@ -24,6 +24,7 @@ from model.events import (
     RestartApp,
     Revoke,
     SetClock,
+    SwitchOrganization,
     Touch,
     UnlockKeychain,
 )
@@ -81,7 +82,7 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")
-    if any(isinstance(event, GetToken) and event.organization for event in trace.events):
+    if "setActive" in needs or any(isinstance(one, GetToken) and one.organization for one in trace.events):
         needs.add("organization")
     if trace.invariant in _ABOUT_DROPS:
         return needs | {"dropped"}
@@ -129,6 +130,8 @@ def _verb(event: Event) -> str:
             return "connect"
         case RestartApp():
             return "restart"
+        case SwitchOrganization():
+            return "setActive"
 
 
 def _tell(event: Event) -> str:
@@ -140,7 +143,7 @@ def _tell(event: Event) -> str:
             arguments = [f"{ms:_}", f"'{duration(ms)}'"]
         case GetToken(template, skip_cache, organization):
             options = [f"template: {json.dumps(template)}"] * bool(template)
-            options += [f"organizationId: {json.dumps(organization)}"] * bool(organization)
+            options += [f"organizationId: {json.dumps(organization)}"] * (organization is not None)
             options += ["skipCache: true"] * skip_cache
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
         case Answer(request, outcome):
@@ -157,6 +160,8 @@ def _tell(event: Event) -> str:
             arguments = ["true", _quoted(ONLINE)]
         case RestartApp() | Revoke():
             arguments = []
+        case SwitchOrganization(organization):
+            arguments = [json.dumps(organization)]
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

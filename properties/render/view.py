@@ -22,6 +22,7 @@ from model.facts import (
     Fired,
     Frozen,
     Kept,
+    Regained,
     Restarted,
     Sent,
     Settled,
@@ -29,7 +30,7 @@ from model.facts import (
     Told,
     Turned,
 )
-from model.terms import Millis, Outcome, Runtime, Token
+from model.terms import SESSION_TOKEN, Millis, Outcome, Runtime, Token
 from model.world import World
 from properties.causality import causes, fatal, sentence
 from properties.counterexample import Counterexample
@@ -184,6 +185,8 @@ def _lanes(fact: Fact) -> tuple[str, str | None, str]:
             return "SDK", None, "announced"
         case Kept():
             return "SDK", None, "kept"
+        case Regained():
+            return "SDK", None, "regained"
         case Settled():
             return "SDK", "app", "settled"
         case Restarted():
@@ -238,7 +241,7 @@ def _token(token: Token | None, now: Millis) -> str:
         return "none"
     left = token.expires * 1000 - now
     state = f"expires in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago"
-    return f"{token}{f' of {token.token_id}' if not token.is_session_token else ''}, {state}"
+    return f"{token}{f' of {token.token_id}' if token.token_id != SESSION_TOKEN else ''}, {state}"
 
 
 # -- stages -------------------------------------------------------------------------------------------------
@@ -267,6 +270,7 @@ def _world(world: World) -> list[tuple[str, str]]:
         *[("device's clock", ahead(world.skew))] * (world.skew != 0),
         *[("keychain", "locked")] * world.locked,
         *[("network", "none: the device is offline")] * world.offline,
+        *[("active organization", str(world.organization))] * (world.organization is not None),
         ("last session token", _token(world.token, world.now)),
         ("timers", _list(f"due {clock(t.due)}, set {clock(t.set_at)}" for t in world.timers)),
         (
@@ -292,7 +296,7 @@ def _client(client: Client, world: World) -> list[tuple[str, str]]:
             "refresh in progress",
             _list(str(token_id) or "session token" for token_id in sorted(client.refreshing, key=str)),
         ),
-        ("last active token", _token(client.holders[-1] if client.holders else None, world.now)),
+        ("last active token", _token(client.holders[client.current] if client.holders else None, world.now)),
         ("requests", _list(f"{f.request}: {f.purpose}" for f in client.flights)),
     ]
 

@@ -28,9 +28,11 @@ from model.terms import (
     RequestSent,
     Runtime,
     Seconds,
+    SignedIn,
     SignedOut,
     Started,
     Stimulus,
+    SwitchAsked,
     TimerCleared,
     TimerDue,
     TimerSet,
@@ -137,6 +139,8 @@ class ClerkJsTarget:
                 return self._outputs(node.Connect(at, online), at)
             case Started(token):
                 return self._outputs(node.Restart(at, self._boot(token)), at)
+            case SwitchAsked(call, organization):
+                return self._outputs(node.Switch(at, call, organization), at)
 
     def finish(self) -> None:
         """End the trace; the driver boots the next instance meanwhile.
@@ -232,6 +236,8 @@ class ClerkJsTarget:
                     outputs.append(sent)
                 case node.SignOut(cause):
                     outputs.append(SignedOut(cause))
+                case node.SignIn(cause):
+                    outputs.append(SignedIn(cause))
                 case node.Active(raw, before):
                     outputs.append(TokenAnnounced(_minted(raw), _minted(before) if before else None))
                 case node.Settled(call, None, error):

@@ -143,6 +143,7 @@ _FAILURES: dict[Outcome, tuple[int, str]] = {
 }
 
 _JWT = "%jwt%"
+_ORGANIZATION = "%organization%"
 _NOW = EPOCH * 1000
 
 _USER: dict[str, Any] = {
@@ -167,7 +168,7 @@ _SESSION: dict[str, Any] = {
     "expire_at": _NOW + SESSION_LIFETIME,
     "abandon_at": _NOW + SESSION_LIFETIME,
     "last_active_at": _NOW,
-    "last_active_organization_id": None,
+    "last_active_organization_id": _ORGANIZATION,
     "actor": None,
     "factor_verification_age": [0, -1],
     "user": _USER,
@@ -221,10 +222,16 @@ def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
     if endpoint is Endpoint.TOUCH:  # Base.ts _updateClient: what changes something brings the client too
-        return 200, _TOUCHED.replace(_JWT, mint(token))
+        return 200, _filled(_TOUCHED, token)
     if outcome is Outcome.SESSION or endpoint is Endpoint.CLIENT:
-        return 200, _CLIENT.replace(_JWT, mint(token))
+        return 200, _filled(_CLIENT, token)
     return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
+
+
+def _filled(answer: str, token: Token) -> str:
+    """A session in an answer has this token, and the organization that it is for as its active one."""
+    active = json.dumps(token.token_id.organization)
+    return answer.replace(_JWT, mint(token)).replace(f'"{_ORGANIZATION}"', active)
 
 
 def boot_answers(token: Token | None) -> dict[str, tuple[int, str]]:
@@ -251,5 +258,5 @@ def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[E
     if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
         return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
     if method == "POST" and path == TOUCH_PATH:
-        return Endpoint.TOUCH, SESSION_TOKEN
+        return Endpoint.TOUCH, TokenId(organization=form.get("active_organization_id") or None)
     return None

@@ -125,6 +125,14 @@ class Connect(Command, frozen=True):
     online: bool
 
 
+class Switch(Command, frozen=True):
+    """The app makes another organization the active one; None is the personal workspace."""
+
+    at: Millis
+    call: CallId
+    organization: str | None
+
+
 class Lost(Command, tag="answer", frozen=True):
     """A request fails on the network."""
 
@@ -171,6 +179,12 @@ class SignOut(msgspec.Struct, array_like=True, tag="signed_out", frozen=True):
     cause: CallId | None
 
 
+class SignIn(msgspec.Struct, array_like=True, tag="signed_in", frozen=True):
+    """The session was taken up again."""
+
+    cause: CallId | None
+
+
 class Active(msgspec.Struct, array_like=True, tag="active", frozen=True):
     """The session's last active token is another one, raw; and which it was before."""
 
@@ -204,7 +218,7 @@ class Storm(msgspec.Struct, array_like=True, tag="storm", frozen=True):
     count: int
 
 
-Put: TypeAlias = Timer | Clear | Request | SignOut | Active | Settled | Cookie | Threw | Storm
+Put: TypeAlias = Timer | Clear | Request | SignOut | SignIn | Active | Settled | Cookie | Threw | Storm
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -23,7 +23,8 @@ export function environment(runtime) {
   return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
 }
 
-// An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped.
+// An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped, or
+// taken up again.
 export function create(exports, runtime, announce) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
@@ -41,10 +42,9 @@ export function drive(clerk, options, announce) {
       signedIn = Boolean(clerk.session);
       clerk.addListener(({ session }) => {
         // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.
-        if (session === null && signedIn) {
-          signedIn = false;
-          announce();
-        }
+        if (session === undefined || Boolean(session) === signedIn) return;
+        signedIn = Boolean(session);
+        announce(signedIn);
       });
     },
     signedIn: () => signedIn,
@@ -58,6 +58,10 @@ export function drive(clerk, options, announce) {
     touch() {
       if (!clerk.session) throw new DriverError('the client holds no session to touch');
       return clerk.session.touch();
+    },
+    switchOrganization(organization) {
+      if (!clerk.session) throw new DriverError('the client holds no session whose organization could be another');
+      return clerk.setActive({ organization });
     },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {

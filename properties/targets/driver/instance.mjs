@@ -5,6 +5,7 @@
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause, authorization|null]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
+//   ["signed_in", cause]        (what it had dropped it holds again)
 //   ["threw", message]          ["storm", count]               ["cookie", value|null]   (on a page only)
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
@@ -227,7 +228,7 @@ export class Instance {
     if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES, before?.page);
     const { exports, require } = evaluate(this, recipe);
     const { device } = this;
-    const announce = () => this.emit('signed_out', cause());
+    const announce = held => this.emit(held ? 'signed_in' : 'signed_out', cause());
     this.sdk = glue.create(exports, runtime, announce, { require, credential, device });
     let failure = 'load() does not settle';
     this.sdk.load().then(
@@ -254,7 +255,8 @@ export class Instance {
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
-    else if (stimulus.do === 'touch') this.touch(stimulus);
+    else if (stimulus.do === 'touch') this.follow(stimulus, () => this.sdk.touch());
+    else if (stimulus.do === 'switch') this.follow(stimulus, () => this.sdk.switchOrganization(stimulus.organization));
     else if (stimulus.do === 'connect') this.connect(stimulus.online);
     else this.ask(stimulus);
     await drain();
@@ -285,8 +287,9 @@ export class Instance {
     );
   }
 
-  touch({ call }) {
-    causes.run(call, () => this.sdk.touch()).then(
+  // A call that gives the app nothing but its end.
+  follow({ call }, act) {
+    causes.run(call, act).then(
       () => this.emit('settled', call, null, null),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );

@@ -14,6 +14,7 @@
 //   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool,
 //    "organization":id|null}                                  the app wants a token
 //   {"do":"touch","at":ms,"call":id}                          the app touches the session
+//   {"do":"switch","at":ms,"call":id,"organization":id|null}  the app makes another organization the active one
 //   {"do":"lock","at":ms,"locked":bool}                       the device keeps its credential back, or no longer
 //   {"do":"connect","at":ms,"online":bool}                    the device has the network back, or has lost it
 //   {"do":"answer","at":ms,"request":id,"status":200,"body":text,"authorization":text|null}   an answer, or ...
@@ -115,7 +116,8 @@ const commands = {
     return null;
   },
 };
-commands.fire = commands.ask = commands.touch = commands.answer = commands.lock = commands.connect = commands.feed;
+commands.fire = commands.ask = commands.touch = commands.switch = commands.answer = commands.lock = commands.feed;
+commands.connect = commands.feed;
 
 async function obey(line) {
   try {
