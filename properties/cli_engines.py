@@ -121,7 +121,7 @@ _PROOF = _options(
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="give up after this long, for each of the two passes",
+    help="give up after this long, for each pass",
 )
 def prove(
     policies: tuple[str, ...],
@@ -252,7 +252,7 @@ def _teller() -> Callable[[str], None]:
     type=click.FloatRange(min=0, min_open=True),
     default=2.5,
     show_default=True,
-    help="give a cell up after this long, for each of the two passes",
+    help="give a cell up after this long, for each pass",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="processes (default: one for each core)")
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix into this file, as Markdown")

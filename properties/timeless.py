@@ -168,6 +168,7 @@ class Product:
     )
     broken: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
+    ahead: dict[str, Sometimes] = field(default_factory=dict)
     gathers: bool = False
     states: set[Number] = field(default_factory=set)
 
@@ -175,6 +176,8 @@ class Product:
         """Every state that can be reached, unless time or `states` run out, every invariant is broken, or the
         client gathers ever more timers. `tell` is given the number of states now and then."""
         began = said = time.perf_counter()
+        landmarks = (*self.assumptions.sometimes, *self.assumptions.faults)
+        self.ahead = {landmark.name: landmark for landmark in landmarks}
         first = self._first()
         seen, stack, transitions, looked_at = {first}, [first], 0, 0
         while stack and looked_at < states and not self.gathers:
@@ -286,10 +289,10 @@ class Product:
             if one.id not in self.broken and one.check(taken):
                 self.broken.add(one.id)
         Instant.zone.lenient = True
-        landmarks: Iterable[Sometimes] = (*self.assumptions.sometimes, *self.assumptions.faults)
-        for landmark in landmarks:
+        for name, landmark in [*self.ahead.items()]:
             if any(map(landmark.seen, taken.facts)):
-                self.reached[landmark.name] = self.reached.get(landmark.name, 0) + 1
+                self.reached[name] = 1
+                del self.ahead[name]
         Instant.zone.lenient = False
 
 
