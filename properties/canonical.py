@@ -51,15 +51,16 @@ class State(Struct, frozen=True):
 class Memory(Struct, frozen=True):
     """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, and how long
     each `waits`; the `age` of requests, if an assumption asks for it; the `baseline` of what is being fetched, if
-    tokens may be stale; when a token expired, for as many ms as the device's clock may be set `back`; and what
-    the refresh of a slot `asks` for, if the app switches between organizations: else it is for the slot's own."""
+    tokens may be stale; when a token expired, for as many ms as the device's clock may be set `back`. And if the
+    app `switches` between organizations, for which one a slot is refreshed, and the token of a dropped session:
+    without that it is the slot's own, and the session is gone for good."""
 
     history: bool = True
     age: bool = True
     baseline: bool = True
     back: Millis = 0
     waits: bool = True
-    asks: bool = True
+    switches: bool = True
 
     @classmethod
     def needed(
@@ -315,7 +316,7 @@ class Form:
             client.offline,
             self._organizations(),
             None if client.chosen is None else self.holders[client.chosen],
-            self._token(client.dropped),
+            self._token(client.dropped) if self.memory.switches else None,
         )
 
     def _organizations(self) -> tuple[str | None, ...]:
@@ -334,7 +335,7 @@ class Form:
             self.timers.get(entry.refresh),
             entry.replaced,
             self._token(entry.baseline) if self.memory.baseline else None,
-            entry.asks if self.memory.asks else entry.token_id,
+            entry.asks if self.memory.switches else entry.token_id,
             entry.announces,
         )
 
@@ -345,5 +346,5 @@ class Form:
             holder=self.holders[flight.holder],
             cause=self.calls.get(flight.cause),
             parent=self._flight(flight.parent) if flight.parent else None,
-            asks=flight.asks if self.memory.asks else flight.token_id,
+            asks=flight.asks if self.memory.switches else flight.token_id,
         )

@@ -368,7 +368,7 @@ class Anonymous(Form):
             flight.parent and self._flight(flight.parent),
             OFTEN,
             flight.offline,
-            flight.asks if self.memory.asks else flight.token_id,
+            flight.asks if self.memory.switches else flight.token_id,
             flight.announces,
         )
 

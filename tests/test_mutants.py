@@ -233,10 +233,6 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
 BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles"}
 """What no release keeps once anything goes wrong: a refresh fails, or a request hangs."""
 
-BROKEN_BY_A_SWITCH = {"one-refresh-at-a-time"}
-"""Two timers renew the token of an organization that was made the active one: its own, and that of the token with
-which the session came. The random engine's app switches, the proofs' does so only if told."""
-
 
 def prove_40(*assumptions: str, only: str = "", calls: int = 1, touches: bool = False) -> Findings:
     """The exhaustive engine, on the policy of 6.40.0."""
@@ -321,7 +317,7 @@ def test_timers_that_outlive_their_process_are_noticed(monkeypatch: pytest.Monke
 def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> None:
     verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150).verdicts
     broken = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
-    assert broken - BROKEN_BY_A_SWITCH <= (BROKEN_ANYWAY if "outage" in assumptions else set())
+    assert broken <= (BROKEN_ANYWAY if "outage" in assumptions else set())
 
 
 OFFLINE_KILLS: list[tuple[Patch, str]] = [
@@ -342,7 +338,7 @@ def prove_24() -> Findings:
 
 def search_24() -> Findings:
     """The random one."""
-    judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY | BROKEN_BY_A_SWITCH]
+    judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY]
     return explore(
         ModelTarget(CLERK_JS_6_24_0), "outage", traces=300, runtime=Runtime.BROWSER_LIKE, judging=judged
     )

@@ -21,7 +21,6 @@ from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
 from model.world import NotEnabled
 from properties.causality import sentence
 from properties.conform import LockStep
-from properties.invariants import INVARIANTS
 from properties.run import Run, Violation
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
 from properties.targets.model_target import ModelTarget
@@ -30,7 +29,6 @@ from properties.wording import tell
 from tests.support import RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
 
 GRANTED, SESSION, REFUSED, BROKEN = Outcome.GRANTED, Outcome.SESSION, Outcome.UNAUTHORIZED, Outcome.BROKEN
-HANDED_OUT = "token-handed-out-is-valid"
 SWITCH = SwitchOrganization("org_b")
 SWITCHED = (SWITCH, Answer(1, SESSION))
 
@@ -119,23 +117,26 @@ TWO_SWITCHES = (
     *(SwitchOrganization("org_b"), Answer(2, SESSION)),
 )
 
-WRONG = "asked for the personal session token and got a token of org_b"
-TWICE = "the background sends request 3 while it waits for request 2"
-
 
 @pytest.mark.parametrize("runtime", [Runtime.HEADLESS, Runtime.BROWSER_LIKE])
 @pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize(("broken", "why"), [(HANDED_OUT, WRONG), ("one-refresh-at-a-time", TWICE)])
-def test_after_a_switch_two_slots_are_refreshed_with_the_token_of_one_organization(
-    builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime, broken: str, why: str
+def test_after_a_switch_a_call_for_the_personal_workspace_gets_the_organizations_token(
+    builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime
 ) -> None:
     """In a calm world, on every release tried: Session.ts #hydrateCache reads which organization is active when
     it refreshes, and the slot stays that of the one before."""
     for target in (ready(builds[release], runtime), model(release)):
-        ran = Run(target, runtime, assuming("calm"), [INVARIANTS[broken]])
-        with pytest.raises(Violation, match=why):
-            for event in PERSONAL_TOKEN:
-                ran.play(event)
+        with pytest.raises(Violation, match="asked for the personal session token and got a token of org_b"):
+            judged(target, *PERSONAL_TOKEN, runtime=runtime)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_after_a_switch_one_organizations_token_is_asked_for_twice_in_its_life(
+    builds: dict[str, ClerkJsTarget], release: str
+) -> None:
+    for target in (ready(builds[release]), model(release)):
+        ran = run(target, *SWITCHED, Advance(43 * SECOND))
+        assert sent(ran)[1:] == [(Endpoint.TOKENS, "org_b")] * 2
 
 
 @pytest.mark.parametrize("release", RELEASES)
