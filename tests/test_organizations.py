@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-<<<<<<< ours
 from model.events import (
     Advance,
     Answer,
     Event,
+    Freeze,
     GetToken,
     GoOffline,
     GoOnline,
@@ -16,9 +16,6 @@ from model.events import (
     SwitchOrganization,
     Touch,
 )
-=======
-from model.events import Advance, Answer, Event, Freeze, GetToken, SwitchOrganization, Touch
->>>>>>> theirs
 from model.facts import Announced, Dropped, Regained, Sent, Settled
 from model.policy import policy_of
 from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
