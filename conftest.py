@@ -56,7 +56,7 @@ settings.register_profile("ci", COMMON, max_examples=1000, derandomize=True, dat
 settings.register_profile(
     "check", COMMON, max_examples=300, stateful_step_count=15, derandomize=True, database=None
 )
-settings.register_profile("glance", settings.get_profile("check"), max_examples=60)
+settings.register_profile("glance", settings.get_profile("check"), max_examples=100)
 settings.register_profile("thorough", COMMON, max_examples=20_000)
 settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "dev")
 

@@ -34,7 +34,7 @@ def test_a_released_defect_is_found_before_its_fix_and_not_after(
     ready(builds["6.7.4"])
     (runtime, *_) = sorted(INVARIANTS[invariant].runtimes, key=[*Runtime].index)
     words = (f"--invariant={invariant}", f"--assume={assumptions}", f"--from={before}", f"--to={after}")
-    done = sessionproof("bisect", *words, "--traces=60", f"--runtime={runtime}")
+    done = sessionproof("bisect", *words, "--traces=40", f"--runtime={runtime}")
     assert done.returncode == 0, done.stderr
     assert f"{what} {after} (the one before is {before})" in done.stdout
 

@@ -352,7 +352,7 @@ def test_a_plan_that_cannot_be_run_is_refused_in_one_line(plan: Plan, error: typ
 
 
 def test_the_command_exits_as_the_verdicts_are_and_writes_its_report() -> None:
-    words = ("campaign", "--traces=300", "--workers=1", "--report=report.md", "--target=model@CLERK_JS_6_7_1")
+    words = ("campaign", "--traces=150", "--workers=1", "--report=report.md", "--target=model@CLERK_JS_6_7_1")
     calm = sessionproof(*words, "--assume=calm")
     assert (calm.returncode, "held" in calm.stdout) == (0, True)
     starved = sessionproof(*words, "--assume=starvation,stale-after-expiry")

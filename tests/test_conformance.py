@@ -86,8 +86,8 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
     assert policy is not None
     build = clerk_js_target(release, lambda line: None)
     try:
-        found = compared(ready(build), policy, *EVERYTHING, traces=100, runtime=runtime)
-        stale = compared(build, policy, *OTHERWISE, traces=40, runtime=runtime)
+        found = compared(ready(build), policy, *EVERYTHING, traces=60, runtime=runtime)
+        stale = compared(build, policy, *OTHERWISE, traces=25, runtime=runtime)
     finally:
         build.close()
     assert isinstance(found.verdicts[CONFORMS], Held)
@@ -108,7 +108,7 @@ def test_the_guard_is_headless_only(builds: dict[str, ClerkJsTarget], runtime: R
 
 def test_headless_the_guard_makes_a_difference(builds: dict[str, ClerkJsTarget]) -> None:
     ready(builds["6.7.4"])
-    headless = sessionproof("conform", "--target=clerk-js@6.7.4", "--against=clerk-js@6.7.1", "--traces=200")
+    headless = sessionproof("conform", "--target=clerk-js@6.7.4", "--against=clerk-js@6.7.1", "--traces=120")
     assert headless.returncode == 1
     assert "clerk-js@6.7.4 and clerk-js@6.7.1 differ, in the last of these" in headless.stdout
 

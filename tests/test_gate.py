@@ -24,7 +24,7 @@ GATE = (
     "--assume=starvation,stale-after-expiry",
     "--assume=outage,rotated-credential",
     f"--invariant={HEADLINE}",
-    "--hypothesis-profile=check",
+    "--hypothesis-profile=glance",
 )
 
 
@@ -166,6 +166,7 @@ def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> Non
 
 def test_two_workers_find_what_one_finds_and_print_one_table() -> None:
     case = (
+        "--hypothesis-profile=glance",
         "--target=model@CLERK_JS_6_7_1",
         "--assume=calm",
         "--assume=starvation,stale-after-expiry",

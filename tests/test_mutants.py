@@ -315,7 +315,7 @@ def test_timers_that_outlive_their_process_are_noticed(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
 def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> None:
-    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150).verdicts
+    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=80).verdicts
     broken = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert broken <= (BROKEN_ANYWAY if "outage" in assumptions else set())
 

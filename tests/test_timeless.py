@@ -148,7 +148,7 @@ def test_random_traces_stay_within_the_graph(policy: Policy) -> None:
     assumptions = assuming(*EVERYTHING)
     tables, _ = product(policy, *EVERYTHING)
     draw = random.Random(1)
-    for _ in range(100):
+    for _ in range(30):
         target = ModelTarget(policy)
         run = Run(target, Runtime.HEADLESS, assumptions, ())
         for _ in range(25):
