@@ -230,7 +230,7 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
         if request.endpoint is Endpoint.CLIENT:
             token_id = TokenId(organization=world.organization)
         token = Token(world.minted + 1, token_id, issued, issued + TOKEN_LIFETIME, behind)
-        world = world.but(minted=token.number, token=token if world.is_session_token(token_id) else world.token)
+        world = world.but(minted=token.number, token=world.token if token_id.template else token)
     told = Told(
         world.now,
         request.request,

@@ -150,7 +150,9 @@ class World(Struct, frozen=True):
     skew: Millis = 0
     signed_in: bool = True
     revoked: bool = False
-    token: Token = Token(1, SESSION_TOKEN, 0, TOKEN_LIFETIME)  # the last session token it was given
+    token: Token = Token(
+        1, SESSION_TOKEN, 0, TOKEN_LIFETIME
+    )  # the last session token it was given, for whichever organization
     minted: int = 1
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()

@@ -236,8 +236,8 @@ def one_refresh_at_a_time(step: Step) -> str | None:
     before a third of the life of the newest one is over. Judged until the active organization is another."""
     if step.before.active != (None,):
         return None  # a slot that was filled for another is refreshed for the active one, too, on every release
-    newest = step.before.token
     world = step.before
+    newest = world.token if world.is_session_token(world.token.token_id) else None
     asking = {one.request for one in world.requests if one.cause is None and _renews(world, one)}
     for fact in step.facts:
         match fact:
@@ -248,7 +248,7 @@ def one_refresh_at_a_time(step: Step) -> str | None:
             case Sent(origin=Origin.BACKGROUND) if _renews(world, fact):
                 if asking:
                     return f"the background sends request {fact.request} while it waits for request {min(asking)}"
-                if fact.at < newest.expires * 1000 - TOKEN_LIFETIME * 2000 // 3:
+                if newest and fact.at < newest.expires * 1000 - TOKEN_LIFETIME * 2000 // 3:
                     return f"the background sends request {fact.request}, with most of the life of {newest} to go"
                 asking = {fact.request}
         if isinstance(fact, Told):

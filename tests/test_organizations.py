@@ -8,7 +8,6 @@ from model.events import (
     Advance,
     Answer,
     Event,
-    Freeze,
     GetToken,
     GoOffline,
     GoOnline,
@@ -22,13 +21,12 @@ from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
 from model.world import NotEnabled
 from properties.causality import sentence
 from properties.conform import LockStep
-from properties.invariants import INVARIANTS
 from properties.run import Run, Violation
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
 from properties.targets.model_target import ModelTarget
 from properties.trace import brief
 from properties.wording import tell
-from tests.support import HEADLINE, RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
+from tests.support import RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
 
 GRANTED, SESSION, REFUSED, BROKEN = Outcome.GRANTED, Outcome.SESSION, Outcome.UNAUTHORIZED, Outcome.BROKEN
 SWITCH = SwitchOrganization("org_b")
@@ -151,36 +149,6 @@ def test_a_call_for_one_organization_gets_the_token_of_another(
             ran.play(Answer(request.request, GRANTED))
         ran.play(GetToken(organization="org_a"))
         assert ended(ran) == [None, None, "org_b"]
-
-
-THERE_AND_BACK = (
-    *(*SWITCHED, Advance(43 * SECOND), Answer(2, GRANTED), Answer(3, GRANTED), Advance(17 * SECOND)),
-    *(
-        SwitchOrganization(None),
-        Answer(4, SESSION),
-        Advance(26 * SECOND),
-        Answer(5, GRANTED),
-        Advance(17 * SECOND),
-    ),
-    *(Freeze(27 * SECOND), Answer(7, REFUSED), Answer(8, Outcome.NO_SESSION)),
-)
-"""An object that is the session no more goes on being given tokens of org_b, and the guard looks at those."""
-
-
-@pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
-def test_after_a_switch_back_the_guard_lets_a_request_pass_though_the_session_token_has_expired(
-    builds: dict[str, ClerkJsTarget], release: str
-) -> None:
-    """As the theory of #8303 is understood here: the session token is the active organization's. That of org_b
-    had not expired."""
-    theory = assuming("starvation", "stale-after-expiry")
-    for target in (ready(builds[release]), model(release)):
-        ran = Run(target, Runtime.HEADLESS, theory, [INVARIANTS[HEADLINE]])
-        for event in THERE_AND_BACK[:-1]:
-            assert theory.permit(ran.world, event)
-            ran.play(event)
-        with pytest.raises(Violation, match=HEADLINE):
-            ran.play(THERE_AND_BACK[-1])
 
 
 def test_the_last_active_token_of_another_organization_is_no_measure_of_freshness() -> None:
