@@ -150,8 +150,8 @@ def test_another_organizations_token_has_timers_of_its_own_and_is_not_announced(
     assert sent[1:] == [(43 * SECOND, SESSION_TOKEN), (44 * SECOND, TokenId(organization="org_b"))]
 
 
-def test_the_guard_looks_at_the_session_token_whatever_token_the_timer_belongs_to() -> None:
-    """That of org_b has 1 s to go at thaw, the session token has expired: a guard by its own would let it send."""
+def test_the_guard_looks_at_the_session_token_where_another_organizations_has_not_expired() -> None:
+    """By that one, which has 1 s to go at thaw, a refresh would be sent."""
     events = (
         GetToken(organization="org_b"),
         Advance(10 * SECOND),
