@@ -16,25 +16,25 @@ definition; nothing here knows a rule.
 
 That nothing is left out: let any step of the system be given. It is an event with a cue, and then timers one by
 one (`system.py`). Each of these is a step here, with comparisons that come out as they did. What is forgotten of
-a state is what only comparisons asked for, but for one thing: whether a request was sent, or is answered, after
-the last token expired. Here it always was, because no assumption allows less then. A step's facts are found in
-several steps here, so an invariant may be judged here only if it looks at facts one by one, or at those of one
-cue (`Invariant.timeless`).
+a state (`anonymous.py`) is what only comparisons asked for, but for one thing: whether a request was sent, or is
+answered, after the last token expired. Here it always was, because no assumption allows less then. A step's facts
+are found in several steps here, so an invariant may be judged here only if it looks at facts one by one, or at
+those of one cue (`Invariant.timeless`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, Generic, TypeVar, cast
+from functools import partial
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions import Assumptions
-from model.client import Client, Flight
+from model.client import Client
 from model.course import absorb, begin
 from model.events import Advance, Event, Freeze, FreezeKind
 from model.facts import Fact, Fired
@@ -48,32 +48,16 @@ from model.terms import (
     Runtime,
     Stimulus,
     TimerDue,
-    TimerId,
-    TimerSet,
-    Token,
-    TokenAnnounced,
-    TokenId,
 )
 from model.transition import step
-from model.world import Call, Timer, World
+from model.world import World
+from properties.anonymous import OFTEN, SKEWED, Anonymous, Names, anonymous, names_of
 from properties.app import App
-from properties.canonical import NOW, Form, Memory, holder_names, names, request_names, slot_order
+from properties.canonical import NOW, Memory
 from properties.invariants import Invariant
 from properties.system import Step, start
 from properties.targets.model_target import ModelTarget
-from properties.zone import Instant, Often, either_way
-
-ANY = cast(Any, Instant((1,), (), 0))
-"""An instant of which nothing is known."""
-
-SKEWED = cast(Any, Instant((2,), (), 0))
-"""What a clock shows that may be wrong."""
-
-EXPIRED = NOW - 1000
-"""When the last token expired that the server gave: before now."""
-
-OFTEN = Often(1)
-"""How often something has been tried."""
+from properties.zone import Instant, either_way
 
 AT_ONCE: Millis = 1
 """A length of time that says nothing: instants are forgotten after it."""
@@ -83,14 +67,6 @@ Number = int
 
 CLIENT_BITS = 32
 """A state is one number: its world's, shifted by so many bits, and its client's."""
-
-
-class Names(Struct, frozen=True):
-    """What timers, requests and calls that are still known after a step are called then."""
-
-    timers: tuple[tuple[int | None, int], ...]
-    requests: tuple[tuple[int | None, int], ...]
-    calls: tuple[tuple[int | None, int], ...]
 
 
 class Effect(Struct, frozen=True):
@@ -294,97 +270,3 @@ class Product:
                 self.reached[name] = 1
                 del self.ahead[name]
         Instant.zone.lenient = False
-
-
-# -- what is the same without instants ------------------------------------------------------------------------
-
-
-def names_of(client: Client, calls: Iterable[CallId]) -> Names:
-    """What a client's timers and requests, and `calls`, are called. Timers go by their places in it: any of them
-    may be next."""
-    timers: list[TimerId | None] = []
-    for entry in sorted(client.cache, key=slot_order):
-        timers += [entry.eviction, entry.refresh]
-    timers += [call.retry for call in client.calls]
-    timers += [timer for timer, _ in client.resends]
-    there = [timer for timer in timers if timer is not None]
-    called = names(calls)
-    return Names(
-        tuple((timer, name) for name, timer in enumerate(there, 1)),
-        tuple(request_names(client, called).items()),
-        tuple(called.items()),
-    )
-
-
-def anonymous(output: Output) -> Output:
-    """An output without its instants, and without the numbers of tokens."""
-    if isinstance(output, TimerSet):
-        return replace(output, due=ANY)
-    if isinstance(output, TokenAnnounced):
-        return replace(output, token=_symbol(output.token), before=_symbol(output.before))
-    if isinstance(output, CallSettled):
-        return replace(output, token=_symbol(output.token))
-    return output
-
-
-def _symbol(token: Token | None) -> Token | None:
-    return token and _symbol_of(token.token_id, token.behind)
-
-
-@cache
-def _symbol_of(token_id: TokenId, behind: bool) -> Token:
-    return Token(0, token_id, NOW // 1000, ANY // 1000, behind)
-
-
-class Anonymous(Form):
-    """A world or a client on its way into a form without instants."""
-
-    def __init__(self, world: World | None, client: Client | None, known_as: Names, memory: Memory) -> None:
-        self.world, self.client, self.memory = cast(World, world), cast(Client, client), memory
-        self.now = NOW
-        self.timers, self.requests = dict(known_as.timers), dict(known_as.requests)
-        self.calls = dict(known_as.calls)
-        self.holders = holder_names(client) if client else {}
-
-    def of_world(self) -> World:
-        world = super().of_world()
-        timers = tuple(sorted(world.timers, key=lambda timer: timer.timer))
-        requests = tuple(replace(request, stale=True, wake=False) for request in world.requests)
-        token = Token(0, TokenId(), NOW // 1000, EXPIRED // 1000)
-        return world.but(timers=timers, requests=requests, token=token)
-
-    def of_client(self) -> Client:
-        client = super().of_client()
-        calls = tuple(replace(call, failures=OFTEN) for call in client.calls)
-        return replace(client, calls=calls)
-
-    def _flight(self, flight: Flight) -> Flight:
-        return Flight(
-            self.requests[flight.request],
-            flight.purpose,
-            flight.token_id,
-            self.holders[flight.holder],
-            self.calls.get(flight.cause),
-            flight.parent and self._flight(flight.parent),
-            OFTEN,
-            flight.offline,
-            flight.asks if self.memory.switches else flight.token_id,
-            flight.announces,
-        )
-
-    def _at(self, at: Any) -> Any:
-        return ANY
-
-    def _since(self, at: Any) -> Any:
-        return NOW
-
-    def _token(self, token: Token | None) -> Token | None:
-        return _symbol(token)
-
-    def _timer(self, timer: Timer) -> Timer:
-        return Timer(self.timers[timer.timer], ANY, ANY, 0, wake=False)
-
-    def _call(self, call: Call) -> Call:
-        if not self.memory.history:
-            return super()._call(call)
-        return replace(call, call=self.calls[call.call], asked_at=NOW, awake_since=NOW, healthy=False)

@@ -17,6 +17,7 @@ from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime, TimerDue
 from model.transition import step
 from model.world import World
+from properties.anonymous import SKEWED
 from properties.app import App
 from properties.canonical import NOW, Memory
 from properties.invariants import INVARIANTS
@@ -24,7 +25,7 @@ from properties.prove import Limits, prove
 from properties.run import Run
 from properties.system import start
 from properties.targets.model_target import ModelTarget
-from properties.timeless import AT_ONCE, CLIENT_BITS, SKEWED, Product, Reach
+from properties.timeless import AT_ONCE, CLIENT_BITS, Product, Reach
 from properties.verdict import Proved, Violated
 from properties.zone import either_way
 from tests.support import HEADLINE, assuming
