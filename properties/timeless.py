@@ -24,8 +24,10 @@ those of one cue (`Invariant.timeless`).
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
@@ -120,6 +122,18 @@ class Numbered(Generic[Value]):
         return number
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected meanwhile: values have no cycles, and to look for one among millions takes time."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
+
+
 @dataclass(slots=True)
 class Product:
     """World x Client without instants: the tables, and the search that fills them in as it goes."""
@@ -151,6 +165,10 @@ class Product:
     def search(self, seconds: float, states: int, tell: Callable[[int], None] = lambda states: None) -> Reach:
         """Every state that can be reached, unless time or `states` run out, every invariant is broken, or the
         client gathers ever more timers. `tell` is given the number of states now and then."""
+        with _uncollected():
+            return self._search(seconds, states, tell)
+
+    def _search(self, seconds: float, states: int, tell: Callable[[int], None]) -> Reach:
         began = said = time.perf_counter()
         landmarks = (*self.assumptions.sometimes, *self.assumptions.faults)
         self.ahead = {landmark.name: landmark for landmark in landmarks}
