@@ -250,7 +250,7 @@ def _teller() -> Callable[[str], None]:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=2.5,
+    default=1.8,
     show_default=True,
     help="give a cell up after this long, for each pass",
 )
