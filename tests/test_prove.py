@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from model import session
 from model.assumptions import Assumptions
+from model.client import Client
 from model.events import (
     Advance,
     Answer,
@@ -178,6 +179,20 @@ def closure(policy: Policy, assumptions: Assumptions, hull: bool = True) -> Grap
     return graph
 
 
+def wandering(policy: Policy, assumptions: Assumptions, traces: int) -> Iterator[tuple[Run, Client]]:
+    """Random traces of a policy's model, after each event."""
+    draw = random.Random(1)
+    for _ in range(traces):
+        target = ModelTarget(policy)
+        run = Run(target, Runtime.HEADLESS, assumptions, ())
+        for _ in range(25):
+            if (event := random_event(run, draw)) is None:
+                break
+            run.play(event)
+            assert target.client is not None
+            yield run, target.client
+
+
 def random_event(run: Run, draw: random.Random) -> Event | None:
     """Something that may happen now; time in whole seconds, short or long."""
     second = draw.choice([1, 1, 5, 17, 26, 43, 60, 61, draw.randrange(1, 200)]) * 1000
@@ -206,18 +221,10 @@ def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) 
     of_shape: dict[object, list[int]] = {}
     for number, state in enumerate(graph.states):
         of_shape.setdefault(known_instants(state)[0], []).append(number)
-    draw = random.Random(1)
-    for _ in range(40):
-        target = ModelTarget(policy)
-        run = Run(target, Runtime.HEADLESS, assumptions, ())
-        for _ in range(25):
-            if (event := random_event(run, draw)) is None:
-                break
-            run.play(event)
-            assert target.client is not None
-            here = known(run.world, target.client, Memory.needed(assumptions, history=True))
-            candidates = of_shape.get(known_instants(here)[0], [])
-            assert any(contains(graph.states[number], here) for number in candidates), run.events
+    for run, client in wandering(policy, assumptions, traces=40):
+        here = known(run.world, client, Memory.needed(assumptions, history=True))
+        candidates = of_shape.get(known_instants(here)[0], [])
+        assert any(contains(graph.states[number], here) for number in candidates), run.events
 
 
 class Beside(ModelTarget):

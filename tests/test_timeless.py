@@ -29,7 +29,7 @@ from properties.timeless import AT_ONCE, CLIENT_BITS, Product, Reach
 from properties.verdict import Proved, Violated
 from properties.zone import either_way
 from tests.support import HEADLINE, assuming
-from tests.test_prove import random_event
+from tests.test_prove import wandering
 
 QUIET = PROPOSED["FIX_QUIET_BACKGROUND"]
 EVERYTHING = tuple(name for name in ASSUMPTIONS if name != "calm")
@@ -148,16 +148,8 @@ def first(policy: Policy) -> tuple[World, Client]:
 def test_random_traces_stay_within_the_graph(policy: Policy) -> None:
     assumptions = assuming(*EVERYTHING)
     tables, _ = product(policy, *EVERYTHING)
-    draw = random.Random(1)
-    for _ in range(30):
-        target = ModelTarget(policy)
-        run = Run(target, Runtime.HEADLESS, assumptions, ())
-        for _ in range(25):
-            if (event := random_event(run, draw)) is None:
-                break
-            run.play(event)
-            assert target.client is not None
-            assert tables.number(run.world, target.client) in tables.states, run.events
+    for run, client in wandering(policy, assumptions, traces=30):
+        assert tables.number(run.world, client) in tables.states, run.events
 
 
 def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
