@@ -363,8 +363,12 @@ class Assumptions(Struct, frozen=True):
                 return 0 < ms <= self.longest_freeze(world)
             case GetToken() | Touch() | SwitchOrganization():
                 return self.may_ask(world)
-            case Answer(request, outcome):
-                return (request, outcome) in self.answers(world)
+            case Answer(number, outcome):
+                return any(
+                    outcome in self.outcomes(world, request)
+                    for request in world.requests
+                    if request.request == number
+                )
             case Revoke():
                 return self.may_revoke(world)
             case SetClock(skew):

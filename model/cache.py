@@ -35,6 +35,12 @@ def swap(turn: Turn, entry: Entry, other: Entry | None) -> Turn:
     )
 
 
+def spend(turn: Turn, entry: Entry, spent: Entry) -> Turn:
+    """A timer of an entry has run. One that was replaced lived on for its timers only: it ends with the last."""
+    over = spent.replaced and spent.eviction is None and spent.refresh is None
+    return swap(turn, entry, None if over else spent)
+
+
 def vacate(turn: Turn, token_id: TokenId) -> Turn:
     """Whatever is in a slot goes, with its timers; before #8098 they went on (tokenCache.ts setInternal)."""
     entry = turn.client.entry(token_id)

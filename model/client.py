@@ -41,7 +41,7 @@ ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH, P
 """What a request with each purpose asks for, where that is not a token."""
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, cache_hash=True):
     """One slot of the token cache: a token with its timers, or the promise of one, that is to be fresher than the
     `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
     (`replaced`).
@@ -63,7 +63,7 @@ class Entry(Struct, frozen=True):
     announces: bool = False
 
 
-class Flight(Struct, frozen=True):
+class Flight(Struct, frozen=True, cache_hash=True):
     """A request in flight, for the slot of `token_id`, even if it `asks` for another token. A recovery remembers
     the request whose 401 it looks into (`parent`), if that waits for it."""
 
@@ -93,7 +93,7 @@ class Call(Struct, frozen=True):
     switches: bool = False
 
 
-class Client(Struct, frozen=True):
+class Client(Struct, frozen=True, cache_hash=True):
     """Everything the client remembers between two stimuli."""
 
     policy: Policy

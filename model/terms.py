@@ -103,7 +103,7 @@ class TokenId(Struct, frozen=True, cache_hash=True):
 SESSION_TOKEN = TokenId()
 
 
-class Token(Struct, frozen=True):
+class Token(Struct, frozen=True, cache_hash=True):
     """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
 
     number: int

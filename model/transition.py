@@ -143,10 +143,10 @@ def _timer_due(turn: Turn, timer: TimerId) -> Turn:
     for entry in client.cache:
         if entry.refresh == timer:
             spent = replace(entry, refresh=None)
-            return session.refresh(cache.swap(turn, entry, spent), spent)
+            return session.refresh(cache.spend(turn, entry, spent), spent)
         if entry.eviction == timer:
             spent = replace(entry, eviction=None)
-            turn = cache.swap(turn, entry, spent)
+            turn = cache.spend(turn, entry, spent)
             return turn if entry.replaced else cache.drop(turn, spent)
     for call in client.calls:
         if call.retry == timer:

@@ -102,7 +102,7 @@ class Cue(Struct, frozen=True):
     wake: bool = False
 
 
-class Timer(Struct, frozen=True):
+class Timer(Struct, frozen=True, cache_hash=True):
     """A timer the client set and has not cleared."""
 
     timer: TimerId
@@ -113,7 +113,7 @@ class Timer(Struct, frozen=True):
     cause: CallId | None = None  # the call that will go on when it runs
 
 
-class Request(Struct, frozen=True):
+class Request(Struct, frozen=True, cache_hash=True):
     """A request in flight."""
 
     request: RequestId
@@ -142,7 +142,7 @@ class Call(Struct, frozen=True):
     switches: bool = False  # to another organization
 
 
-class World(Struct, frozen=True):
+class World(Struct, frozen=True, cache_hash=True):
     """Everything that is not the client, and the client as seen from outside."""
 
     runtime: Runtime

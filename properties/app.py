@@ -54,7 +54,8 @@ class App(Struct, frozen=True):
 
     def events(self, world: World, assumptions: Assumptions) -> Iterator[Event]:
         """What may happen now at an instant, so that no time passes."""
-        possible: list[Event] = [Answer(*answer) for answer in assumptions.answers(world)]
+        yield from (Answer(*answer) for answer in assumptions.answers(world))
+        possible: list[Event] = []
         if len(world.calls) < self.calls:
             possible += [ask for ask in ASKS if self.asks(ask)] + [Touch()] * self.touches
             possible += SWITCHES * self.switches
@@ -63,4 +64,4 @@ class App(Struct, frozen=True):
         possible += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
         possible += [GoOffline(), GoOnline()] * assumptions.disconnects
         possible += [RestartApp()] * assumptions.restarts
-        return (event for event in possible if assumptions.permit(world, event))
+        yield from (event for event in possible if assumptions.permit(world, event))

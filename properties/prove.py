@@ -49,7 +49,8 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class Limits(Struct, frozen=True):
-    """Where one pass gives up: `depth` in events, `seconds` of real time, or so many `states` looked at.
+    """Where one pass gives up: `depth` in events, `seconds` of real time, or so many `states` looked at; without
+    instants `PARTS` times as many worlds and clients, or `PAIRS` times as many pairs of them, which take as long.
 
     The last keeps memory in bounds, and makes a pass that is cut off the same on every machine.
     """
@@ -57,6 +58,12 @@ class Limits(Struct, frozen=True):
     depth: int = 12
     seconds: float = 60.0
     states: int = 1_000_000
+
+
+PARTS, PAIRS = 2, 20
+"""So many worlds and clients without instants, or pairs of them, take as long as one state with instants."""
+A_LOOK = 3
+"""Where the graph is not closed, most of it only says how far nothing breaks: that is worth a third of a pass."""
 
 
 @dataclass(slots=True)
@@ -140,13 +147,16 @@ class _Search:
         return proved | self.with_instants([one for one in invariants if one.id not in proved])
 
     def without_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """What can be proved however much time passes, in half of the time there is."""
+        """What can be proved however much time passes."""
         if not invariants:
             return {}
         memory = _memory(self.cell.assumptions, invariants, self.app)
         product = Product(self.policy, self.cell.runtime, self.cell.assumptions, self.app, memory, invariants)
         found = product.search(
-            self.limits.seconds / 2, self.limits.states, lambda states: self._say("leaving time out", states)
+            self.limits.seconds,
+            self.limits.states * PARTS,
+            self.limits.states * PAIRS,
+            lambda states: self._say("leaving time out", states),
         )
         self.reached = found.reached
         if not found.closed or any(not found.reached.get(one.name) for one in self.cell.assumptions.sometimes):
@@ -163,8 +173,7 @@ class _Search:
         self.explore(closure, invariants, hull=True)
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
-            # Where the graph is not closed, most of it only says how far nothing breaks: that is worth less time.
-            self.explore(exact, open_ones, hull=False, seconds=self.limits.seconds / (1 if closure.closed else 3))
+            self.explore(exact, open_ones, hull=False, share=1 if closure.closed else A_LOOK)
         self.reached = self.reached | closure.reached
         never = tuple(one.name for one in self.cell.assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
@@ -187,12 +196,10 @@ class _Search:
     def _concrete(self, path: Path, invariant: Invariant) -> Violated | None:
         return concrete(path, self.policy, self.cell, invariant, self.memory)
 
-    def explore(
-        self, graph: Graph, invariants: Sequence[Invariant], hull: bool, seconds: float | None = None
-    ) -> None:
+    def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool, share: int = 1) -> None:
         """One pass, level by level: the hull of what can be reached until that is closed, or exactly what can be
-        reached until every invariant has its counterexample. `seconds` are its limit, if it has another."""
-        seconds = self.limits.seconds if seconds is None else seconds
+        reached until every invariant has its counterexample. A `share` of 3 is a third of the limits."""
+        seconds, states = self.limits.seconds / share, self.limits.states // share
         began = said = time.perf_counter()
         assumptions = self.cell.assumptions
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
@@ -202,7 +209,7 @@ class _Search:
         while level:
             following: dict[int, None] = {}
             for number in level:
-                if looked_at == self.limits.states:
+                if looked_at == states:
                     return
                 looked_at += 1
                 for step, after in transitions(graph.states[number], assumptions, self.app, self.memory):

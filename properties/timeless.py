@@ -7,12 +7,12 @@ background asks nothing, say, but not the guard of #8303. What is left over is f
 Without instants world and client have little to do with each other: the world does not see what the client
 remembers, only what it puts out. So the states are pairs, and what comes of a step is looked up in tables:
 
-- `begun`: what may happen in this world, and the cue that each such event has for a client;
-- `answers`: what a cue makes of this client, and what that puts out (its *effect*);
-- `settled`: what becomes of the world that began so, after that effect.
+- `begun`: what may happen in this world: the cue that each such event has for a client, and a table of its own,
+  of what becomes of the world after each *effect*;
+- `answers`: what a cue makes of this client, and what that puts out: the effect.
 
-A table is filled in as the model's own functions are asked for what it does not have yet. They remain the only
-definition; nothing here knows a rule.
+A table asks the model's own functions for what it does not have yet. They remain the only definition; nothing
+here knows a rule.
 
 That nothing is left out: let any step of the system be given. It is an event with a cue, and then timers one by
 one (`system.py`). Each of these is a step here, with comparisons that come out as they did. What is forgotten of
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,8 +68,8 @@ AT_ONCE: Millis = 1
 Number = int
 """A world, client, cue, effect or beginning, as the tables know it."""
 
-CLIENT_BITS = 32
-"""A state is one number: its world's, shifted by so many bits, and its client's."""
+BITS, LOW = 32, (1 << 32) - 1
+"""Two numbers are one: the first shifted by so many bits, and the second. A state is a world's and a client's."""
 
 
 class Effect(Struct, frozen=True):
@@ -86,12 +87,15 @@ class Cue(Struct, frozen=True):
 
 
 class Begun(Struct, frozen=True):
-    """A world in which an event, or a timer, has begun."""
+    """An event, or a timer, has begun in a world: its cue for the client, and in which worlds it ends after each
+    effect."""
 
-    before: Number
+    before: World
     world: World
     event: Event
     facts: tuple[Fact, ...]
+    cue: Number
+    settled: dict[Number, list[Number]]
 
 
 class Reach(Struct, frozen=True):
@@ -149,10 +153,13 @@ class Product:
     clients: Numbered[Client] = field(default_factory=Numbered)
     cues: Numbered[Cue] = field(default_factory=Numbered)
     effects: Numbered[Effect] = field(default_factory=Numbered)
-    beginnings: Numbered[Begun] = field(default_factory=Numbered)
-    begun: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
-    answers: dict[Number, list[tuple[Number, Number]]] = field(default_factory=dict)
-    settled: dict[tuple[Number, Number], list[Number]] = field(default_factory=dict)
+    begun: dict[Number, list[Begun]] = field(default_factory=dict)
+    answers: defaultdict[Number, dict[Number, list[tuple[Number, Number]]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    absorbed: dict[tuple[World, Number], list[tuple[World, tuple[Fact, ...], Number]]] = field(
+        default_factory=dict
+    )
     forms: dict[tuple[Client, tuple[Output, ...], tuple[CallId, ...]], tuple[Number, Number]] = field(
         default_factory=dict
     )
@@ -162,44 +169,54 @@ class Product:
     gathers: bool = False
     states: set[Number] = field(default_factory=set)
 
-    def search(self, seconds: float, states: int, tell: Callable[[int], None] = lambda states: None) -> Reach:
-        """Every state that can be reached, unless time or `states` run out, every invariant is broken, or the
-        client gathers ever more timers. `tell` is given the number of states now and then."""
+    def search(
+        self, seconds: float, parts: int, pairs: int, tell: Callable[[int], None] = lambda states: None
+    ) -> Reach:
+        """Every state that can be reached, unless `seconds` of real time run out, or so many `parts` (worlds and
+        clients) or `pairs` of them have been looked at, every invariant is broken, or the client gathers ever more
+        timers. `tell` is given the number of states now and then."""
         with _uncollected():
-            return self._search(seconds, states, tell)
+            return self._search(seconds, parts, pairs, tell)
 
-    def _search(self, seconds: float, states: int, tell: Callable[[int], None]) -> Reach:
+    def _search(self, seconds: float, parts: int, pairs: int, tell: Callable[[int], None]) -> Reach:
         began = said = time.perf_counter()
         landmarks = (*self.assumptions.sometimes, *self.assumptions.faults)
         self.ahead = {landmark.name: landmark for landmark in landmarks}
         first = self._first()
-        seen, stack, transitions, looked_at = {first}, [first], 0, 0
-        while stack and looked_at < states and not self.gathers:
-            for state in self.successors(stack.pop()):
-                transitions += 1
-                if state not in seen:
-                    seen.add(state)
-                    stack.append(state)
-            looked_at += 1
-            if not looked_at % 256:
-                now = time.perf_counter()
-                if now - began > seconds or self._all_broken:
-                    break
-                if now - said > 1:
-                    said = now
-                    tell(len(seen))
+        seen, waiting = {first}, {first >> BITS: [first & LOW]}
+        transitions, looked_at = 0, 0
+        while waiting and looked_at < pairs and len(self.begun) + len(self.answers) < parts and not self.gathers:
+            world, clients = (
+                waiting.popitem()
+            )  # all that wait in one world: half of what is looked up is the same
+            reached = self.successors(world, clients)
+            transitions += len(reached)
+            new = set(reached) - seen
+            seen |= new
+            for state in new:
+                waiting.setdefault(state >> BITS, []).append(state & LOW)
+            looked_at += len(clients)
+            now = time.perf_counter()
+            if now - began > seconds or self._all_broken:
+                break
+            if now - said > 1:
+                said = now
+                tell(len(seen))
         self.states = seen
-        closed = not stack and not self.gathers
+        closed = not waiting and not self.gathers
         return Reach(len(seen), transitions, closed, frozenset(self.broken), self.reached)
 
-    def successors(self, state: Number) -> Iterator[Number]:
-        """The states that one step leads to; one as often as there are ways to it."""
-        world, client = state >> CLIENT_BITS, state & ((1 << CLIENT_BITS) - 1)
-        answers, settled = self.answers, self.settled
-        for beginning, cue in self.begun.get(world) or self._begin(world):
-            for effect, after in answers.get(cue << CLIENT_BITS | client) or self._answer(cue, client):
-                for other in settled.get((beginning, effect)) or self._settle(beginning, effect):
-                    yield other | after
+    def successors(self, world: Number, clients: Sequence[Number]) -> list[Number]:
+        """The states that one step leads to from each state of this world and one of these clients; one as often
+        as there are ways to it."""
+        known = [(client, self.answers[client]) for client in clients]
+        return [
+            other | after
+            for begun in self.begun.get(world) or self._begin(world)
+            for client, answers in known
+            for effect, after in answers.get(begun.cue) or self._answer(client, begun.cue)
+            for other in begun.settled.get(effect) or self._settle(begun, effect)
+        ]
 
     @property
     def _all_broken(self) -> bool:
@@ -219,42 +236,43 @@ class Product:
         resends = tuple((timer, replace(flight, tries=OFTEN)) for timer, flight in client.resends)
         client = replace(client, flights=flights, resends=resends)
         form = Anonymous(world, client, names_of(client, {call.call for call in world.calls}), self.memory)
-        return self.worlds.number(form.of_world()) << CLIENT_BITS | self.clients.number(form.of_client())
+        return self.worlds.number(form.of_world()) << BITS | self.clients.number(form.of_client())
 
     # -- the tables ---------------------------------------------------------------------------------------------
 
-    def _begin(self, number: Number) -> list[tuple[Number, Number]]:
+    def _begin(self, number: Number) -> list[Begun]:
         world = self.worlds.all[number]
-        possible: list[tuple[Number, Number]] = []
+        possible: list[Begun] = []
         for timer in world.timers:
             after = world.but(timers=tuple(other for other in world.timers if other is not timer))
             late_by = AT_ONCE if self.assumptions.may_freeze else 0
             fired = Fired(after.now, timer.timer, timer.set_at, late_by)
-            possible.append(self._entered(number, after, Advance(AT_ONCE), (fired,), TimerDue(timer.timer)))
+            possible.append(self._entered(world, after, Advance(AT_ONCE), (fired,), TimerDue(timer.timer)))
         events = [*self.app.events(world, self.assumptions)]
         events += [Freeze(AT_ONCE, kind) for kind in FreezeKind if self.assumptions.may_freeze]
         for event in events:
             for after, facts, cue in either_way(partial(begin, world, event)):
-                possible.append(self._entered(number, after, event, facts, cue.stimulus if cue else None))
+                possible.append(self._entered(world, after, event, facts, cue.stimulus if cue else None))
         self.begun[number] = possible
         return possible
 
     def _entered(
-        self, before: Number, world: World, event: Event, facts: tuple[Fact, ...], cue: Stimulus | None
-    ) -> tuple[Number, Number]:
-        calls = tuple(call.call for call in world.calls)
-        return self.beginnings.number(Begun(before, world, event, facts)), self.cues.number(Cue(cue, calls))
+        self, before: World, world: World, event: Event, facts: tuple[Fact, ...], stimulus: Stimulus | None
+    ) -> Begun:
+        cue = self.cues.number(Cue(stimulus, tuple(call.call for call in world.calls)))
+        return Begun(before, world, event, facts, cue, settled={})
 
-    def _answer(self, cue: Number, number: Number) -> list[tuple[Number, Number]]:
-        client = self.clients.all[number]
-        stimulus, calls = self.cues.all[cue].stimulus, self.cues.all[cue].calls
+    def _answer(self, client_number: Number, cue_number: Number) -> list[tuple[Number, Number]]:
+        client, cue = self.clients.all[client_number], self.cues.all[cue_number]
         at = SKEWED if self.assumptions.skews else NOW
         ends: dict[tuple[Number, Number], None] = {}
-        for after, outputs in either_way(lambda: step(client, stimulus, at) if stimulus else (client, ())):
-            end = self.forms.get((after, outputs, calls))
-            ends[end or self._formed(after, outputs, calls)] = None
-        self.answers[cue << CLIENT_BITS | number] = list(ends)
-        return list(ends)
+        for after, outputs in either_way(
+            lambda: step(client, cue.stimulus, at) if cue.stimulus else (client, ())
+        ):
+            end = self.forms.get((after, outputs, cue.calls))
+            ends[end or self._formed(after, outputs, cue.calls)] = None
+        answers = self.answers[client_number][cue_number] = list(ends)
+        return answers
 
     def _formed(
         self, client: Client, outputs: tuple[Output, ...], calls: tuple[CallId, ...]
@@ -267,16 +285,25 @@ class Product:
         self.forms[client, outputs, calls] = end
         return end
 
-    def _settle(self, beginning: Number, number: Number) -> list[Number]:
-        begun, effect = self.beginnings.all[beginning], self.effects.all[number]
+    def _settle(self, begun: Begun, effect: Number) -> list[Number]:
         ends: dict[Number, None] = {}
-        before = self.worlds.all[begun.before]
-        for after, facts in either_way(lambda: absorb(begun.world, effect.outputs, wake=False)):
-            self._judge(Step(before, begun.event, (*begun.facts, *facts), after))
-            form = Anonymous(after, None, effect.names, self.memory)
-            ends[self.worlds.number(form.of_world()) << CLIENT_BITS] = None
-        self.settled[beginning, number] = list(ends)
+        for after, facts, end in self.absorbed.get((begun.world, effect)) or self._absorb(begun.world, effect):
+            self._judge(Step(begun.before, begun.event, (*begun.facts, *facts), after))
+            ends[end] = None
+        begun.settled[effect] = list(ends)
         return list(ends)
+
+    def _absorb(self, world: World, number: Number) -> list[tuple[World, tuple[Fact, ...], Number]]:
+        effect = self.effects.all[number]
+        ends = self.absorbed[world, number] = [
+            (
+                after,
+                facts,
+                self.worlds.number(Anonymous(after, None, effect.names, self.memory).of_world()) << BITS,
+            )
+            for after, facts in either_way(lambda: absorb(world, effect.outputs, wake=False))
+        ]
+        return ends
 
     def _judge(self, taken: Step) -> None:
         for one in self.invariants:

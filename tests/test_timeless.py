@@ -25,7 +25,7 @@ from properties.prove import Limits, prove
 from properties.run import Run
 from properties.system import start
 from properties.targets.model_target import ModelTarget
-from properties.timeless import AT_ONCE, CLIENT_BITS, Product, Reach
+from properties.timeless import AT_ONCE, BITS, LOW, Product, Reach
 from properties.verdict import Proved, Violated
 from properties.zone import either_way
 from tests.support import HEADLINE, assuming
@@ -40,7 +40,7 @@ def product(policy: Policy, *names: str) -> tuple[Product, Reach]:
     """All that can be reached; it has an end, or the test is wrong."""
     assumptions = assuming(*names)
     tables = Product(policy, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, history=True), ())
-    found = tables.search(seconds=600, states=1_000_000)
+    found = tables.search(seconds=600, parts=1_000_000, pairs=1_000_000)
     assert found.closed
     return tables, found
 
@@ -61,7 +61,7 @@ def test_what_holds_by_the_clock_alone_is_left_to_the_zones() -> None:
     tables = Product(
         guarded, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, False), [INVARIANTS[HEADLINE]]
     )
-    assert tables.search(seconds=600, states=1_000_000).broken == {HEADLINE}
+    assert tables.search(seconds=600, parts=1_000_000, pairs=1_000_000).broken == {HEADLINE}
     (verdict,) = prove(guarded, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]]).verdicts.values()
     assert isinstance(verdict, Proved)
 
@@ -122,10 +122,10 @@ def test_the_tables_have_the_states_and_edges_of_the_plain_functions(
     seen, stack, edges = {reached}, [reached], 0
     while stack:
         state = stack.pop()
-        world = tables.worlds.all[state >> CLIENT_BITS]
-        client = tables.clients.all[state & ((1 << CLIENT_BITS) - 1)]
+        world = tables.worlds.all[state >> BITS]
+        client = tables.clients.all[state & LOW]
         plain = sorted({*plainly(tables, world, client)})
-        assert plain == sorted({*tables.successors(state)})
+        assert plain == sorted({*tables.successors(state >> BITS, [state & LOW])})
         edges += len(plain)
         stack += [one for one in plain if one not in seen]
         seen.update(plain)
@@ -191,6 +191,8 @@ def test_each_step_of_an_app_that_switches_is_in_the_tables(policy: Policy, runt
                 continue
             played.add(type(event))
             for _ in range(steps):
-                reached = {after for state in reached for after in tables.successors(state)}
+                reached = {
+                    after for state in reached for after in tables.successors(state >> BITS, [state & LOW])
+                }
             assert tables.number(run.world, target.client) in reached, run.events
     assert {SwitchOrganization, RestartApp, Touch, Advance, Freeze} <= played
