@@ -101,10 +101,31 @@ _PROOF = _options(
         type=click.IntRange(min=1),
         default=Limits().states,
         show_default=True,
-        help="give up after so many, which bounds the memory too",
+        help="give a pass up after so many, which bounds its memory",
+    ),
+    click.option(
+        "--seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=Limits().seconds,
+        show_default=True,
+        help="give a pass up after this long",
     ),
     click.option("--confirm", is_flag=True, help="play every counterexample of a release on its real build too"),
 )
+
+
+A_LOOK_AT_EACH = 16_000
+"""Steps for each pass of a cell in a matrix: what closes without taking minutes has closed by then."""
+
+
+def _steps(default: int) -> Callable[[Command], Command]:
+    return click.option(
+        "--steps",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="give a pass up after asking the model for so many: the same place on every machine",
+    )
 
 
 @click.command()
@@ -116,13 +137,7 @@ _PROOF = _options(
     help=f"{', '.join(EVERY_POLICY)}; repeatable (default: the newest release)",
 )
 @_PROOF
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="give up after this long, for each pass",
-)
+@_steps(Limits().steps)
 def prove(
     policies: tuple[str, ...],
     assumptions: tuple[str, ...],
@@ -135,8 +150,9 @@ def prove(
     touches: bool,
     depth: int,
     states: int,
-    confirm: bool,
     seconds: float,
+    confirm: bool,
+    steps: int,
 ) -> None:
     """Prove the invariants on the model, for traces of any length and every length of time, or break them.
 
@@ -149,7 +165,7 @@ def prove(
         invariants,
         runtime,
         App(calls, templates, touches, organizations, switches),
-        Limits(depth, seconds, states),
+        Limits(depth, seconds, states, steps),
     )
     tell = _teller()
     findings = []
@@ -247,13 +263,7 @@ def _teller() -> Callable[[str], None]:
     help=f"{', '.join(EVERY_POLICY)}; repeatable (default: all)",
 )
 @_PROOF
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.8,
-    show_default=True,
-    help="give a cell up after this long, for each pass",
-)
+@_steps(A_LOOK_AT_EACH)
 @click.option("--workers", type=click.IntRange(min=1), help="processes (default: one for each core)")
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix into this file, as Markdown")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="write it into this file, as JSON")
@@ -275,8 +285,9 @@ def matrix(
     touches: bool,
     depth: int,
     states: int,
-    confirm: bool,
     seconds: float,
+    confirm: bool,
+    steps: int,
     workers: int | None,
     markdown: Path | None,
     json_file: Path | None,
@@ -293,7 +304,7 @@ def matrix(
         invariants,
         runtime,
         App(calls, templates, touches, organizations, switches),
-        Limits(depth, seconds, states),
+        Limits(depth, seconds, states, steps),
     )
     live = sys.stderr.isatty()
 
@@ -374,7 +385,7 @@ def _exit(findings: Sequence[Findings]) -> NoReturn:
     if any(isinstance(verdict, Violated | Vacuous) for verdict in verdicts):
         sys.exit(1)
     if any(isinstance(verdict, HeldTo) for verdict in verdicts):
-        fail("not everything is proved: a limit was hit; raise --seconds or --states, or assume less")
+        fail("not everything is proved: a limit was hit; raise --seconds, --steps or --states, or assume less")
     sys.exit(0)
 
 

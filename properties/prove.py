@@ -49,21 +49,18 @@ Kind: TypeAlias = Event | type[Advance] | FreezeKind
 
 
 class Limits(Struct, frozen=True):
-    """Where one pass gives up: `depth` in events, `seconds` of real time, or so many `states` looked at; without
-    instants `PARTS` times as many worlds and clients, or `PAIRS` times as many pairs of them, which take as long.
-
-    The last keeps memory in bounds, and makes a pass that is cut off the same on every machine.
-    """
+    """Where one pass gives up: `depth` in events, `seconds` of real time, so many `states` looked at, which
+    bounds its memory, or so many `steps` that the model was asked for, which cuts it off at the same place on
+    every machine."""
 
     depth: int = 12
     seconds: float = 60.0
     states: int = 1_000_000
+    steps: int = 1_000_000_000
 
 
-PARTS, PAIRS = 2, 20
-"""So many worlds and clients without instants, or pairs of them, take as long as one state with instants."""
-A_LOOK = 3
-"""Where the graph is not closed, most of it only says how far nothing breaks: that is worth a third of a pass."""
+A_LOOK = 5
+"""Where the graph is not closed, most of it only says how far nothing breaks: that is worth a fifth of a pass."""
 
 
 @dataclass(slots=True)
@@ -154,8 +151,8 @@ class _Search:
         product = Product(self.policy, self.cell.runtime, self.cell.assumptions, self.app, memory, invariants)
         found = product.search(
             self.limits.seconds,
-            self.limits.states * PARTS,
-            self.limits.states * PAIRS,
+            self.limits.states,
+            self.limits.steps,
             lambda states: self._say("leaving time out", states),
         )
         self.reached = found.reached
@@ -198,8 +195,8 @@ class _Search:
 
     def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool, share: int = 1) -> None:
         """One pass, level by level: the hull of what can be reached until that is closed, or exactly what can be
-        reached until every invariant has its counterexample. A `share` of 3 is a third of the limits."""
-        seconds, states = self.limits.seconds / share, self.limits.states // share
+        reached until every invariant has its counterexample. A `share` of 5 is a fifth of the limits."""
+        seconds, steps = self.limits.seconds / share, self.limits.steps // share
         began = said = time.perf_counter()
         assumptions = self.cell.assumptions
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
@@ -209,7 +206,7 @@ class _Search:
         while level:
             following: dict[int, None] = {}
             for number in level:
-                if looked_at == states:
+                if looked_at == self.limits.states or graph.transitions >= steps:
                     return
                 looked_at += 1
                 for step, after in transitions(graph.states[number], assumptions, self.app, self.memory):

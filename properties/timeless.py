@@ -166,26 +166,27 @@ class Product:
     broken: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
     ahead: dict[str, Sometimes] = field(default_factory=dict)
+    asked: int = 0
     gathers: bool = False
     states: set[Number] = field(default_factory=set)
 
     def search(
-        self, seconds: float, parts: int, pairs: int, tell: Callable[[int], None] = lambda states: None
+        self, seconds: float, states: int, steps: int, tell: Callable[[int], None] = lambda states: None
     ) -> Reach:
-        """Every state that can be reached, unless `seconds` of real time run out, or so many `parts` (worlds and
-        clients) or `pairs` of them have been looked at, every invariant is broken, or the client gathers ever more
-        timers. `tell` is given the number of states now and then."""
+        """Every state that can be reached, unless `seconds` of real time run out, so many `states` have been
+        looked at, the model was asked for so many `steps`, every invariant is broken, or the client gathers ever
+        more timers. `tell` is given the number of states now and then."""
         with _uncollected():
-            return self._search(seconds, parts, pairs, tell)
+            return self._search(seconds, states, steps, tell)
 
-    def _search(self, seconds: float, parts: int, pairs: int, tell: Callable[[int], None]) -> Reach:
+    def _search(self, seconds: float, states: int, steps: int, tell: Callable[[int], None]) -> Reach:
         began = said = time.perf_counter()
         landmarks = (*self.assumptions.sometimes, *self.assumptions.faults)
         self.ahead = {landmark.name: landmark for landmark in landmarks}
         first = self._first()
         seen, waiting = {first}, {first >> BITS: [first & LOW]}
         transitions, looked_at = 0, 0
-        while waiting and looked_at < pairs and len(self.begun) + len(self.answers) < parts and not self.gathers:
+        while waiting and looked_at < states and self.asked < steps and not self.gathers:
             world, clients = (
                 waiting.popitem()
             )  # all that wait in one world: half of what is looked up is the same
@@ -266,6 +267,7 @@ class Product:
         client, cue = self.clients.all[client_number], self.cues.all[cue_number]
         at = SKEWED if self.assumptions.skews else NOW
         ends: dict[tuple[Number, Number], None] = {}
+        self.asked += 1
         for after, outputs in either_way(
             lambda: step(client, cue.stimulus, at) if cue.stimulus else (client, ())
         ):
@@ -295,6 +297,7 @@ class Product:
 
     def _absorb(self, world: World, number: Number) -> list[tuple[World, tuple[Fact, ...], Number]]:
         effect = self.effects.all[number]
+        self.asked += 1
         ends = self.absorbed[world, number] = [
             (
                 after,

@@ -152,6 +152,18 @@ def test_a_search_that_was_cut_off_is_no_proof() -> None:
     assert all(isinstance(verdict, HeldTo) for verdict in verdicts.values())
 
 
+def test_a_search_is_cut_off_at_the_same_step_everywhere() -> None:
+    name = "every-call-settles"
+    once, again = (proof("6.7.4", "outage", judging=[name], steps=500).verdicts[name] for _ in range(2))
+    assert isinstance(once, HeldTo)
+    assert once == again
+
+
+def test_a_release_that_clears_no_replaced_timers_has_a_graph_with_an_end() -> None:
+    """Each refresh of 6.1.0 leaves an entry behind, for as long as a timer of it is set and no longer."""
+    assert isinstance(proof("6.1.0", "calm", judging=[HEADLINE]).verdicts[HEADLINE], Proved)
+
+
 def test_what_gathers_ever_more_timers_is_not_waited_for() -> None:
     """Before #8098 the timers of a replaced token went on: no pass takes long enough to close that graph."""
     graph = closure(POLICIES["CLERK_JS_6_3_2"], assuming("calm"))
@@ -301,8 +313,9 @@ def test_prove_exits_as_its_verdicts_are() -> None:
     assert "cause " in violated.stdout
 
 
-def test_a_limit_that_was_hit_is_no_success() -> None:
-    done = sessionproof("prove", "--assume=outage", "--depth=2", "--states=5")
+@pytest.mark.parametrize("limit", ["--states=5", "--steps=5"])
+def test_a_limit_that_was_hit_is_no_success(limit: str) -> None:
+    done = sessionproof("prove", "--assume=outage", "--depth=2", limit)
     assert "not proved" in done.stdout
     assert "a limit was hit" in complaint(done)
 

@@ -31,6 +31,14 @@ def test_a_successful_refresh_arms_both_timers_again() -> None:
     assert due(ran) == [86 * SECOND, 103 * SECOND]
 
 
+@pytest.mark.parametrize(("later", "entries"), [(1 * SECOND, 2), (17 * SECOND, 1)])
+def test_a_replaced_entry_goes_with_the_last_of_its_timers(later: int, entries: int) -> None:
+    target = model("6.1.0")
+    run(target, Advance(43 * SECOND), Answer(1, Outcome.GRANTED), Advance(later))
+    assert target.client is not None
+    assert len(target.client.cache) == entries
+
+
 @pytest.mark.parametrize("failure", [Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST])
 def test_a_failed_refresh_is_swallowed_and_arms_nothing(failure: Outcome) -> None:
     ran = run(model("6.7.4"), Advance(43 * SECOND), Answer(1, failure))

@@ -40,7 +40,7 @@ def product(policy: Policy, *names: str) -> tuple[Product, Reach]:
     """All that can be reached; it has an end, or the test is wrong."""
     assumptions = assuming(*names)
     tables = Product(policy, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, history=True), ())
-    found = tables.search(seconds=600, parts=1_000_000, pairs=1_000_000)
+    found = tables.search(seconds=600, states=1_000_000, steps=1_000_000)
     assert found.closed
     return tables, found
 
@@ -61,7 +61,7 @@ def test_what_holds_by_the_clock_alone_is_left_to_the_zones() -> None:
     tables = Product(
         guarded, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, False), [INVARIANTS[HEADLINE]]
     )
-    assert tables.search(seconds=600, parts=1_000_000, pairs=1_000_000).broken == {HEADLINE}
+    assert tables.search(seconds=600, states=1_000_000, steps=1_000_000).broken == {HEADLINE}
     (verdict,) = prove(guarded, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]]).verdicts.values()
     assert isinstance(verdict, Proved)
 
