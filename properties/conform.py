@@ -49,22 +49,27 @@ class Seen(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """Where the two parted: after a stimulus (None: the sign-in) at an instant in ms."""
+    """Where the two parted, and what they are called: after a stimulus (None: the sign-in) at an instant in
+    ms."""
 
     stimulus: Stimulus | None
     at: Millis
     build: Seen
     model: Seen
+    called: tuple[str, str]
 
     def __str__(self) -> str:
-        return f"at {clock(self.at)} the build {self.build}; the model {self.model}"
+        one, other = self.called
+        return f"at {clock(self.at)} {one} {self.build}; {other} {self.model}"
 
 
 class LockStep:
     """A build as the world sees it, with the model doing the same things until it does another."""
 
-    def __init__(self, build: Target, model: Target) -> None:
-        self.name = build.name
+    def __init__(
+        self, build: Target, model: Target, called: tuple[str, str] = ("the build", "the model")
+    ) -> None:
+        self.name, self.called = build.name, called
         self.build, self.model = build, model
         self.difference: Difference | None = None
         self._timers: dict[str, dict[TimerId, Millis]] = {}
@@ -118,7 +123,7 @@ class LockStep:
     ) -> tuple[Output, ...]:
         build, model = self._seen("build", built), self._seen("model", modelled)
         if build != model:
-            self.difference = Difference(stimulus, at, build, model)
+            self.difference = Difference(stimulus, at, build, model, self.called)
         return built
 
     def _seen(self, who: str, outputs: tuple[Output, ...]) -> Seen:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.client import Client
-from model.policy import policy_of
 from model.transition import MODELLED
 from model.world import NotEnabled
+from properties.beside import model_of
 from properties.counterexample import Counterexample, Found, Opinion, versions
 from properties.invariants import INVARIANTS, Invariant
 from properties.necessity import necessities
 from properties.run import Run, Violation
 from properties.target import Target
-from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
 
@@ -35,7 +34,9 @@ def replay(
     the place, from 1, and the reason. Raises `TargetError`.
     """
     judged = [
-        one for one in INVARIANTS.values() if trace.invariant in (None, one.id) and trace.runtime in one.runtimes
+        one
+        for one in INVARIANTS.values()
+        if trace.invariant == one.id or (trace.invariant is None and one.beside is None)
     ]
     run = Run(target, trace.runtime, trace.assumptions, judged)
     for place, event in enumerate(trace.events, 1):
@@ -53,7 +54,7 @@ def replay(
 
 def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
     """What the model of the same release does, and its client after each step if it does the same."""
-    model = target if isinstance(target, ModelTarget) else _model_of(target)
+    model = target if isinstance(target, ModelTarget) else model_of(target)
     if model is None or trace.runtime not in MODELLED:
         return None, ()
     run = Run(model, trace.runtime, trace.assumptions, [invariant])
@@ -72,11 +73,3 @@ def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opi
     followed = tuple(client for client in clients if client is not None)
     opinion = None if model is target else Opinion(model.name, violated, says)
     return opinion, followed if len(followed) == len(trace.events) + 1 else ()
-
-
-def _model_of(target: Target) -> ModelTarget | None:
-    """The model of a released build; None for a build that no policy describes."""
-    if not isinstance(target, ClerkJsTarget):
-        return None
-    policy = policy_of(target.release or "")
-    return target.model(policy) if policy else None

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.facts import Announced, Dropped, Fired, Kept, Origin, Restarted, Sent, Settled, Told
+from model.policy import Policy
 from model.terms import SESSION_TOKEN, TOKEN_LIFETIME, Endpoint, Outcome, Runtime, Token, TokenId
 from model.world import PATIENCE, Request, World
 from properties.system import Step
@@ -37,6 +39,7 @@ class Invariant(Struct, frozen=True):
     history: bool = False  # asks what has happened to a call since it was made: more for a proof to keep apart
     waits: bool = False  # asks for how long a call has waited: more still
     timeless: bool = False  # asks for no instant, and looks at one fact by itself or at what follows from one cue
+    beside: Callable[[Policy], Policy] | None = None  # compares the target with a client of this other policy
 
 
 INVARIANTS: dict[str, Invariant] = {}
@@ -55,13 +58,14 @@ def invariant(
     waits: bool = False,
     timeless: bool = False,
     usual: bool = True,
+    beside: Callable[[Policy], Policy] | None = None,
 ) -> Callable[[Check], Check]:
     """Register a check under `name`, for some runtimes only if any are given."""
 
     def register(check: Check) -> Check:
         sentence = " ".join((check.__doc__ or "").split())
         INVARIANTS[name] = Invariant(
-            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits, timeless
+            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits, timeless, beside
         )
         if usual:
             USUAL.append(name)
@@ -72,8 +76,12 @@ def invariant(
 
 def usual(runtime: Runtime) -> list[str]:
     """The ids of those that are judged on `runtime` where none is named: the usual ones, and what is about
-    nothing but it."""
-    return [name for name, one in INVARIANTS.items() if name in USUAL or one.runtimes == {runtime}]
+    nothing but it, unless that takes another client beside the target."""
+    return [
+        name
+        for name, one in INVARIANTS.items()
+        if name in USUAL or (one.runtimes == {runtime} and one.beside is None)
+    ]
 
 
 @invariant("background-never-destroys-valid-session", Runtime.HEADLESS, timeless=True)
@@ -254,6 +262,17 @@ def one_refresh_at_a_time(step: Step) -> str | None:
         if isinstance(fact, Told):
             asking.discard(fact.request)
     return None
+
+
+def _without_guard(policy: Policy) -> Policy:
+    return replace(policy, guard_expired_refresh=False)
+
+
+@invariant("guard-is-headless-only", Runtime.BROWSER_LIKE, usual=False, beside=_without_guard)
+def guard_is_headless_only(step: Step) -> str | None:
+    """On a runtime that is not headless, a client with the guard of #8303 does exactly what one without it
+    does."""
+    return step.parted
 
 
 def _renews(world: World, request: Sent | Request) -> bool:

@@ -34,6 +34,7 @@ from model.policy import Policy
 from model.terms import Runtime
 from model.world import World
 from properties.app import App
+from properties.beside import Twins, policy_beside
 from properties.canonical import Memory, State, canonical, known
 from properties.concrete import Path, concrete
 from properties.invariants import Invariant
@@ -198,7 +199,7 @@ class _Search:
         reached until every invariant has its counterexample. A `share` of 5 is a fifth of the limits."""
         seconds, steps = self.limits.seconds / share, self.limits.steps // share
         began = said = time.perf_counter()
-        assumptions = self.cell.assumptions
+        assumptions, beside = self.cell.assumptions, policy_beside(self.policy, invariants)
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
         add = _Hulls(graph).add if hull else Zones(graph).add
         add(beginning(self.policy, self.cell.runtime, self.memory), None)
@@ -209,7 +210,7 @@ class _Search:
                 if looked_at == self.limits.states or graph.transitions >= steps:
                     return
                 looked_at += 1
-                for step, after in transitions(graph.states[number], assumptions, self.app, self.memory):
+                for step, after in transitions(graph.states[number], assumptions, self.app, self.memory, beside):
                     graph.transitions += 1
                     for one in invariants:
                         if graph.broken.get(one.id) is None and one.check(step):
@@ -310,10 +311,12 @@ def beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
     return known(world, target.client, memory)
 
 
-def transitions(state: State, assumptions: Assumptions, app: App, memory: Memory) -> Iterator[tuple[Step, State]]:
+def transitions(
+    state: State, assumptions: Assumptions, app: App, memory: Memory, beside: Policy | None = None
+) -> Iterator[tuple[Step, State]]:
     """Every step that is possible in a state, and where it leads. Whoever takes one may compare its instants."""
     place = state.world, state.client
-    return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory))
+    return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory, beside))
 
 
 class Way(Struct, frozen=True):
@@ -330,9 +333,10 @@ def ways(
     assumptions: Assumptions,
     app: App,
     memory: Memory,
+    beside: Policy | None = None,
 ) -> Iterator[Way]:
     """Every step that is possible where `bounds` are known of the instants. Until the next one is taken, the
-    zone of the run is what is known after it."""
+    zone of the run is what is known after it. A client of the policy `beside` takes each step too, if given."""
     world, client = place
     Instant.zone = Zone(bounds)
     kinds: list[Kind] = [*app.events(world, assumptions)]
@@ -343,9 +347,11 @@ def ways(
             event = kind if isinstance(kind, Event) else _lasting(kind, world, zone)
             if not assumptions.permit(world, event):
                 return None
-            target = ModelTarget(client.policy)
+            target = Twins(client.policy, beside) if beside else ModelTarget(client.policy)
             target.client = client
             step = play(world, event, target)
+            if isinstance(target, Twins) and target.parted:
+                step = replace(step, parted=target.parted)
             return Way(step, target.client, canonical(step.after, target.client, zone, memory))
 
         return happen

@@ -15,6 +15,8 @@ from model.facts import Dropped, Fact, Origin, Told
 from model.sometimes import LATE_TIMER, Sometimes
 from model.terms import Outcome, Runtime
 from model.world import World
+from properties.beside import accompanied
+from properties.conform import LockStep
 from properties.invariants import Invariant
 from properties.system import Step, facts_of, play, start
 from properties.target import Target
@@ -57,11 +59,11 @@ class Run:
     def __init__(
         self, target: Target, runtime: Runtime, assumptions: Assumptions, invariants: Iterable[Invariant]
     ) -> None:
-        self.target = target
         self.assumptions = assumptions
-        self.invariants = tuple(invariants)
+        self.invariants = tuple(one for one in invariants if runtime in one.runtimes)
+        self.target = accompanied(target, self.invariants)
         self.steps: list[Step] = []
-        self.world: World = start(target, runtime)
+        self.world: World = start(self.target, runtime)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -81,6 +83,8 @@ class Run:
     def play(self, event: Event) -> Step:
         """Let one event happen, and judge the step."""
         step = play(self.world, event, self.target)
+        if isinstance(self.target, LockStep) and self.target.difference:
+            step = replace(step, parted=str(self.target.difference))
         self.world = step.after
         self.steps.append(step)
         for invariant in self.invariants:

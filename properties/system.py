@@ -15,12 +15,14 @@ from properties.target import Target
 
 
 class Step(Struct, frozen=True):
-    """One event: the world before and after, and what was seen in between, in order."""
+    """One event: the world before and after, and what was seen in between, in order; where another client is
+    beside the target, how the two have `parted` by then."""
 
     before: World
     event: Event
     facts: tuple[Fact, ...]
     after: World
+    parted: str | None = None
 
 
 def facts_of(steps: Iterable[Step]) -> tuple[Fact, ...]:

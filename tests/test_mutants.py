@@ -13,7 +13,7 @@ from model.events import RestartApp
 from model.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
 from properties.app import App
-from properties.invariants import INVARIANTS, NULL
+from properties.invariants import INVARIANTS, NULL, USUAL
 from properties.prove import Limits, prove
 from properties.search import Findings
 from properties.targets.model_target import ModelTarget
@@ -214,6 +214,16 @@ def timers_outlive_a_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(transition, "_started", wrong)
 
 
+def guard_on_every_runtime(patch: pytest.MonkeyPatch) -> None:
+    """The guard works in browsers too."""
+    right = session._guarded
+
+    def wrong(turn: Turn, entry: Entry) -> bool:
+        return right(replace(turn, client=replace(turn.client, runtime=Runtime.HEADLESS)), entry)
+
+    patch.setattr(session, "_guarded", wrong)
+
+
 KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (guard_inverted, ("starvation", "stale-after-expiry"), HEADLINE),
     (guard_on_the_wrong_runtime, ("starvation", "stale-after-expiry"), HEADLINE),
@@ -280,6 +290,39 @@ def test_a_second_refresh_in_flight_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     (verdict,) = prove_40("outage", only="one-refresh-at-a-time").verdicts.values()
     assert isinstance(verdict, Violated)
     assert "while it waits" in str(verdict.trace.why)
+
+
+GUARD = "guard-is-headless-only"
+
+
+def prove_elsewhere(*names: str) -> Findings:
+    """The exhaustive engine, on the runtime that has no guard."""
+    judged, limits = [INVARIANTS[name] for name in names], Limits(depth=4, seconds=600, states=500)
+    assumptions = assuming("starvation", "stale-after-expiry")
+    return prove(CLERK_JS_6_40_0, Runtime.BROWSER_LIKE, assumptions, judged, App(), limits)
+
+
+def search_elsewhere(*names: str) -> Findings:
+    """The random one."""
+    target, assumptions = ModelTarget(CLERK_JS_6_40_0), ("starvation", "stale-after-expiry")
+    return explore(target, *assumptions, traces=100, runtime=Runtime.BROWSER_LIKE, judging=names)
+
+
+@pytest.mark.parametrize("engine", [search_elsewhere, prove_elsewhere], ids=["random", "exhaustive"])
+def test_a_guard_on_every_runtime_is_noticed_by_who_has_one_without_it_beside(
+    engine: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by nothing else: such a client only refreshes less."""
+    assert not broken(engine(GUARD))
+    before = broken(engine(*USUAL))
+    guard_on_every_runtime(monkeypatch)
+    assert broken(engine(GUARD)) == {GUARD}
+    assert broken(engine(*USUAL)) <= before
+
+
+def broken(findings: Findings) -> set[str]:
+    """The ids of the invariants that are."""
+    return {name for name, verdict in findings.verdicts.items() if isinstance(verdict, Violated)}
 
 
 def test_a_slot_that_ignores_the_organization_hands_out_anothers_token(monkeypatch: pytest.MonkeyPatch) -> None:

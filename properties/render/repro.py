@@ -38,7 +38,11 @@ _WIDTH = 110
 _DAY = 86_400_000
 _FAILURES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
-_NO_VERDICT = ("one-refresh-at-a-time", "refresh-chain-survives")  # not to be told from the end of a trace
+_NO_VERDICT = (
+    "one-refresh-at-a-time",
+    "refresh-chain-survives",
+    "guard-is-headless-only",
+)  # not to be told from the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
 
