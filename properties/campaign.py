@@ -45,7 +45,7 @@ from properties.system import Step
 from properties.target import Target, TargetError
 from properties.targets.names import UnknownName, make_target
 from properties.trace import BadTrace, Trace, brief, decode, duration, write
-from properties.verdict import HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
+from properties.verdict import HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
 
 MISSING = "campaigns need dask.distributed: pip install 'sessionproof[campaign]'"
 COUNTED = {"reached": "traces that reached", "events": "events", "answers": "answers", "401s": "401s, by cause"}
@@ -262,7 +262,7 @@ class Bench:
 
 
 def _judged(verdict: Verdict) -> Judged:
-    assert not isinstance(verdict, Proved | HeldTo), "a random search proves nothing"
+    assert not isinstance(verdict, Proved | HeldTo | MayStarve), "a random search proves nothing"
     never = verdict.never if isinstance(verdict, Vacuous) else ()
     document = msgspec.to_builtins(verdict.trace.document()) if isinstance(verdict, Violated) else None
     return Judged(str(verdict), verdict.traces, verdict.steps, never, document)

@@ -39,6 +39,7 @@ class Invariant(Struct, frozen=True):
     history: bool = False  # asks what has happened to a call since it was made: more for a proof to keep apart
     waits: bool = False  # asks for how long a call has waited: more still
     timeless: bool = False  # asks for no instant, and looks at one fact by itself or at what follows from one cue
+    recovers: bool = False  # promises that something comes, so that a proof asks whether it must
     beside: Callable[[Policy], Policy] | None = None  # compares the target with a client of this other policy
 
 
@@ -57,6 +58,7 @@ def invariant(
     history: bool = False,
     waits: bool = False,
     timeless: bool = False,
+    recovers: bool = False,
     usual: bool = True,
     beside: Callable[[Policy], Policy] | None = None,
 ) -> Callable[[Check], Check]:
@@ -65,7 +67,15 @@ def invariant(
     def register(check: Check) -> Check:
         sentence = " ".join((check.__doc__ or "").split())
         INVARIANTS[name] = Invariant(
-            name, sentence, check, frozenset(runtimes or Runtime), history or waits, waits, timeless, beside
+            name,
+            sentence,
+            check,
+            frozenset(runtimes or Runtime),
+            history or waits,
+            waits,
+            timeless,
+            recovers,
+            beside,
         )
         if usual:
             USUAL.append(name)
@@ -114,7 +124,7 @@ def revoked_session_signs_out(step: Step) -> str | None:
     return None
 
 
-@invariant("foreground-recovers", history=True)
+@invariant("foreground-recovers", history=True, recovers=True)
 def foreground_recovers(step: Step) -> str | None:
     """After a skipped, failed or frozen refresh, the next foreground getToken in a healthy world yields a
     token, and a touch ends well."""

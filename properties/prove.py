@@ -15,38 +15,27 @@ A search that was cut off proves nothing, and its verdict says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from model.assumptions import Assumptions
-from model.client import Client
-from model.events import (
-    Advance,
-    Event,
-    Freeze,
-    FreezeKind,
-)
 from model.policy import Policy
 from model.terms import Runtime
-from model.world import World
 from properties.app import App
-from properties.beside import Twins, policy_beside
-from properties.canonical import Memory, State, canonical, known
+from properties.beside import policy_beside
+from properties.canonical import Memory
 from properties.concrete import Path, concrete
+from properties.graph import Graph, Hulls, Zones
 from properties.invariants import Invariant
+from properties.recovery import starving
 from properties.search import Cell, Findings
-from properties.system import Step, play, start
-from properties.targets.model_target import ModelTarget
 from properties.timeless import Product
-from properties.verdict import HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
-from properties.zone import ENDLESS, Bound, Instant, Zone, at_most, every_way, less_than
-
-Kind: TypeAlias = Event | type[Advance] | FreezeKind
-"""An event; time that passes, and a freeze, without their lengths."""
+from properties.verdict import HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
+from properties.ways import beginning, transitions
+from properties.zone import Instant
 
 
 class Limits(Struct, frozen=True):
@@ -62,27 +51,6 @@ class Limits(Struct, frozen=True):
 
 A_LOOK = 5
 """Where the graph is not closed, most of it only says how far nothing breaks: that is worth a fifth of a pass."""
-
-
-@dataclass(slots=True)
-class Graph:
-    """What one pass has reached. `parents` leads from a state's number to where it was first reached from."""
-
-    states: list[State] = field(default_factory=list)
-    parents: list[tuple[int, Event] | None] = field(default_factory=list)
-    transitions: int = 0
-    depth: int = 0
-    closed: bool = False
-    broken: dict[str, Violated | None] = field(default_factory=dict)
-    reached: dict[str, int] = field(default_factory=dict)
-
-    def path(self, number: int, last: Event) -> Path:
-        """The states from the beginning to one, and the event that follows each; their lengths are no numbers."""
-        path = [(self.states[number], last)]
-        while (parent := self.parents[number]) is not None:
-            number, event = parent
-            path.append((self.states[number], event))
-        return tuple(reversed(path))
 
 
 Tell: TypeAlias = Callable[[str], None]
@@ -173,7 +141,8 @@ class _Search:
         if open_ones:
             self.explore(exact, open_ones, hull=False, share=1 if closure.closed else A_LOOK)
         self.reached = self.reached | closure.reached
-        never = tuple(one.name for one in self.cell.assumptions.sometimes if not closure.reached.get(one.name))
+        assumptions = self.cell.assumptions
+        never = tuple(one.name for one in assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
             graph = exact if one in open_ones else closure
@@ -184,8 +153,10 @@ class _Search:
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
+            elif one.recovers and (loop := starving(closure, assumptions, self.memory)):
+                verdicts[one.id] = MayStarve(len(graph.states), loop)
             else:
-                verdicts[one.id] = Proved(len(graph.states), graph.transitions)
+                verdicts[one.id] = Proved(len(graph.states), graph.transitions, one.recovers)
         return verdicts
 
     def _say(self, what: str, states: int) -> None:
@@ -201,7 +172,7 @@ class _Search:
         began = said = time.perf_counter()
         assumptions, beside = self.cell.assumptions, policy_beside(self.policy, invariants)
         sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
-        add = _Hulls(graph).add if hull else Zones(graph).add
+        add = Hulls(graph).add if hull else Zones(graph).add
         add(beginning(self.policy, self.cell.runtime, self.memory), None)
         level, looked_at = [0], 0
         while level:
@@ -239,129 +210,3 @@ class _Search:
                 return
             level = list(following)
         graph.closed = True
-
-
-class Zones:
-    """Takes a state into the graph unless all that is possible in it is possible in one that is there."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._known: dict[tuple[World, Client], list[Zone]] = {}
-
-    def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
-        """The number of the state if it is new."""
-        zone = state.zone
-        zones = self._known.setdefault((state.world, state.client), [])
-        if any(zone.within(other) for other in zones):
-            return None
-        zones.append(zone)
-        self._graph.states.append(state)
-        self._graph.parents.append(parent)
-        return len(self._graph.states) - 1
-
-
-class _Hulls:
-    """Takes a state into the one that has the same fields; that one grows until it holds both."""
-
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._known: dict[tuple[World, Client], int] = {}
-
-    def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
-        """The number of the state if it is new, or has grown."""
-        states = self._graph.states
-        number = self._known.setdefault((state.world, state.client), len(states))
-        if number == len(states):
-            states.append(state)
-            self._graph.parents.append(parent)
-            return number
-        old = states[number].bounds
-        grown = tuple(
-            tuple(one if mine <= one else _widened(mine) for mine, one in zip(row, its, strict=True))
-            for row, its in zip(state.bounds, old, strict=True)
-        )
-        if grown == old:
-            return None
-        states[number] = replace(states[number], bounds=grown)
-        return number
-
-
-LANDMARKS_S = (0, 5, 15, 17, 43, 60, 61)
-"""Lengths that mean something to a client with tokens of 60 s, in s: widening stops at these."""
-
-STOPS: tuple[Bound, ...] = tuple(
-    bound
-    for seconds in sorted({sign * length for length in LANDMARKS_S for sign in (1, -1)})
-    for bound in (less_than(seconds * 1000), at_most(seconds * 1000))
-)
-
-
-def _widened(bound: Bound) -> Bound:
-    return next((stop for stop in STOPS if bound <= stop), ENDLESS)
-
-
-# -- states and steps ---------------------------------------------------------------------------------------
-
-
-def beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
-    """Just signed in."""
-    target = ModelTarget(policy)
-    world = start(target, runtime)
-    assert target.client is not None
-    return known(world, target.client, memory)
-
-
-def transitions(
-    state: State, assumptions: Assumptions, app: App, memory: Memory, beside: Policy | None = None
-) -> Iterator[tuple[Step, State]]:
-    """Every step that is possible in a state, and where it leads. Whoever takes one may compare its instants."""
-    place = state.world, state.client
-    return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory, beside))
-
-
-class Way(Struct, frozen=True):
-    """A step that is possible: where it leads, as it is and in canonical form."""
-
-    step: Step
-    client: Client
-    state: State
-
-
-def ways(
-    place: tuple[World, Client],
-    bounds: Sequence[Sequence[Bound]],
-    assumptions: Assumptions,
-    app: App,
-    memory: Memory,
-    beside: Policy | None = None,
-) -> Iterator[Way]:
-    """Every step that is possible where `bounds` are known of the instants. Until the next one is taken, the
-    zone of the run is what is known after it. A client of the policy `beside` takes each step too, if given."""
-    world, client = place
-    Instant.zone = Zone(bounds)
-    kinds: list[Kind] = [*app.events(world, assumptions)]
-    kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
-
-    def let(kind: Kind) -> Callable[[Zone], Way | None]:
-        def happen(zone: Zone) -> Way | None:
-            event = kind if isinstance(kind, Event) else _lasting(kind, world, zone)
-            if not assumptions.permit(world, event):
-                return None
-            target = Twins(client.policy, beside) if beside else ModelTarget(client.policy)
-            target.client = client
-            step = play(world, event, target)
-            if isinstance(target, Twins) and target.parted:
-                step = replace(step, parted=target.parted)
-            return Way(step, target.client, canonical(step.after, target.client, zone, memory))
-
-        return happen
-
-    for kind in kinds:
-        yield from (way for way in every_way(bounds, let(kind)) if way)
-
-
-def _lasting(kind: type[Advance] | FreezeKind, world: World, zone: Zone) -> Event:
-    """Time that passes until an instant of which nothing is known yet."""
-    now = cast(Any, world.now)
-    length = cast(Any, Instant((zone.another(),), now.ups, -now.ms))
-    return Freeze(length, kind) if isinstance(kind, FreezeKind) else Advance(length)

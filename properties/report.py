@@ -18,7 +18,7 @@ from model.sometimes import LATE_TIMER
 from properties.expectations import Finding
 from properties.search import Cell, Findings
 from properties.trace import FOLDER, Trace
-from properties.verdict import Held, HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
+from properties.verdict import Held, HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
 
 
 def reports(paths: Sequence[Path]) -> RenderableType:
@@ -109,8 +109,11 @@ def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple
             return (
                 ("bold red", "held, though known to break", evidence) if expected else ("green", "held", evidence)
             )
-        case Proved(states, steps):
-            return "green", "proved", f"closed graph of {states} states, {steps} steps"
+        case Proved(states, steps, recovers):
+            graph = f"closed graph of {states} states, {steps} steps"
+            return "green", "proved", f"{graph}; every state recovers" if recovers else graph
+        case MayStarve(states, story):
+            return "yellow", "not proved", f"one of {states} states may not recover: {' -> '.join(story)}"
         case HeldTo(depth, states):
             return "yellow", "not proved", f"holds up to {depth} events, {states} states"
         case Vacuous(traces, _, never, unit):

@@ -31,13 +31,15 @@ from model.terms import Millis, Runtime
 from model.world import World
 from properties.app import App
 from properties.canonical import Memory, State, known, known_instants, known_requests, symbolic
+from properties.graph import Graph, Zones
 from properties.invariants import Invariant
-from properties.prove import Graph, Limits, Zones, beginning, transitions, ways
+from properties.prove import Limits
 from properties.run import Run
 from properties.system import Step, start
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
+from properties.ways import beginning, transitions, ways
 from properties.zone import AT_MOST_0, ENDLESS, Bound, Instant, Zone, at_most
 
 Label: TypeAlias = tuple[Any, ...]

@@ -44,10 +44,12 @@ class Violated(Struct, frozen=True):
 
 class Proved(Struct, frozen=True):
     """Nothing that the world and the model can do breaks the invariant, in traces of any length: the graph of all
-    that they can reach has these `states` and `steps`, and is closed."""
+    that they can reach has these `states` and `steps`, and is closed. What promises that something comes is
+    proved only if it does from each of them (`recovers`)."""
 
     states: int
     steps: int
+    recovers: bool = False
 
     def __str__(self) -> str:
         return "proved"
@@ -58,6 +60,17 @@ class HeldTo(Struct, frozen=True):
 
     depth: int
     states: int
+
+    def __str__(self) -> str:
+        return "not proved"
+
+
+class MayStarve(Struct, frozen=True):
+    """Nothing breaks the invariant, but what it promises may never come in a healthy world, after the events of
+    this `story` to one of the `states`. No proof, and no violation: a hull holds more than can happen."""
+
+    states: int
+    story: tuple[str, ...]
 
     def __str__(self) -> str:
         return "not proved"
@@ -87,4 +100,4 @@ class NotApplicable(Struct, frozen=True):
         return "says nothing here"
 
 
-Verdict: TypeAlias = Held | Proved | HeldTo | Violated | Vacuous | NotApplicable
+Verdict: TypeAlias = Held | Proved | HeldTo | MayStarve | Violated | Vacuous | NotApplicable

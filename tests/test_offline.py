@@ -23,10 +23,11 @@ from properties.canonical import Memory, contains, known, known_instants
 from properties.causality import sentence
 from properties.conform import LockStep, conforms
 from properties.counterexample import Counterexample, Found
+from properties.graph import Graph
 from properties.invariants import INVARIANTS, usual
 from properties.machine import needless_rules
 from properties.necessity import necessities
-from properties.prove import Graph, Limits, _Search
+from properties.prove import Limits, _Search
 from properties.reduce import violates
 from properties.render.files import FORMATS
 from properties.render.tally import as_markdown

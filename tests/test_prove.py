@@ -33,9 +33,10 @@ from model.policy import POLICIES, PROPOSED, Policy
 from model.terms import Runtime
 from properties.app import App
 from properties.canonical import Memory, contains, known, known_instants
+from properties.graph import Graph
 from properties.invariants import INVARIANTS, USUAL
 from properties.matrix import confirmed
-from properties.prove import Graph, Limits, _Search, prove
+from properties.prove import Limits, _Search, prove
 from properties.run import Run
 from properties.search import Cell, Findings
 from properties.targets.clerk_js import ClerkJsTarget

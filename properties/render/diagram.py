@@ -16,8 +16,9 @@ from model.policy import CLERK_JS_6_40_0, Policy
 from model.terms import Runtime
 from properties.app import App
 from properties.canonical import Memory
-from properties.prove import Limits, closure, transitions
+from properties.prove import Limits, closure
 from properties.system import Step
+from properties.ways import transitions
 from properties.wording import SHORT
 
 README = Path(__file__).parents[2] / "README.md"

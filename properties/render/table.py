@@ -11,7 +11,7 @@ from properties.counterexample import versions
 from properties.invariants import INVARIANTS
 from properties.report import describe
 from properties.search import Cell, Findings
-from properties.verdict import Held, HeldTo, NotApplicable, Proved, Vacuous, Verdict, Violated
+from properties.verdict import Held, HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
 
 
 def table(
@@ -62,6 +62,8 @@ def _word(verdict: Verdict, known: bool) -> tuple[str, str]:
             return "proved", f"{states} states"
         case HeldTo(depth):
             return "unproved", f"{depth} events"
+        case MayStarve(states):
+            return "unproved", f"{states} states"
         case Vacuous(traces, unit=unit):
             return "vacuous", f"{traces} {unit}"
         case NotApplicable():
