@@ -16,7 +16,6 @@ from model.assumptions import ASSUMPTIONS, Assumptions
 from model.terms import Runtime
 from model.transition import MODELLED
 from properties.app import App
-from properties.campaign import CampaignError, Plan
 from properties.campaign import run as run_campaign
 from properties.explain import explain
 from properties.invariants import INVARIANTS, USUAL, usual
@@ -37,6 +36,7 @@ from properties.render.view import view
 from properties.report import WIDTH, plain, verdict_table
 from properties.run import Violation
 from properties.search import Findings
+from properties.shards import CampaignError, Plan
 from properties.target import TargetError
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import FORMS, UnknownName, policy
