@@ -38,7 +38,7 @@ from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import FORMS, UnknownName, make_target
-from properties.tour import Coverage, plan
+from properties.tour_plan import Coverage, plan
 from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.

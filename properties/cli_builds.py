@@ -37,7 +37,8 @@ from properties.targets.builds import numbers, released_versions
 from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import UnknownName, make_target, policy
-from properties.tour import plan, walk
+from properties.tour import walk
+from properties.tour_plan import plan
 from properties.trace import BadTrace, load
 from properties.verdict import Held, Vacuous, Violated
 from properties.wording import clock
