@@ -213,6 +213,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     """
     try:
         symbolic = importlib.import_module("properties.condition")
+        unknowns = importlib.import_module("properties.unknowns")
     except ImportError:
         fail("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'")
     (task,) = _tasks((policy_name,), [tuple(names.split(","))], (name,), runtime, App(calls), Limits(depth))
@@ -231,8 +232,8 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     click.echo(f"{name} {verdict}{', whatever the lengths' if found.words in ('never', 'always') else ''}")
     if found.words not in ("never", "always"):
         click.echo(f"\n    {found.words or found.formula}\n")
-        for unknown, meaning in symbolic.UNKNOWNS.items():
-            ours = f" ({duration(symbolic.NUMBERS[unknown])} here)" if unknown in symbolic.NUMBERS else ""
+        for unknown, meaning in unknowns.UNKNOWNS.items():
+            ours = f" ({duration(unknowns.NUMBERS[unknown])} here)" if unknown in unknowns.NUMBERS else ""
             click.echo(f"{unknown:<9} {meaning}{ours}")
         click.echo()
         if edge := symbolic.shortest_harmful_freeze(found.formula):
