@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from properties.expectations import Place
 from properties.explain import explain
 from properties.invariants import INVARIANTS, USUAL, Invariant, usual
 from properties.observe import ModelCoverage, say_branches, write_observations
+from properties.progress import SearchLine
 from properties.prove import Limits
 from properties.render.files import save
 from properties.render.page import matrix
@@ -292,7 +292,9 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
             named = pytestconfig.getoption("invariant") or usual(cell.runtime)
             invariants = [INVARIANTS[name] for name in named]
             judged = _watched(pytestconfig, cell, invariants)
-            with _Progress(pytestconfig, cell) as progress:
+            capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+            live = sys.stderr.isatty() and not _is_worker(pytestconfig)
+            with SearchLine(cell, capture.global_and_fixture_disabled, live) as progress:
                 try:
                     findings[cell] = search(targets[cell.target], cell, judged, profile, progress.tell)
                     _explain(pytestconfig, findings[cell], targets[cell.target])
@@ -335,45 +337,6 @@ def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
             seed = config.getoption("hypothesis_seed", None)
             found = explain(Violation(verdict.trace, verdict.played), target, seed)
             config.stash[REPORTS][findings.cell, name] = (found, save(found))
-
-
-class _Progress:
-    """A line that says what is being searched: rewritten in place on a terminal, elsewhere one for each cell and
-    one every ten seconds."""
-
-    def __init__(self, config: pytest.Config, cell: Cell) -> None:
-        self._cell = cell
-        self._live = sys.stderr.isatty() and not _is_worker(config)
-        capture = config.pluginmanager.getplugin("capturemanager")
-        self._uncaptured = capture.global_and_fixture_disabled
-        self._last = -1
-        self._said_at = time.monotonic()
-
-    def __enter__(self) -> _Progress:
-        if not self._live:
-            self._write(f"searching {self._cell.target}, assuming {self._cell.assumptions}\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._write("\r\x1b[K")
-
-    def tell(self, traces: int, of: int) -> None:
-        """Show how far the search is; a search that has found something counts its shrinking too."""
-        percent = min(100 * traces // max(of, 1), 100)
-        if not self._live and time.monotonic() - self._said_at > 10:
-            self._said_at = time.monotonic()
-            self._write(f"  {self._cell.target}, assuming {self._cell.assumptions}: {traces} traces\n")
-        if self._live and percent != self._last:
-            self._last = percent
-            self._write(
-                f"\r\x1b[K{self._cell.target}, assuming {self._cell.assumptions}: {traces} traces ({percent} %)"
-            )
-
-    def _write(self, text: str) -> None:
-        with self._uncaptured():
-            sys.stderr.write(text)
-            sys.stderr.flush()
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -10,8 +10,6 @@ import contextlib
 import importlib
 import logging
 import signal
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,18 +17,15 @@ from typing import Any
 
 import msgspec
 from hypothesis.errors import HypothesisDeprecationWarning
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 
 from properties import trace as trace_module
+from properties.progress import bar
 from properties.shards import Bench, CampaignError, Plan, Result, Shard, shards
 from properties.targets.names import make_target
 from properties.totals import Report, add_up
-from properties.trace import BadTrace, decode, duration, write
+from properties.trace import BadTrace, decode, write
 
 MISSING = "campaigns need dask.distributed: pip install 'sessionproof[campaign]'"
-LINE_EVERY = 10.0
-"""Seconds between two lines of progress, where there is no terminal to draw a bar on."""
 
 
 def _dask() -> Any:
@@ -85,7 +80,7 @@ def run(plan: Plan, scheduler: str | None, workers: int, tell: Callable[[str], N
                 with contextlib.closing(make_target(name, tell)) as target:
                     target.prepare(plan.runtime)
             done, total = (sum(shard.traces for shard in some) for some in (results, wanted))
-            with _progress(total, done, tell) as advance, _client(scheduler, workers) as client:
+            with bar(total, done, tell) as advance, _client(scheduler, workers) as client:
                 for result in _played(client, todo, _plugin(plan, todo[0].plan, scheduler is None)):
                     write(_place(folder, result.shard), msgspec.to_builtins(result))
                     results[result.shard] = result
@@ -161,28 +156,3 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         dask.Client(cluster) as client,
     ):
         yield client
-
-
-@contextlib.contextmanager
-def _progress(total: int, done: int, tell: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
-    """How far a campaign is, in traces: a bar on a terminal, else a line now and then."""
-    began = last = time.monotonic()
-    ran = 0
-    bar = Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True), transient=True)
-    task = bar.add_task(f"{done:,} of {total:,} traces", total=total, completed=done)
-    live = sys.stderr.isatty()
-
-    def advance(more: int) -> None:
-        nonlocal ran, last
-        ran += more
-        now = time.monotonic()
-        rate = ran / max(now - began, 0.001)
-        left = duration(1000 * round((total - done - ran) / rate))
-        line = f"{done + ran:,} of {total:,} traces, {rate:,.0f} a second, {left} left"
-        bar.update(task, completed=done + ran, description=line)
-        if not live and now - last >= LINE_EVERY:
-            last = now
-            tell(line)
-
-    with bar if live else contextlib.nullcontext():
-        yield advance
