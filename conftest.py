@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,30 @@ import pytest
 from hypothesis import HealthCheck, settings
 from rich.console import RenderableType
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import ASSUMPTIONS
 from model.terms import Runtime
-from properties import expectations
+from properties import asked, ending, expectations
 from properties.app import App
 from properties.counterexample import Counterexample, Found
 from properties.examples import FORMS as EXAMPLE_FORMS
-from properties.examples import BadDatabase, database
+from properties.examples import BadDatabase
 from properties.expectations import Place
 from properties.explain import explain
 from properties.invariants import INVARIANTS, USUAL, Invariant, usual
 from properties.observe import ModelCoverage, say_branches, write_observations
+from properties.progress import SearchLine
 from properties.prove import Limits
 from properties.render.files import save
-from properties.render.page import matrix
 from properties.render.summary import summary
-from properties.render.table import table
 from properties.render.timeline import timeline
 from properties.render.view import view
-from properties.report import WIDTH, known_findings, never_used, no_longer_happens, plain, reports, verdict_table
+from properties.report import WIDTH, known_findings, never_used, no_longer_happens, plain, verdict_table
 from properties.run import Violation
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.model_target import ModelTarget
-from properties.targets.names import FORMS, UnknownName, make_target
-from properties.tour import Coverage, plan
+from properties.targets.names import FORMS, UnknownName
+from properties.tour_plan import Coverage, plan
 from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.
@@ -59,22 +57,6 @@ settings.register_profile(
 settings.register_profile("glance", settings.get_profile("check"), max_examples=100)
 settings.register_profile("thorough", COMMON, max_examples=20_000)
 settings.load_profile("ci" if settings.get_current_profile_name() == "ci" else "dev")
-
-DEFAULT_TARGETS = ("model",)
-DEFAULT_ASSUMPTIONS = (
-    "calm",
-    "starvation,stale-after-expiry",
-    "starvation,stale-for-good",
-    "starvation,stale-on-arrival",
-    "stale-edge",
-    "clock-skew",
-    "outage",
-    "outage,rotated-credential",
-    "refused-credential",
-    "locked-keychain",
-    "revocation",
-    "restart",
-)
 
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()
 REPORTS = pytest.StashKey[dict[Place, tuple[Counterexample, list[Path]]]]()
@@ -148,14 +130,14 @@ def pytest_configure(config: pytest.Config) -> None:
     had, ends the run with one line and exit code 2, before anything is searched."""
     config.stash[FINDINGS] = {}
     config.stash[REPORTS] = {}
-    config.stash[TARGETS] = {}
     config.stash[TRANSITIONS] = {}
     try:
-        config.stash[KNOWN] = _known(config)
-        config.stash[CELLS] = _cells(config)
+        config.stash[KNOWN] = asked.known(config)
+        config.stash[TARGETS] = targets = asked.targets(config)
+        config.stash[CELLS] = asked.cells(config, targets)
         for name in config.getoption("invariant") or ():
-            _one_of("invariant", name, INVARIANTS)
-        for target in config.stash[TARGETS].values():
+            asked.one_of("invariant", name, INVARIANTS)
+        for target in targets.values():
             target.prepare(Runtime(config.getoption("runtime")))
             if _workers(config):  # they have targets of their own; here it was only tried
                 target.close()
@@ -169,22 +151,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Only now has Hypothesis loaded the profile that was asked for."""
     try:
-        session.config.stash[PROFILE] = _profile(session.config)
+        session.config.stash[PROFILE] = asked.profile(session.config)
     except (UnknownName, BadDatabase) as error:
         pytest.exit(str(error), returncode=2)
-
-
-def _profile(config: pytest.Config) -> settings:
-    """Hypothesis's profile, with the example database that was asked for."""
-    where = config.getoption("examples") or os.environ.get("SESSIONPROOF_EXAMPLES")
-    profile = settings()
-    if not where:
-        return profile
-    if profile.derandomize:
-        if not config.getoption("examples"):
-            return profile  # the variable is for whoever can use it
-        raise UnknownName("--examples needs a profile that keeps failures: --hypothesis-profile=dev or thorough")
-    return settings(profile, database=database(where))
 
 
 def _watch(config: pytest.Config) -> None:
@@ -239,33 +208,6 @@ def pytest_testnodedown(node: Any) -> None:
         node.config.stash[REPORTS] |= reports
 
 
-def _one_of(kind: str, name: str, known: dict[str, object] | dict[str, Invariant] | tuple[str, ...]) -> str:
-    if name not in known:
-        raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
-    return name
-
-
-def _known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
-    path, update = config.getoption("expectations"), config.getoption("update_expectations")
-    if update and not path:
-        raise UnknownName("--update-expectations needs --expectations FILE, the file to write")
-    return expectations.load(Path(path)) if path and not (update and not Path(path).exists()) else ()
-
-
-def _cells(config: pytest.Config) -> list[Cell]:
-    """Every combination of target and assumptions, each assumption's targets side by side."""
-    runtime = Runtime(_one_of("runtime", config.getoption("runtime"), tuple(Runtime)))
-    targets = config.stash[TARGETS]
-    for spec in config.getoption("target") or DEFAULT_TARGETS:
-        target = make_target(spec, lambda line: print(line, file=sys.stderr))  # noqa: T201
-        targets[target.name] = target
-    cells = []
-    for joined in config.getoption("assume") or DEFAULT_ASSUMPTIONS:
-        names = tuple(_one_of("assumption", name, tuple(ASSUMPTIONS)) for name in joined.split(","))
-        cells += [Cell(name, runtime, Assumptions(names)) for name in targets]
-    return cells
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each cell and invariant."""
     if not {"cell", "invariant"} <= set(metafunc.fixturenames):
@@ -292,7 +234,9 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
             named = pytestconfig.getoption("invariant") or usual(cell.runtime)
             invariants = [INVARIANTS[name] for name in named]
             judged = _watched(pytestconfig, cell, invariants)
-            with _Progress(pytestconfig, cell) as progress:
+            capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+            live = sys.stderr.isatty() and not _is_worker(pytestconfig)
+            with SearchLine(cell, capture.global_and_fixture_disabled, live) as progress:
                 try:
                     findings[cell] = search(targets[cell.target], cell, judged, profile, progress.tell)
                     _explain(pytestconfig, findings[cell], targets[cell.target])
@@ -337,45 +281,6 @@ def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
             config.stash[REPORTS][findings.cell, name] = (found, save(found))
 
 
-class _Progress:
-    """A line that says what is being searched: rewritten in place on a terminal, elsewhere one for each cell and
-    one every ten seconds."""
-
-    def __init__(self, config: pytest.Config, cell: Cell) -> None:
-        self._cell = cell
-        self._live = sys.stderr.isatty() and not _is_worker(config)
-        capture = config.pluginmanager.getplugin("capturemanager")
-        self._uncaptured = capture.global_and_fixture_disabled
-        self._last = -1
-        self._said_at = time.monotonic()
-
-    def __enter__(self) -> _Progress:
-        if not self._live:
-            self._write(f"searching {self._cell.target}, assuming {self._cell.assumptions}\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._write("\r\x1b[K")
-
-    def tell(self, traces: int, of: int) -> None:
-        """Show how far the search is; a search that has found something counts its shrinking too."""
-        percent = min(100 * traces // max(of, 1), 100)
-        if not self._live and time.monotonic() - self._said_at > 10:
-            self._said_at = time.monotonic()
-            self._write(f"  {self._cell.target}, assuming {self._cell.assumptions}: {traces} traces\n")
-        if self._live and percent != self._last:
-            self._last = percent
-            self._write(
-                f"\r\x1b[K{self._cell.target}, assuming {self._cell.assumptions}: {traces} traces ({percent} %)"
-            )
-
-    def _write(self, text: str) -> None:
-        with self._uncaptured():
-            sys.stderr.write(text)
-            sys.stderr.flush()
-
-
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """No letters for the cells: the table says it all."""
     if report.when == "call" and "test_invariant[" in report.nodeid:
@@ -401,7 +306,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     sections: list[RenderableType] = [verdict_table(findings, reasons)]
     if unused := never_used(findings):
         sections.append(unused)
-    sections += _stories(news)
+    sections += ending.stories(news)
     if expected and not news:
         first = expected[0][0]
         sections.append(timeline(view(Counterexample(first.trace, first.played, Found({})))))
@@ -419,53 +324,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write("transitions of the model, where the app makes one call at a time\n")
         for cell, taken in config.stash[TRANSITIONS].items():
             terminalreporter.write(f"  {cell.target}, assuming {cell.assumptions}: {taken}\n")
+    reported = config.stash[REPORTS]
     if config.getoption("update_expectations"):
-        terminalreporter.write("\n" + _update_expectations(config, verdicts, violations))
+        path = Path(config.getoption("expectations"))
+        terminalreporter.write("\n" + ending.update_expectations(path, verdicts, violations, reported))
     if folder := config.getoption("pages"):
-        terminalreporter.write(f"\npages   {_write_pages(config, Path(folder), reasons)}\n")
+        index = ending.write_pages(Path(folder), config.stash[FINDINGS].values(), reasons, reported)
+        terminalreporter.write(f"\npages   {index}\n")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(summary(findings, reasons, [found for found, _ in news]))
-
-
-def _update_expectations(
-    config: pytest.Config, ran: Collection[Place], violations: Mapping[Place, Violated]
-) -> str:
-    """Write the file of known findings, and beside it the traces of what is new. Returns what was done."""
-    path = Path(config.getoption("expectations"))
-    traces = {}
-    for place, verdict in violations.items():
-        home = path.parent / "traces" / verdict.trace.path.name
-        if place in config.stash[REPORTS]:
-            config.stash[REPORTS][place][0].save(home)
-        traces[place] = home.as_posix()
-    changes = expectations.update(path, ran, traces)
-    return "\n".join([f"{path}:", *changes, ""]) if changes else f"{path} says so already\n"
-
-
-def _stories(news: list[tuple[Counterexample, list[Path]]]) -> list[RenderableType]:
-    """Each violation with its reports; the same events on the same target are told once."""
-    told: dict[tuple[str, str, str], str] = {}
-    sections: list[RenderableType] = []
-    for found, paths in news:
-        trace = found.trace
-        story = (trace.target, str(trace.assumptions), str(trace))
-        if story in told:
-            sections.append(f"{trace.invariant} is violated on {trace.target} by the same events")
-        else:
-            sections.append(timeline(view(found)))
-        told.setdefault(story, str(trace.invariant))
-        sections.append(reports(paths))
-    return sections
-
-
-def _write_pages(config: pytest.Config, folder: Path, known: Collection[Place]) -> Path:
-    """The verdict table as a page, beside the page of each counterexample. Returns where the table is."""
-    pages = {}
-    for place, (found, _) in config.stash[REPORTS].items():
-        (path,) = (path for path in save(found, folder) if path.suffix == ".html")
-        pages[place] = path.name
-    index = folder / "index.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    index.write_text(matrix(table(config.stash[FINDINGS].values(), known, pages)), encoding="utf-8")
-    return index

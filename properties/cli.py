@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,11 @@ import click
 from rich.console import Console
 
 from model.world import NotEnabled
-from properties.cli_builds import bisect, conform, tour
-from properties.cli_engines import campaign, condition, fail, matrix, prove
+from properties.cli_bisect import bisect
+from properties.cli_campaign import campaign
+from properties.cli_common import fail, terminal
+from properties.cli_conform import conform, tour
+from properties.cli_proofs import condition, matrix, prove
 from properties.counterexample import Counterexample, Found, versions
 from properties.counterexample import load as read_counterexample
 from properties.explain import explain as made_of
@@ -26,7 +28,7 @@ from properties.invariants import INVARIANTS
 from properties.render.files import FORMATS, on_page, save
 from properties.render.timeline import timeline
 from properties.render.view import view
-from properties.report import WIDTH, plain
+from properties.report import plain
 from properties.run import Violation
 from properties.target import Target, TargetError
 from properties.targets.names import FORMS, UnknownName, make_target
@@ -193,9 +195,7 @@ def _played(trace: Trace, target: Target) -> Violation | None:
 
 
 def _show(found: Counterexample, file: Path) -> None:
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else WIDTH
-    click.echo(plain(timeline(view(found), file), width, terminal), nl=False)
+    click.echo(plain(timeline(view(found), file), *terminal()), nl=False)
 
 
 for command in (campaign, prove, condition, matrix, conform, tour, bisect):

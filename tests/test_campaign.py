@@ -23,11 +23,12 @@ from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
 from model.terms import Outcome, Runtime
 from properties import campaign
 from properties import trace as trace_module
-from properties.campaign import Bench, CampaignError, Plan, Report, Result, digest, shards
 from properties.invariants import USUAL
 from properties.render.tally import as_markdown, render
 from properties.report import plain
+from properties.shards import Bench, CampaignError, Plan, Result, digest, shards
 from properties.targets.names import UnknownName
+from properties.totals import Report, shape_of
 from properties.trace import FOLDER, Trace, decode, load
 from tests.support import HEADLINE, ROOT, assuming, complaint, sessionproof
 
@@ -268,12 +269,12 @@ def trace(ms: int, kind: FreezeKind = FreezeKind.STARVED) -> Trace:
 
 def test_counterexamples_that_differ_in_length_have_one_shape() -> None:
     shape = f"freeze -> getToken(skipCache) -> answer unauthorized -> advance | {HEADLINE}"
-    assert campaign.shape_of(trace(61_000)) == campaign.shape_of(trace(300_000)) == shape
+    assert shape_of(trace(61_000)) == shape_of(trace(300_000)) == shape
 
 
 def test_counterexamples_that_differ_in_kind_or_invariant_do_not() -> None:
     other = (trace(1, FreezeKind.ASLEEP), replace(trace(1), invariant="valid-session-survives"))
-    assert len({campaign.shape_of(one) for one in (trace(1), *other)}) == 3
+    assert len({shape_of(one) for one in (trace(1), *other)}) == 3
 
 
 def test_each_shape_is_reported_once_with_its_shortest_trace(undisturbed: tuple[Report, Path]) -> None:
@@ -286,9 +287,9 @@ def test_each_shape_is_reported_once_with_its_shortest_trace(undisturbed: tuple[
         for load_trace in [decode(judged.trace, folder)]
     ]
     shapes = report.cells[0].shapes
-    assert {one.shape: one.count for one in shapes} == Counter(map(campaign.shape_of, found))
+    assert {one.shape: one.count for one in shapes} == Counter(map(shape_of, found))
     for one in shapes:
-        alike = [other for other in found if campaign.shape_of(other) == one.shape]
+        alike = [other for other in found if shape_of(other) == one.shape]
         assert len(one.example.events) == min(len(other.events) for other in alike)
 
 

@@ -11,12 +11,13 @@ from model import cache, course
 from model.events import Advance, Answer, Event, Freeze
 from model.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
 from model.terms import Outcome, Runtime
-from properties.condition import GIVEN, Condition, condition, in_words, shortest_harmful_freeze
+from properties.condition import Condition, condition, in_words, shortest_harmful_freeze
 from properties.invariants import INVARIANTS
 from properties.reduce import violates
 from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
 from properties.trace import Trace
+from properties.unknowns import GIVEN
 from tests.support import HEADLINE, assuming, complaint, ready, run_python, sessionproof
 
 LATENCY, LEAD, FREEZE, LIFETIME = (GIVEN[name] for name in ("latency", "lead", "freeze", "lifetime"))

@@ -18,7 +18,6 @@ from model.terms import CAN_LOOK, CallSettled, NetworkTurned, Outcome, Runtime, 
 from model.world import NotEnabled
 from properties import schema
 from properties.app import App
-from properties.campaign import COUNTED, CellReport, Plan, Report
 from properties.canonical import Memory, contains, known, known_instants
 from properties.causality import sentence
 from properties.conform import LockStep, conforms
@@ -34,8 +33,10 @@ from properties.render.tally import as_markdown
 from properties.render.view import view
 from properties.run import Run, Violation
 from properties.search import Cell, Findings
+from properties.shards import COUNTED, Plan
 from properties.targets.clerk_js import bundle_target, clerk_js_target
 from properties.targets.model_target import ModelTarget
+from properties.totals import CellReport, Report
 from properties.trace import Trace, brief
 from tests.support import SECOND, assuming, explore, fresh, model, ready, run
 from tests.test_driver import STUB

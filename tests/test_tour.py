@@ -17,7 +17,8 @@ from properties.run import Run
 from properties.target import TargetError
 from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
-from properties.tour import Plan, plan, walk
+from properties.tour import walk
+from properties.tour_plan import Plan, plan
 from tests.support import assuming, complaint, ready, sessionproof
 
 

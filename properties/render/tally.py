@@ -8,8 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from properties.campaign import COUNTED, Report
 from properties.observe import say_branches
+from properties.shards import COUNTED
+from properties.totals import Report
 from properties.verdict import NotApplicable
 
 Row = tuple[str, ...]

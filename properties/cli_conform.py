@@ -1,43 +1,38 @@
-"""The commands that ask about released builds: `conform`, `tour` and `bisect`."""
+"""The commands that hold a build against the model, step by step: `conform` and `tour`."""
 
 from __future__ import annotations
 
-import itertools
 import random
-import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
-from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import ASSUMPTIONS
 from model.policy import POLICIES, Policy, policy_of
 from model.terms import Runtime
 from properties.app import App
-from properties.bisect import Bisection, Look, evidence
-from properties.cli_engines import RUNTIMES, fail
+from properties.cli_common import RUNTIMES, assuming, fail, profile, say, terminal
 from properties.conform import CONFORMS, Difference, LockStep, conforms
 from properties.counterexample import Counterexample, Found
-from properties.invariants import INVARIANTS
+from properties.progress import counter
 from properties.prove import Limits
 from properties.reduce import reduce, violates
 from properties.render.timeline import Timeline
 from properties.render.view import view
-from properties.report import WIDTH, plain
+from properties.report import plain
 from properties.run import Violation
 from properties.search import Cell, Findings, search
-from properties.target import Target, TargetError
-from properties.targets.builds import numbers, released_versions
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from properties.target import TargetError
+from properties.targets.clerk_js import ClerkJsTarget
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import UnknownName, make_target, policy
-from properties.tour import plan, walk
+from properties.tour import walk
+from properties.tour_plan import plan
 from properties.trace import BadTrace, load
 from properties.verdict import Held, Vacuous, Violated
 from properties.wording import clock
@@ -48,52 +43,6 @@ EVERYTHING = (
 """All that the world may do, so that the two meet in every mood."""
 
 PINNED = ("clerk-js@6.7.1", "clerk-js@6.7.4", "clerk-js@6.40.0")
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _profile(traces: int) -> settings:
-    return settings(
-        settings.get_profile("default"),
-        max_examples=traces,
-        stateful_step_count=30,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
-
-
-def _assuming(names: str) -> Assumptions:
-    for name in names.split(","):
-        if name not in ASSUMPTIONS:
-            raise UnknownName(f"unknown assumption '{name}' (known: {', '.join(ASSUMPTIONS)})")
-    return Assumptions(tuple(names.split(",")))
-
-
-def _progress(what: str) -> Callable[[int, int], None]:
-    """A line that is rewritten on a terminal; elsewhere one every ten seconds."""
-    live = sys.stderr.isatty()
-    said = time.monotonic()
-
-    def tell(traces: int, of: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > (0.2 if live else 10):
-            said = time.monotonic()
-            click.echo(
-                f"{chr(13) * live}{chr(27) * live}{'[K' * live}{what}: {traces} of {of} traces",
-                err=True,
-                nl=not live,
-            )
-
-    return tell
-
-
-def _width() -> tuple[int, bool]:
-    terminal = sys.stdout.isatty()
-    return (shutil.get_terminal_size().columns if terminal else WIDTH), terminal
 
 
 # -- conform ------------------------------------------------------------------------------------------------
@@ -151,8 +100,8 @@ def conform(
                         f"{pair.build.name} and {pair.model.name} {'differ' if found else 'agree'}: {trace}"
                     )
                 else:
-                    cell = Cell(spec, Runtime(runtime), _assuming(names))
-                    findings = search(pair, cell, [conforms(pair)], _profile(traces), _progress(spec), seed)
+                    cell = Cell(spec, Runtime(runtime), assuming(names))
+                    findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
                     found = _violation(findings)
                     agreed = _add(table, pair, findings) and agreed
                 if found:
@@ -161,8 +110,7 @@ def conform(
             finally:
                 pair.close()
         if table:
-            width, color = _width()
-            click.echo(plain(table, width, color), nl=False)
+            click.echo(plain(table, *terminal()), nl=False)
     except (BadTrace, UnknownName, TargetError) as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -175,13 +123,13 @@ def _pair(spec: str, policy_name: str | None, against: str | None = None) -> Loc
 
     Raises `UnknownName`, and `TargetError` where a build has to be fetched to know which release it is.
     """
-    build = make_target(spec, _say)
+    build = make_target(spec, say)
     if not isinstance(build, ClerkJsTarget):
         raise UnknownName(f"{spec} is a model: name a build, clerk-js@VERSION, expo@VERSION or path:FILE")
     if against and policy_name:
         raise UnknownName("--policy and --against exclude each other: compare with a model, or with a build")
     if against:
-        return LockStep(build, make_target(against, _say))
+        return LockStep(build, make_target(against, say))
     chosen: Policy | None = policy(policy_name) if policy_name else policy_of(build.release or "")
     if chosen is None:
         raise UnknownName(f"no policy describes {spec}: say --policy NAME (known: {', '.join(POLICIES)})")
@@ -232,11 +180,10 @@ def _show(pair: LockStep, found: Violation) -> None:
     sides.add_row("does", *("\n".join(side.did) or "nothing" for side in (difference.build, difference.model)))
     due = (", ".join(map(clock, side.due)) for side in (difference.build, difference.model))
     sides.add_row("timers due", *due)
-    width, color = _width()
     moments = view(Counterexample(found.trace, again.played, Found({}))).moments
     click.echo(f"{pair.build.name} and {pair.model.name} differ, in the last of these:\n")
-    click.echo(plain(Timeline(moments), width, color))
-    click.echo(plain(sides, width, color))
+    click.echo(plain(Timeline(moments), *terminal()))
+    click.echo(plain(sides, *terminal()))
     click.echo(f"events  {found.trace}")
     kind = "policy" if isinstance(pair.model, ModelTarget) else "against"
     other = pair.model.name.removeprefix("model@")
@@ -298,7 +245,7 @@ def tour(
     began = time.perf_counter()
     try:
         pair = _pair(spec, policy_name)
-        if _assuming(names).locks and type(pair.model) is not ModelTarget:
+        if assuming(names).locks and type(pair.model) is not ModelTarget:
             raise UnknownName(
                 f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
                 "or compare the two with `sessionproof conform`"
@@ -307,11 +254,11 @@ def tour(
             pair.prepare(Runtime(runtime))
             limits = Limits(seconds=seconds, states=states)
             chosen = policy(pair.model.name.removeprefix("model@"))
-            seen = plan(chosen, Runtime(runtime), _assuming(names), App(touches=touches), limits, _say, pairs)
+            seen = plan(chosen, Runtime(runtime), assuming(names), App(touches=touches), limits, say, pairs)
             what = "pairs of transitions" if pairs else "transitions"
             click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
             click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")
-            way = walk(seen, random.Random(seed), limits, _say)
+            way = walk(seen, random.Random(seed), limits, say)
             for trace in way.traces:
                 found = violates(replace(trace, target=spec), pair, conforms(pair))
                 if found:
@@ -331,70 +278,3 @@ def tour(
     )
     if way.missed:
         fail(f"{len(way.missed):,} {what} were not reached: try another --seed, or more --seconds")
-
-
-# -- bisect -------------------------------------------------------------------------------------------------
-
-
-@click.command()
-@click.option("--invariant", "name", required=True, metavar="ID", help=", ".join(INVARIANTS))
-@click.option("--assume", "names", required=True, metavar="NAME[,NAME...]", help=", ".join(ASSUMPTIONS))
-@click.option("--from", "first", required=True, metavar="VERSION", help="the oldest release to look at")
-@click.option("--to", "last", required=True, metavar="VERSION", help="the newest")
-@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
-@click.option(
-    "--traces",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="before a release counts as held",
-)
-@click.option("--every", is_flag=True, help="look at every release between them, for every change")
-def bisect(name: str, names: str, first: str, last: str, runtime: str, traces: int, every: bool) -> None:
-    """Find the release of @clerk/clerk-js with which a verdict changes, among those that npm has.
-
-    Exits 0 when a change is found, 2 when the verdict is the same at both ends.
-    """
-    try:
-        if name not in INVARIANTS:
-            raise UnknownName(f"unknown invariant '{name}' (known: {', '.join(INVARIANTS)})")
-        assumptions = _assuming(names)
-        versions = _between(first, last)
-        looked = Bisection(_target_of, INVARIANTS[name], Runtime(runtime), assumptions, _profile(traces), _tell)
-        click.echo(
-            f"{name}, assuming {assumptions}, {len(versions)} releases from {versions[0]} to {versions[-1]}"
-        )
-        if every:
-            looks = [looked.look(version) for version in versions]
-            pairs = [(a, b) for a, b in itertools.pairwise(looks) if a.violated != b.violated]
-        else:
-            pairs = [looked.change(versions)]
-        for before, after in pairs:
-            what = "breaks with" if after.violated else "holds again with"
-            click.echo(f"{what} {after.version} (the one before is {before.version})")
-        if not pairs:
-            fail("the verdict is the same on all of them")
-    except (UnknownName, TargetError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
-
-
-def _between(first: str, last: str) -> list[str]:
-    known = released_versions()
-    for version in (first, last):
-        if version not in known:
-            near = [one for one in known if numbers(one)[:2] == numbers(version)[:2]] or known[-5:]
-            raise TargetError(f"npm has no {version}; it has {', '.join(near)}")
-    versions = [one for one in known if numbers(first) <= numbers(one) <= numbers(last)]
-    if len(versions) < 2:
-        raise TargetError(f"there is nothing between {first} and {last}")
-    return versions
-
-
-def _target_of(version: str) -> Target:
-    return clerk_js_target(version, _say)
-
-
-def _tell(look: Look) -> None:
-    click.echo(f"  {look.version:<9} {evidence(look.verdict)}")
