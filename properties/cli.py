@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ CHECKED = ("6_7_1", "6_7_4", "6_40_0")
 @click.version_option(package_name="sessionproof")
 def main() -> None:
     """Can a background timer sign a user out while the server still holds the session valid?"""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and what it has started ends, too
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -32,7 +32,7 @@ from properties.graph import Graph, Hulls, Zones
 from properties.invariants import Invariant
 from properties.recovery import starving
 from properties.search import Cell, Findings
-from properties.timeless import Product
+from properties.timeless import Product, uncollected
 from properties.verdict import HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
 from properties.ways import beginning, transitions
 from properties.zone import Instant
@@ -75,9 +75,9 @@ def prove(
     cell = Cell(f"model@{policy.name}", runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
     search = _Search(policy, cell, app, limits, _memory(assumptions, judged, app), tell)
-    verdicts: dict[str, Verdict] = {
-        one.id: NotApplicable(tuple(one.runtimes)) for one in invariants
-    } | search.judge(judged)
+    verdicts: dict[str, Verdict] = {one.id: NotApplicable(tuple(one.runtimes)) for one in invariants}
+    with uncollected():
+        verdicts |= search.judge(judged)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
@@ -109,8 +109,9 @@ class _Search:
 
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`."""
-        proved = self.without_instants([one for one in invariants if one.timeless])
-        return proved | self.with_instants([one for one in invariants if one.id not in proved])
+        verdicts = self.without_instants([one for one in invariants if one.timeless])
+        verdicts |= self.with_instants([one for one in invariants if one.id not in verdicts])
+        return {one.id: verdicts[one.id] for one in invariants}
 
     def without_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """What can be proved however much time passes."""
@@ -131,16 +132,31 @@ class _Search:
         return {one.id: proof for one in invariants if one.id not in found.broken}
 
     def with_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """What can be proved of every length of time, and what is broken."""
-        if not invariants:
-            return {}
-        self.memory = _memory(self.cell.assumptions, invariants, self.app)
-        closure, exact = Graph(), Graph()
-        self.explore(closure, invariants, hull=True)
+        """What can be proved of every length of time, and what is broken. How long a call has waited makes for
+        many more states: what asks for that comes last, and not at all where even the others have no end."""
+        patient = [one for one in invariants if one.waits]
+        others = [one for one in invariants if not one.waits]
+        closure = self.closure(others)
+        if not closure.closed:
+            return self.verdicts(invariants, closure)
+        return self.verdicts(others, closure) | self.verdicts(patient, self.closure(patient))
+
+    def closure(self, invariants: Sequence[Invariant]) -> Graph:
+        """All that can be reached, and more, as hulls; unless there are no `invariants` to judge."""
+        graph = Graph(closed=not invariants)
+        if invariants:
+            self.memory = _memory(self.cell.assumptions, invariants, self.app)
+            self.explore(graph, invariants, hull=True)
+        self.reached = self.reached | graph.reached
+        return graph
+
+    def verdicts(self, invariants: Sequence[Invariant], closure: Graph) -> dict[str, Verdict]:
+        """What is known of them when the hulls are; what those leave open is looked for exactly."""
+        exact = Graph()
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
+            self.memory = _memory(self.cell.assumptions, invariants, self.app)
             self.explore(exact, open_ones, hull=False, share=1 if closure.closed else A_LOOK)
-        self.reached = self.reached | closure.reached
         assumptions = self.cell.assumptions
         never = tuple(one.name for one in assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
@@ -149,7 +165,7 @@ class _Search:
             if found := exact.broken.get(one.id):
                 found.trace.save()
                 verdicts[one.id] = found
-            elif not graph.closed:
+            elif not graph.closed or (one.recovers and not closure.closed):
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
@@ -171,7 +187,7 @@ class _Search:
         seconds, steps = self.limits.seconds / share, self.limits.steps // share
         began = said = time.perf_counter()
         assumptions, beside = self.cell.assumptions, policy_beside(self.policy, invariants)
-        sometimes = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults)}
+        ahead = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults) if hull}
         add = Hulls(graph).add if hull else Zones(graph).add
         add(beginning(self.policy, self.cell.runtime, self.memory), None)
         level, looked_at = [0], 0
@@ -188,9 +204,10 @@ class _Search:
                             path = graph.path(number, step.event)
                             graph.broken[one.id] = None if hull else self._concrete(path, one)
                     Instant.zone.lenient = True
-                    for name, landmark in sometimes.items():
+                    for name, landmark in [*ahead.items()]:
                         if any(map(landmark.seen, step.facts)):
-                            graph.reached[name] = graph.reached.get(name, 0) + 1
+                            graph.reached[name] = 1
+                            del ahead[name]
                     Instant.zone.lenient = False
                     if (new := add(after, (number, step.event))) is not None:
                         following[new] = None

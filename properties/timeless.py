@@ -127,7 +127,7 @@ class Numbered(Generic[Value]):
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """No garbage is collected meanwhile: values have no cycles, and to look for one among millions takes time."""
     usual = gc.isenabled()
     gc.disable()
@@ -176,7 +176,7 @@ class Product:
         """Every state that can be reached, unless `seconds` of real time run out, so many `states` have been
         looked at, the model was asked for so many `steps`, every invariant is broken, or the client gathers ever
         more timers. `tell` is given the number of states now and then."""
-        with _uncollected():
+        with uncollected():
             return self._search(seconds, states, steps, tell)
 
     def _search(self, seconds: float, states: int, steps: int, tell: Callable[[int], None]) -> Reach:
