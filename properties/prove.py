@@ -162,17 +162,18 @@ class _Search:
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
             graph = exact if one in open_ones else closure
+            recovers = one.recovers and self.app.calls > 0
             if found := exact.broken.get(one.id):
                 found.trace.save()
                 verdicts[one.id] = found
-            elif not graph.closed or (one.recovers and not closure.closed):
+            elif not graph.closed or (recovers and not closure.closed):
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
-            elif one.recovers and (loop := starving(closure, assumptions, self.memory)):
-                verdicts[one.id] = MayStarve(len(graph.states), loop)
+            elif recovers and (story := starving(closure, assumptions, self.memory)):
+                verdicts[one.id] = MayStarve(len(graph.states), story)
             else:
-                verdicts[one.id] = Proved(len(graph.states), graph.transitions, one.recovers)
+                verdicts[one.id] = Proved(len(graph.states), graph.transitions, recovers)
         return verdicts
 
     def _say(self, what: str, states: int) -> None:

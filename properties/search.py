@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from hypothesis import Phase, Verbosity, settings
 from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from hypothesis.stateful import run_state_machine_as_test
 from msgspec import Struct
 
@@ -170,7 +172,7 @@ def _round(
 
     machine = _machine(cell, invariants, new_run, done, tally, seed)
     try:
-        with tally.holding_interrupts():
+        with tally.holding_interrupts(), whatever_is_imported():
             run_state_machine_as_test(machine, settings=_engine_settings(profile))
     except Violation as violation:
         by_id = {one.id: one for one in invariants}
@@ -185,6 +187,20 @@ def _round(
             raise stop.error from None
         raise
     return tally
+
+
+@contextlib.contextmanager
+def whatever_is_imported() -> Iterator[None]:
+    """Hypothesis also tries numbers that stand in the source of the modules at hand. With one module more, or one
+    edited, the same seed would be another search: so here it does not."""
+    usual = providers._get_local_constants
+    providers.CONSTANTS_CACHE.cache.clear()
+    providers._get_local_constants = Constants
+    try:
+        yield
+    finally:
+        providers._get_local_constants = usual
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _machine(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -87,6 +89,20 @@ def test_an_interrupt_inside_hypothesis_ends_the_search_at_the_next_event() -> N
         search(target, Cell(target.name, Runtime.HEADLESS, assuming("calm")), [*INVARIANTS.values()], profile)
     assert database.asked
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_what_else_is_imported_changes_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers in somebody's source, that is, which Hypothesis would try too."""
+
+    def one() -> tuple[object, dict[str, int]]:
+        found = explore(model("6.7.4"), "outage", "starvation", traces=100, judging=[HEADLINE])
+        return found.verdicts[HEADLINE], found.reached
+
+    before = one()
+    (tmp_path / "full_of_numbers.py").write_text(f"NUMBERS = {[*range(2, 120)]}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("full_of_numbers")
+    assert one() == before
 
 
 def test_a_wrong_invariant_is_violated() -> None:
