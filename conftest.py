@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from rich.console import RenderableType
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties import asked, ending, expectations
 from properties.app import App

@@ -2,10 +2,11 @@
 
 Pure throughout: frozen values in, frozen values out; no clock, no chance, no input or output. Read
 `transition.py` first (the client; its shapes are in `client.py`), then `course.py` (everything else; its shapes
-are in `world.py`), then `assumptions.py` (what may go wrong).
+are in `world.py`), then `catalogue.py` (what may go wrong).
 """
 
-from model.assumptions import ASSUMPTIONS, Assumption, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS, Assumption
 from model.client import Client
 from model.events import (
     Advance,

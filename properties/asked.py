@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties import expectations
 from properties.examples import database

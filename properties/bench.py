@@ -22,8 +22,8 @@ from hypothesis import settings
 from rich.console import Console
 from rich.table import Table
 
-from model.assumptions import ASSUMPTIONS as ASSUMPTION_NAMES
 from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS as ASSUMPTION_NAMES
 from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
 from model.terms import Runtime
 from properties.app import App

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from model.transition import MODELLED
 from properties.app import App

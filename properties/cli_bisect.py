@@ -6,7 +6,7 @@ import itertools
 
 import click
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties.bisect import Bisection, Look, evidence
 from properties.cli_common import RUNTIMES, assuming, fail, profile, say

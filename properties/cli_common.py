@@ -10,7 +10,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 from hypothesis import HealthCheck, settings
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties.invariants import INVARIANTS
 from properties.report import WIDTH

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.policy import POLICIES, Policy, policy_of
 from model.terms import Runtime
 from properties.app import App

@@ -11,7 +11,8 @@ from typing import NoReturn
 
 import click
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties.app import App
 from properties.cli_asked import Asked, asking

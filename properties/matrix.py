@@ -14,7 +14,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.policy import POLICIES, PROPOSED
 from model.terms import Runtime
 from properties.app import App

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.client import Client
 from model.events import EVENTS
 from model.terms import Runtime

@@ -23,7 +23,8 @@ from msgspec.structs import replace
 
 import model
 import properties
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.events import Advance, Answer, Event, Freeze
 from model.facts import Told
 from model.terms import Outcome, Runtime

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from model.assumptions import ASSUMPTIONS, Assumptions
+from model.assumptions import Assumptions
+from model.catalogue import ASSUMPTIONS
 from model.events import (
     EVENTS,
     Advance,

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from model.assumptions import ASSUMPTIONS, Assumption
+from model.catalogue import ASSUMPTIONS, Assumption
 from model.events import Advance, Answer, Event, GetToken, GoOffline, GoOnline
 from model.facts import Sent, Settled
 from model.policy import POLICIES, policy_of

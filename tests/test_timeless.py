@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.client import Client
 from model.course import absorb, begin
 from model.events import Advance, Event, Freeze, FreezeKind, RestartApp, SwitchOrganization, Touch

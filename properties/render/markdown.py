@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from model.events import Advance, Answer, Event, Freeze
 from properties.counterexample import Counterexample
 from properties.necessity import say

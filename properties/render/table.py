@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from model.assumptions import ASSUMPTIONS
+from model.catalogue import ASSUMPTIONS
 from properties.counterexample import versions
 from properties.invariants import INVARIANTS
 from properties.report import describe
