@@ -7,7 +7,8 @@ length that means something, so that it soon comes to an end (Cousot and Cousot 
 holds everything that can happen, and more; what nothing in it breaks is proved. A client that gathers ever more
 timers has no such graph, and the pass ends when that shows. The third asks *how is it broken?* and is exact:
 breadth first, so that the trace it finds has as few events as there can be. Its trace is played with numbers, on
-the model, before anybody hears of it.
+the model, before anybody hears of it. Of an invariant that promises something, the closed graph is also asked
+whether that must come (`recovery.py`).
 
 A search that was cut off proves nothing, and its verdict says so.
 """
@@ -51,7 +52,6 @@ class Limits(Struct, frozen=True):
 
 A_LOOK = 5
 """Where the graph is not closed, most of it only says how far nothing breaks: that is worth a fifth of a pass."""
-
 
 Tell: TypeAlias = Callable[[str], None]
 

@@ -40,11 +40,11 @@ def starving(graph: Graph, assumptions: Assumptions, memory: Memory) -> tuple[st
         Instant.zone = Zone(state.bounds)
         kind = healthy_kind(state.world)
         for way in ways_of(kind, (state.world, state.client), state.bounds, assumptions, memory):
-            if kind is Advance and not way.step.facts:
-                continue  # time that passes without anything: there will be more of it
+            after = graph.places[way.state.world, way.state.client]
+            if kind is Advance and not way.step.facts and after == number:
+                continue  # time that passes and changes nothing: there will be more of it
             ends = False
             if not any(isinstance(fact, Settled) and fact.token for fact in way.step.facts):
-                after = graph.places[way.state.world, way.state.client]
                 healthy.add_edge(number, after, event=way.step.event, ran=_ran(way.step.facts) & awaited(state))
         if ends:
             return _story(event for _, event in graph.path(number, GetToken())[:-1])

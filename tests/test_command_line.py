@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from properties.invariants import USUAL
 from properties.targets.builds import fetch_build
 from properties.targets.clerk_js import ClerkJsTarget
 from properties.trace import Trace
-from tests.support import HEADLINE, HOUR, assuming, check, command, complaint, ready, sessionproof
+from tests.support import HEADLINE, HOUR, ROOT, assuming, check, command, complaint, ready, sessionproof
 
 SEED_TRACE = Trace(
     "model@CLERK_JS_6_7_1",
@@ -181,3 +183,24 @@ def test_ctrl_c_in_mid_run_exits_2_and_leaves_no_process(builds: dict[str, Clerk
     assert run.returncode == 2
     assert children, "the driver was running"
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
+
+
+def test_a_matrix_that_is_terminated_leaves_no_process() -> None:
+    words = ["matrix", "--assume=outage", "--assume=locked-keychain", "--workers=2"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", "from properties.cli import main; main()", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with run:
+        assert run.stderr is not None
+        assert "1 of 26 cells" in run.stderr.readline()
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        workers = [one for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        run.terminate()
+        run.stderr.read()
+    assert run.returncode == 128 + signal.SIGTERM
+    assert len(workers) == 2
+    assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
