@@ -35,7 +35,7 @@ from properties.run import Violation
 from properties.search import Cell, Findings, search
 from properties.target import Target, TargetError
 from properties.targets.model_target import ModelTarget
-from properties.targets.names import FORMS, UnknownName
+from properties.targets.names import FORMS, UnknownName, one_of
 from properties.tour_plan import Coverage, plan
 from properties.verdict import Violated
 
@@ -136,7 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[TARGETS] = targets = asked.targets(config)
         config.stash[CELLS] = asked.cells(config, targets)
         for name in config.getoption("invariant") or ():
-            asked.one_of("invariant", name, INVARIANTS)
+            one_of("invariant", name, INVARIANTS)
         for target in targets.values():
             target.prepare(Runtime(config.getoption("runtime")))
             if _workers(config):  # they have targets of their own; here it was only tried

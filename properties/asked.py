@@ -17,7 +17,7 @@ from properties import expectations
 from properties.examples import database
 from properties.search import Cell
 from properties.target import Target
-from properties.targets.names import UnknownName, make_target
+from properties.targets.names import UnknownName, make_target, one_of
 
 DEFAULT_TARGETS = ("model",)
 DEFAULT_ASSUMPTIONS = (
@@ -34,13 +34,6 @@ DEFAULT_ASSUMPTIONS = (
     "revocation",
     "restart",
 )
-
-
-def one_of(kind: str, name: str, known: Collection[str]) -> str:
-    """The name, if it is a known one. Raises `UnknownName`."""
-    if name not in known:
-        raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
-    return name
 
 
 def targets(config: pytest.Config) -> dict[str, Target]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from properties.cli_common import fail, judging, options
 from properties.invariants import INVARIANTS, USUAL
 from properties.matrix import EVERY_POLICY, Task
 from properties.prove import Limits
-from properties.targets.names import UnknownName, policy
+from properties.targets.names import UnknownName, one_of, policy
 
 
 class Asked(Struct, frozen=True):
@@ -36,11 +37,10 @@ class Asked(Struct, frozen=True):
         try:
             for name in self.policies:
                 policy(name)
-            asked = [("assumption", name, tuple(ASSUMPTIONS)) for names in self.assumptions for name in names]
-            asked += [("invariant", name, tuple(INVARIANTS)) for name in self.invariants]
-            for kind, name, known in asked:
-                if name not in known:
-                    raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
+            for name in chain(*self.assumptions):
+                one_of("assumption", name, ASSUMPTIONS)
+            for name in self.invariants:
+                one_of("invariant", name, INVARIANTS)
         except UnknownName as error:
             fail(str(error))
         runtime = Runtime(self.runtime)

@@ -14,7 +14,7 @@ from properties.invariants import INVARIANTS
 from properties.target import Target, TargetError
 from properties.targets.builds import numbers, released_versions
 from properties.targets.clerk_js import clerk_js_target
-from properties.targets.names import UnknownName
+from properties.targets.names import UnknownName, one_of
 
 
 @click.command()
@@ -37,8 +37,7 @@ def bisect(name: str, names: str, first: str, last: str, runtime: str, traces: i
     Exits 0 when a change is found, 2 when the verdict is the same at both ends.
     """
     try:
-        if name not in INVARIANTS:
-            raise UnknownName(f"unknown invariant '{name}' (known: {', '.join(INVARIANTS)})")
+        one_of("invariant", name, INVARIANTS)
         assumptions = assuming(names)
         versions = _between(first, last)
         looked = Bisection(_target_of, INVARIANTS[name], Runtime(runtime), assumptions, profile(traces), _tell)

@@ -15,7 +15,7 @@ from model.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties.invariants import INVARIANTS
 from properties.report import WIDTH
-from properties.targets.names import UnknownName
+from properties.targets.names import one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
 
@@ -68,10 +68,7 @@ judging = options(
 
 def assuming(names: str) -> Assumptions:
     """The assumptions with these names, joined by commas. Raises `UnknownName`."""
-    for name in names.split(","):
-        if name not in ASSUMPTIONS:
-            raise UnknownName(f"unknown assumption '{name}' (known: {', '.join(ASSUMPTIONS)})")
-    return Assumptions(tuple(names.split(",")))
+    return Assumptions(tuple(one_of("assumption", name, ASSUMPTIONS) for name in names.split(",")))
 
 
 def profile(traces: int) -> settings:

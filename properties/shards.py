@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from properties.observe import ModelCoverage
 from properties.search import Cell, search
 from properties.system import Step
 from properties.target import Target, TargetError
-from properties.targets.names import UnknownName, make_target
+from properties.targets.names import make_target, one_of
 from properties.trace import brief
 from properties.verdict import HeldTo, MayStarve, Proved, Vacuous, Verdict, Violated
 
@@ -101,10 +102,10 @@ def shards(plan: Plan) -> list[Shard]:
     """
     if min(plan.traces, plan.shard, plan.steps) < 1:
         raise CampaignError("a campaign needs at least 1 trace, 1 trace a shard and 1 step a trace")
-    asked = [("assumption", name, tuple(ASSUMPTIONS)) for names in plan.assumptions for name in names]
-    for kind, name, known in asked + [("invariant", name, tuple(INVARIANTS)) for name in plan.invariants]:
-        if name not in known:
-            raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
+    for name in chain(*plan.assumptions):
+        one_of("assumption", name, ASSUMPTIONS)
+    for name in plan.invariants:
+        one_of("invariant", name, INVARIANTS)
     names = dict.fromkeys(make_target(spec, lambda line: None).name for spec in plan.targets)
     cells = [(name, assumptions) for assumptions in dict.fromkeys(plan.assumptions) for name in names]
     begins = enumerate(range(0, plan.traces, plan.shard))

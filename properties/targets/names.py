@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,9 +39,14 @@ def make_target(spec: str, say: Say) -> Target:
     raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")
 
 
+def one_of(kind: str, name: str, known: Collection[str]) -> str:
+    """The name, if it is a known one. Raises `UnknownName`."""
+    if name not in known:
+        raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
+    return name
+
+
 def policy(name: str) -> Policy:
     """The policy of a release, or a proposed one. Raises `UnknownName`."""
     known = POLICIES | PROPOSED
-    if name not in known:
-        raise UnknownName(f"unknown policy '{name}' (known: {', '.join(known)})")
-    return known[name]
+    return known[one_of("policy", name, known)]
