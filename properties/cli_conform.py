@@ -213,7 +213,7 @@ def _show(pair: LockStep, found: Violation) -> None:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
+    default=180.0,
     show_default=True,
     help="for the graph, and again for the way through it",
 )
