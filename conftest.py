@@ -37,6 +37,7 @@ from properties.target import Target, TargetError
 from properties.targets.model_target import ModelTarget
 from properties.targets.names import FORMS, UnknownName, one_of
 from properties.tour_plan import Coverage, plan
+from properties.trace import BadTrace
 from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.
@@ -238,9 +239,11 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
             live = sys.stderr.isatty() and not _is_worker(pytestconfig)
             with SearchLine(cell, capture.global_and_fixture_disabled, live) as progress:
                 try:
-                    findings[cell] = search(targets[cell.target], cell, judged, profile, progress.tell)
-                    _explain(pytestconfig, findings[cell], targets[cell.target])
-                except TargetError as error:
+                    target = targets[cell.target]
+                    found = search(target, cell, judged, profile, progress.tell)
+                    findings[cell] = expectations.remembered(found, pytestconfig.stash[KNOWN], target)
+                    _explain(pytestconfig, findings[cell], target)
+                except (BadTrace, TargetError) as error:
                     pytest.exit(f"{cell.target}: {error}", returncode=2)
                 except KeyboardInterrupt:
                     # pytest would render the traceback, and can trip over one that a signal cut short.

@@ -18,9 +18,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
-from properties.search import Cell
+from properties.invariants import INVARIANTS
+from properties.reduce import violates
+from properties.search import Cell, Findings
+from properties.target import Target
+from properties.trace import load as load_trace
+from properties.verdict import Held, Violated
 
 UNEXPLAINED = "not explained yet: say here why this is accepted"
+
+OURS = Path(__file__).parent.parent
+"""Where our own findings' traces are named from; a user's are from the folder that pytest runs in."""
 
 Place = tuple[Cell, str]
 """A cell, and an invariant in it."""
@@ -146,3 +154,20 @@ def _entry(cell: Cell, invariant: str, trace: str) -> Any:
     if cell.runtime != "headless":
         entry["runtime"] = str(cell.runtime)
     return entry
+
+
+def remembered(found: Findings, known: tuple[Finding, ...], target: Target) -> Findings:
+    """The same, with what a search has missed and a known finding's trace shows: a search may be out of luck, a
+    trace is not. Raises `BadTrace` and `TargetError`."""
+    cell, verdicts = found.cell, dict(found.verdicts)
+    for name, verdict in found.verdicts.items():
+        if not isinstance(verdict, Held):
+            continue
+        named = [one.trace for one in known if one.trace and one.covers(cell, name)]
+        for path in (path for one in named for path in (Path(one), OURS / one) if path.exists()):
+            trace = load_trace(path)
+            here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
+            if again := violates(here, target, INVARIANTS[name]):
+                again.trace.save()
+                verdicts[name] = Violated(again.trace, again.played, verdict.traces, verdict.steps)
+    return replace(found, verdicts=verdicts)

@@ -13,10 +13,11 @@ from model.terms import Runtime
 from properties import expectations
 from properties.expectations import UNEXPLAINED, Finding
 from properties.invariants import USUAL
-from properties.search import Cell
+from properties.search import Cell, Findings
 from properties.targets.builds import fetch_build
 from properties.targets.clerk_js import ClerkJsTarget
-from tests.support import HEADLINE, assuming, check, ready, sessionproof
+from properties.verdict import Held, Violated
+from tests.support import HEADLINE, assuming, check, model, ready, sessionproof
 
 BUNDLE = Path("packages/sdk/dist/clerk.native.js")
 GATE = (
@@ -146,6 +147,18 @@ def test_an_update_of_nothing_known_leaves_a_file_that_loads() -> None:
 
 
 # -- elsewhere in a pipeline --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("release", "happens"), [("6.40.0", True), ("6.7.4", False)])
+def test_what_a_search_missed_and_a_trace_still_shows_is_not_gone(release: str, happens: bool) -> None:
+    """What 6.40.0 does where the device's clock is wrong. 6.7.4 never did."""
+    target, name = model(release), "token-handed-out-is-valid"
+    cell = Cell(target.name, Runtime.HEADLESS, assuming("clock-skew"))
+    found = Findings(cell, {one: Held(10, 100) for one in (name, HEADLINE)}, 10, {}, 1.0)
+    known = Finding((target.name,), "clock-skew", (name,), trace="properties/corpus/clock-behind-6.40.0.json")
+    verdicts = expectations.remembered(found, (known,), target).verdicts
+    assert isinstance(verdicts[name], Violated if happens else Held)
+    assert isinstance(verdicts[HEADLINE], Held)
 
 
 def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> None:
