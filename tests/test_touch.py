@@ -202,7 +202,7 @@ def test_traces_full_of_touches_agree_too(
     monkeypatch.setattr(machine, "CALLS", (*machine.CALLS, *[Touch()] * len(machine.CALLS)))
     pair = LockStep(ready(builds["6.40.0"]), model("6.40.0"))
     cell = Cell(pair.name, Runtime.HEADLESS, assuming("starvation", "outage", "stale-edge", "stale-for-good"))
-    profile = settings(max_examples=50, derandomize=True, database=None, stateful_step_count=30)
+    profile = settings(max_examples=80, derandomize=True, database=None, stateful_step_count=30)
     assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Held)
 
 
