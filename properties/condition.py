@@ -42,7 +42,7 @@ from properties.invariants import Invariant
 from properties.machine import ASKS
 from properties.system import play
 from properties.targets.model_target import ModelTarget
-from properties.unknowns import GIVEN, NUMBERS, SENSIBLE, UNKNOWNS, Formula, Time, Way, unknown_numbers
+from properties.unknowns import GIVEN, NUMBERS, SENSIBLE, UNKNOWNS, Branch, Formula, Time, unknown_numbers
 
 
 class Place(Struct, frozen=True):
@@ -99,7 +99,7 @@ def condition(
 
 
 def _beginning(policy: Policy, runtime: Runtime) -> Place:
-    Time.run = Way((), ())
+    Time.run = Branch((), ())
     now = cast(Any, Time(z3.RealVal(0)))
     token = Token(1, SESSION_TOKEN, now // 1000, now // 1000 + cast(Any, Time(GIVEN["lifetime"], 1000)))
     target = ModelTarget(policy)
@@ -113,7 +113,7 @@ def _steps(
     place: Place, assumptions: Assumptions, invariant: Invariant, calls: int
 ) -> Iterator[tuple[Place, bool]]:
     """Every way in which one more event may happen, and whether it breaks the invariant."""
-    Time.run = Way(place.known, ())
+    Time.run = Branch(place.known, ())
     length = cast(Any, Time(z3.Real(f"t{len(place.events) + 1}")))
     events: list[Event] = [Answer(*answer) for answer in assumptions.answers(place.world)]
     if len(place.world.calls) < calls:
@@ -126,7 +126,7 @@ def _steps(
     for event in events:
         scripts: list[tuple[bool, ...]] = [()]
         while scripts:
-            run = Time.run = Way(place.known, scripts.pop())
+            run = Time.run = Branch(place.known, scripts.pop())
             if isinstance(event, Freeze):
                 run.learn(length.ms <= GIVEN["freeze"])
             if assumptions.permit(place.world, event):

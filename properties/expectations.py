@@ -164,8 +164,8 @@ def remembered(found: Findings, known: tuple[Finding, ...], target: Target) -> F
         if not isinstance(verdict, Held):
             continue
         named = [one.trace for one in known if one.trace and one.covers(cell, name)]
-        for path in (path for one in named for path in (Path(one), OURS / one) if path.exists()):
-            trace = load_trace(path)
+        paths = (next((path for path in (Path(one), OURS / one) if path.exists()), None) for one in named)
+        for trace in (load_trace(path) for path in paths if path):
             here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
             if again := violates(here, target, INVARIANTS[name]):
                 again.trace.save()

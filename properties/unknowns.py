@@ -50,7 +50,7 @@ class Time:
     """A sum of unknowns, standing in for `Millis` or, where `unit` is 1000, for `Seconds`."""
 
     __slots__ = ("ms", "unit")
-    run: ClassVar[Way]
+    run: ClassVar[Branch]
 
     def __init__(self, ms: Formula, unit: int = 1) -> None:
         self.ms = ms
@@ -100,7 +100,7 @@ class Time:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Way:
+class Branch:
     """One way in which the comparisons of a run come out: as the script says, and then as it may."""
 
     def __init__(self, known: Sequence[Formula], script: tuple[bool, ...]) -> None:
