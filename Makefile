@@ -23,7 +23,7 @@ lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, the workflows, shel
 	$(BIN)/shellcheck .ci/run
 
 bench: .venv/.installed ## how fast the engines search
-	$(BIN)/python -m properties.bench
+	$(BIN)/python -m properties.cli.bench
 
 clean: ## remove the environment, caches and builds; findings in .sessionproof stay
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

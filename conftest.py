@@ -13,32 +13,34 @@ import pytest
 from hypothesis import HealthCheck, settings
 from rich.console import RenderableType
 
-from model.catalogue import ASSUMPTIONS
+from model.assumptions.catalogue import ASSUMPTIONS
 from model.terms import Runtime
-from properties import asked, ending, expectations
-from properties.app import App
-from properties.counterexample import Counterexample, Found
-from properties.examples import FORMS as EXAMPLE_FORMS
-from properties.examples import BadDatabase
-from properties.expectations import Place
-from properties.explain import explain
-from properties.invariants import INVARIANTS, USUAL, Invariant, usual
-from properties.observe import ModelCoverage, say_branches, write_observations
-from properties.progress import SearchLine
-from properties.prove import Limits
+from properties.campaign.progress import SearchLine
+from properties.conformance.plan import Coverage, plan
+from properties.invariants.catalogue import INVARIANTS, USUAL, Invariant, usual
+from properties.invariants.verdict import Cell, Findings, Violated
+from properties.plugin import options as asked
+from properties.plugin import summary as ending
+from properties.prove.app import App
+from properties.prove.prove import Limits
 from properties.render.files import save
 from properties.render.summary import summary
+from properties.render.tables import WIDTH, known_findings, never_used, no_longer_happens, plain, verdict_table
 from properties.render.timeline import timeline
 from properties.render.view import view
-from properties.report import WIDTH, known_findings, never_used, no_longer_happens, plain, verdict_table
-from properties.run import Violation
-from properties.search import Cell, Findings, search
-from properties.target import Target, TargetError
-from properties.targets.model_target import ModelTarget
+from properties.run import known as expectations
+from properties.run.counterexample import Counterexample, Found
+from properties.run.explain import explain
+from properties.run.known import Place
+from properties.run.run import Violation
+from properties.search.examples import FORMS as EXAMPLE_FORMS
+from properties.search.examples import BadDatabase
+from properties.search.observe import ModelCoverage, say_branches, write_observations
+from properties.search.search import search
+from properties.system.target import Target, TargetError
+from properties.system.trace import BadTrace
+from properties.targets.model import ModelTarget
 from properties.targets.names import FORMS, UnknownName, one_of
-from properties.tour_plan import Coverage, plan
-from properties.trace import BadTrace
-from properties.verdict import Violated
 
 # `dev` keeps a database of failures and tries something new every time; `ci` and `check` do the same every time.
 # A trace on a cold machine can be slow to generate, and that is no fault of a test: too_slow is off, the other
@@ -186,7 +188,7 @@ def _is_worker(config: pytest.Config) -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """A worker gets whole cells: what is searched once is searched by one."""
-    from properties.workers import CellScheduling  # noqa: PLC0415 (without pytest-xdist there is no such hook)
+    from properties.search.workers import CellScheduling  # noqa: PLC0415 (without pytest-xdist there is no such hook)
 
     return CellScheduling(config, log)
 

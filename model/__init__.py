@@ -5,10 +5,13 @@ Pure throughout: frozen values in, frozen values out; no clock, no chance, no in
 are in `world.py`), then `catalogue.py` (what may go wrong).
 """
 
-from model.assumptions import Assumptions
-from model.catalogue import ASSUMPTIONS, Assumption
-from model.client import Client
-from model.events import (
+from model.assumptions.catalogue import ASSUMPTIONS, Assumption
+from model.assumptions.sets import Assumptions
+from model.clerk.policy import POLICIES, Policy
+from model.clerk.state import Client
+from model.clerk.transition import sign_in, step
+from model.terms import Endpoint, Outcome, Runtime, Token
+from model.world.events import (
     Advance,
     Answer,
     Event,
@@ -25,10 +28,7 @@ from model.events import (
     Touch,
     UnlockKeychain,
 )
-from model.policy import POLICIES, Policy
-from model.terms import Endpoint, Outcome, Runtime, Token
-from model.transition import sign_in, step
-from model.world import NotEnabled, World
+from model.world.state import NotEnabled, World
 
 __all__ = [
     "ASSUMPTIONS",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from tests.support import RELEASES
 
 

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model.assumptions import Assumptions
-from model.events import Event
-from model.facts import Fact
-from model.policy import POLICIES
+from model.assumptions.sets import Assumptions
+from model.clerk.policy import POLICIES
 from model.terms import SESSION_TOKEN, Runtime, Token
-from properties.invariants import INVARIANTS, usual
-from properties.run import Run
-from properties.search import Cell, Findings, search
-from properties.target import Target, TargetError
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.targets.model_target import ModelTarget
+from model.world.events import Event
+from model.world.facts import Fact
+from properties.invariants.catalogue import INVARIANTS, usual
+from properties.invariants.verdict import Cell, Findings
+from properties.run.run import Run
+from properties.search.search import search
+from properties.system.target import Target, TargetError
+from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.model import ModelTarget
 
 SECOND = 1000
 MINUTE = 60 * SECOND
@@ -149,7 +150,7 @@ def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
     """Run `sessionproof`."""
-    return run_python("-c", "from properties.cli import main; main()", *words)
+    return run_python("-c", "from properties.cli.main import main; main()", *words)
 
 
 def run_python(*words: str) -> subprocess.CompletedProcess[str]:

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from model.terms import Runtime
-from properties.invariants import INVARIANTS
-from properties.targets.builds import numbers
-from properties.targets.clerk_js import ClerkJsTarget
+from properties.invariants.catalogue import INVARIANTS
+from properties.targets.clerk.builds import numbers
+from properties.targets.clerk.target import ClerkJsTarget
 from tests.support import HEADLINE, ready, sessionproof
 
 RANGE = ("--from=6.7.0", "--to=6.7.5")

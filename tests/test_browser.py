@@ -10,9 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from model.assumptions import POLLS_AT_ONCE
-from model.events import Advance, Answer, Freeze, GetToken, Revoke
-from model.facts import Dropped, Kept, Origin, Sent, Settled
+from model.assumptions.sets import POLLS_AT_ONCE
 from model.terms import (
     POLL_INTERVAL,
     Answered,
@@ -28,19 +26,21 @@ from model.terms import (
     TokenAsked,
     TokenId,
 )
-from model.world import PATIENCE, Timer, World
-from properties import schema
-from properties.causality import sentence
-from properties.cli import main
-from properties.counterexample import Counterexample, Found
-from properties.invariants import INVARIANTS, USUAL
-from properties.reduce import violates
+from model.world.events import Advance, Answer, Freeze, GetToken, Revoke
+from model.world.facts import Dropped, Kept, Origin, Sent, Settled
+from model.world.state import PATIENCE, Timer, World
+from properties.cli.main import main
+from properties.invariants.catalogue import INVARIANTS, USUAL
+from properties.invariants.causes import sentence
 from properties.render.files import FORMATS
-from properties.run import Run
-from properties.targets.clerk_js import ClerkJsTarget, bundle_target
-from properties.targets.dom import PINNED
-from properties.trace import Trace
-from properties.wording import tell
+from properties.run import schema
+from properties.run.counterexample import Counterexample, Found
+from properties.run.run import Run
+from properties.run.shrink import violates
+from properties.system.trace import Trace
+from properties.system.wording import tell
+from properties.targets.clerk.dom import PINNED
+from properties.targets.clerk.target import ClerkJsTarget, bundle_target
 from tests.support import FIRST, HOUR, RELEASES, SECOND, assuming, explore, fresh, of_kind, ready, run
 
 SEED, FIXED, NEWEST = RELEASES

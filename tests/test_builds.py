@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from properties.target import TargetError
-from properties.targets import builds, dom
+from properties.system.target import TargetError
+from properties.targets.clerk import builds, dom
 
 VERSION = "6.7.4"
 BUNDLE = b"exports.Clerk = class {}"

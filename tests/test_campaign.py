@@ -19,17 +19,17 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
 from model.terms import Outcome, Runtime
-from properties import campaign
-from properties import trace as trace_module
-from properties.invariants import USUAL
-from properties.render.tally import as_markdown, render
-from properties.report import plain
-from properties.shards import Bench, CampaignError, Plan, Result, digest, shards
+from model.world.events import Advance, Answer, Freeze, FreezeKind, GetToken
+from properties.campaign import campaign
+from properties.campaign.shards import Bench, CampaignError, Plan, Result, digest, shards
+from properties.campaign.tally import as_markdown, render
+from properties.campaign.totals import Report, shape_of
+from properties.invariants.catalogue import USUAL
+from properties.render.tables import plain
+from properties.system import trace as trace_module
+from properties.system.trace import FOLDER, Trace, decode, load
 from properties.targets.names import UnknownName
-from properties.totals import Report, shape_of
-from properties.trace import FOLDER, Trace, decode, load
 from tests.support import HEADLINE, ROOT, assuming, complaint, sessionproof
 
 if importlib.util.find_spec("distributed") is None:
@@ -226,7 +226,7 @@ def test_a_scheduler_elsewhere_is_used_and_left_as_it_was(undisturbed: tuple[Rep
 
 
 PROGRAM = """
-from properties import campaign
+from properties.campaign import campaign
 from tests.test_campaign import PLAN
 from msgspec.structs import replace
 if __name__ == "__main__":
@@ -321,7 +321,7 @@ def test_the_real_sdk_in_a_campaign_holds_what_its_guard_promises() -> None:
     assert sum(cell.counts["branches"].values()) > 0
     said = as_markdown(report)
     assert "| unauthorized for tokens | NEVER |" in said
-    assert "model/course.py: " in said
+    assert "model/world/course.py: " in said
 
 
 def test_a_report_of_nothing_has_no_tables() -> None:

@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from model.events import Advance, Answer, Event, Freeze, GetToken, GoOffline, GoOnline
-from model.facts import Sent, Settled, Told
 from model.terms import Endpoint, Outcome, Runtime, TokenId
-from properties.run import Run
-from properties.system import Step
-from properties.targets import fapi
-from properties.targets.builds import PAGE_BUNDLES, fetch_build
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from model.world.events import Advance, Answer, Event, Freeze, GetToken, GoOffline, GoOnline
+from model.world.facts import Sent, Settled, Told
+from properties.run.run import Run
+from properties.system.step import Step
+from properties.targets.clerk import server as fapi
+from properties.targets.clerk.builds import PAGE_BUNDLES, fetch_build
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
 
 FLAGS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.events import Answer, GetToken
+from model.clerk.transition import MODELLED
 from model.terms import (
     SESSION_TOKEN,
     Answered,
@@ -21,11 +21,11 @@ from model.terms import (
     TokenAsked,
     TokenId,
 )
-from model.transition import MODELLED
-from properties.run import Violation
-from properties.target import TargetError
-from properties.targets import fapi
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
+from model.world.events import Answer, GetToken
+from properties.run.run import Violation
+from properties.system.target import TargetError
+from properties.targets.clerk import server as fapi
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from tests.support import FIRST, HOUR, RELEASES, fresh, judged, ready
 
 SEED, FIXED, NEWEST = RELEASES

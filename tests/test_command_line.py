@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from model.events import Answer, Freeze
 from model.terms import Outcome, Runtime
-from properties.invariants import USUAL
-from properties.targets.builds import fetch_build
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.trace import Trace
+from model.world.events import Answer, Freeze
+from properties.invariants.catalogue import USUAL
+from properties.system.trace import Trace
+from properties.targets.clerk.builds import fetch_build
+from properties.targets.clerk.target import ClerkJsTarget
 from tests.support import HEADLINE, HOUR, ROOT, assuming, check, command, complaint, ready, sessionproof
 
 SEED_TRACE = Trace(
@@ -188,7 +188,7 @@ def test_ctrl_c_in_mid_run_exits_2_and_leaves_no_process(builds: dict[str, Clerk
 def test_a_matrix_that_is_terminated_leaves_no_process() -> None:
     words = ["matrix", "--assume=outage", "--assume=locked-keychain", "--workers=2"]
     run = subprocess.Popen(
-        [sys.executable, "-c", "from properties.cli import main; main()", *words],
+        [sys.executable, "-c", "from properties.cli.main import main; main()", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

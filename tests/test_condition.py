@@ -7,17 +7,18 @@ import sys
 import pytest
 import z3
 
-from model import cache, course
-from model.events import Advance, Answer, Event, Freeze
-from model.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
+from model.clerk import cache
+from model.clerk.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
 from model.terms import Outcome, Runtime
-from properties.condition import Condition, condition, in_words, shortest_harmful_freeze
-from properties.invariants import INVARIANTS
-from properties.reduce import violates
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.targets.model_target import ModelTarget
-from properties.trace import Trace
-from properties.unknowns import GIVEN
+from model.world import course
+from model.world.events import Advance, Answer, Event, Freeze
+from properties.invariants.catalogue import INVARIANTS
+from properties.prove.condition import Condition, condition, in_words, shortest_harmful_freeze
+from properties.prove.parameters import GIVEN
+from properties.run.shrink import violates
+from properties.system.trace import Trace
+from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, complaint, ready, run_python, sessionproof
 
 LATENCY, LEAD, FREEZE, LIFETIME = (GIVEN[name] for name in ("latency", "lead", "freeze", "lifetime"))
@@ -90,6 +91,6 @@ def test_what_is_missing_or_unknown_is_told_in_one_line() -> None:
     assert "is not about the runtime browser-like" in complaint(
         sessionproof("condition", "--runtime=browser-like")
     )
-    without = "import sys; sys.modules['z3'] = None; from properties.cli import main; main(['condition'])"
+    without = "import sys; sys.modules['z3'] = None; from properties.cli.main import main; main(['condition'])"
     assert "pip install 'sessionproof[symbolic]'" in complaint(run_python("-c", without))
     assert sys.modules["z3"] is z3

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model import cache, session
-from model.client import Entry, Turn
-from model.events import Advance, Answer, FreezeKind, GetToken
-from model.facts import Fact, Settled
-from model.policy import CLERK_JS_6_7_4, Policy, policy_of
+from model.clerk import cache, session
+from model.clerk.policy import CLERK_JS_6_7_4, Policy, policy_of
+from model.clerk.state import Entry, Turn
 from model.terms import Endpoint, Outcome, Runtime
-from properties import machine
-from properties.conform import CONFORMS, LockStep, conforms
-from properties.invariants import INVARIANTS
-from properties.run import Run, Violation
-from properties.search import Cell, Findings, search
-from properties.system import facts_of
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from properties.targets.model_target import ModelTarget
-from properties.trace import load
-from properties.verdict import Held, Violated
+from model.world.events import Advance, Answer, FreezeKind, GetToken
+from model.world.facts import Fact, Settled
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell, Findings, Held, Violated
+from properties.run.lockstep import CONFORMS, LockStep, conforms
+from properties.run.run import Run, Violation
+from properties.search import machine
+from properties.search.search import search
+from properties.system.step import facts_of
+from properties.system.trace import load
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.model import ModelTarget
 from tests.support import (
     HEADLINE,
     RELEASES,
@@ -36,7 +36,7 @@ from tests.support import (
     sessionproof,
 )
 
-CORPUS = sorted((ROOT / "properties" / "corpus").glob("*.json"))
+CORPUS = sorted((ROOT / "properties" / "targets" / "clerk" / "corpus").glob("*.json"))
 EVERY_RELEASE = (
     "6.0.0",
     "6.1.0",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from properties.render import diagram
+from properties.prove import diagram
 
 
 def test_the_diagram_in_the_readme_is_that_of_the_model() -> None:
-    """`python -m properties.render.diagram` writes it there."""
+    """`python -m properties.prove.diagram` writes it there."""
     assert diagram.text() in diagram.README.read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from model.terms import CallSettled, Runtime, TimerCleared, TimerDue, TimerSet, TokenAsked
-from properties.target import TargetError
+from properties.system.target import TargetError
 from properties.targets import node
-from properties.targets.clerk_js import ClerkJsTarget, bundle_target
+from properties.targets.clerk.target import ClerkJsTarget, bundle_target
 from tests.support import FIRST, ROOT, fresh, ready
 
 STUB = """

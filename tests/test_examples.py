@@ -27,11 +27,11 @@ from hypothesis.database import (
 )
 
 from model.terms import Runtime
-from properties import examples
-from properties.examples import BadDatabase, database
-from properties.invariants import INVARIANTS
-from properties.search import Cell, search
-from properties.verdict import Held, Violated
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell, Held, Violated
+from properties.search import examples
+from properties.search.examples import BadDatabase, database
+from properties.search.search import search
 from tests.support import HEADLINE, ROOT, assuming, check, complaint, debian, model
 
 if TYPE_CHECKING:
@@ -47,10 +47,11 @@ SEARCH = """
 import json, sys
 from hypothesis import settings
 from model.terms import Runtime
-from properties.examples import database
-from properties.invariants import INVARIANTS
-from properties.search import Cell, search
-from properties.verdict import Violated
+from properties.search.examples import database
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell
+from properties.search.search import search
+from properties.invariants.verdict import Violated
 from tests.support import assuming, model
 
 spec, traces, release = sys.argv[1:]
@@ -68,12 +69,13 @@ KEYS = """
 from collections.abc import Iterable
 from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
-from model.assumptions import Assumptions
-from model.policy import POLICIES
+from model.assumptions.sets import Assumptions
+from model.clerk.policy import POLICIES
 from model.terms import Runtime
-from properties.invariants import INVARIANTS
-from properties.search import Cell, search
-from properties.targets.model_target import ModelTarget
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell
+from properties.search.search import search
+from properties.targets.model import ModelTarget
 
 class Asked(InMemoryExampleDatabase):
     def fetch(self, key):

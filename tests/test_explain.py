@@ -9,18 +9,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from model.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
-from model.facts import Dropped, Fired, Frozen, Sent, Told
 from model.terms import Outcome, Runtime
-from properties import schema
-from properties.causality import causes, chain, fatal, sentence
-from properties.counterexample import Counterexample, load
-from properties.explain import explain, replay
-from properties.necessity import say
-from properties.run import Violation
-from properties.target import Target
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.trace import BadTrace, Trace
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
+from model.world.facts import Dropped, Fired, Frozen, Sent, Told
+from properties.invariants.causes import causes, chain, fatal, sentence
+from properties.run import schema
+from properties.run.counterexample import Counterexample, load
+from properties.run.explain import explain, replay
+from properties.run.run import Violation
+from properties.run.sensitivity import say
+from properties.system.target import Target
+from properties.system.trace import BadTrace, Trace
+from properties.targets.clerk.target import ClerkJsTarget
 from tests.support import HEADLINE, HOUR, ROOT, assuming, judged, model, ready, run
 
 SEED = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
@@ -189,7 +189,7 @@ def test_a_damaged_document_gets_one_line(changes: dict[str, object]) -> None:
 
 
 def test_documents_of_version_1_still_load() -> None:
-    for path in sorted((ROOT / "properties" / "corpus").glob("*.json")):
+    for path in sorted((ROOT / "properties" / "targets" / "clerk" / "corpus").glob("*.json")):
         if json.loads(path.read_text())["version"] == 1:
             assert isinstance(load(path), Trace)
 
@@ -215,7 +215,7 @@ def test_the_schema_in_its_file_is_that_of_the_values() -> None:
 
 
 def documents() -> list[dict[str, Any]]:
-    corpus = sorted((ROOT / "properties" / "corpus").glob("*.json"))
+    corpus = sorted((ROOT / "properties" / "targets" / "clerk" / "corpus").glob("*.json"))
     return [
         json.loads(path.read_text()) for path in [*corpus, seeds_defect().save(), seeds_defect().trace.save()]
     ]

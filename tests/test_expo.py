@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from model.assumptions import Assumptions
-from model.events import Advance, Answer, Event, GetToken, LockKeychain, UnlockKeychain
-from model.facts import Dropped, Fact, Origin, Sent, Settled, Told
-from model.policy import policy_of
+from model.assumptions.sets import Assumptions
+from model.clerk.policy import policy_of
 from model.terms import Endpoint, Outcome, Runtime
-from model.world import NotEnabled
-from properties.conform import CONFORMS, LockStep, conforms
-from properties.invariants import INVARIANTS
-from properties.run import Run, Violation
-from properties.search import Cell, search
-from properties.target import Target, TargetError
-from properties.targets import builds as downloads
-from properties.targets import fapi
-from properties.targets.clerk_js import clerk_js_target
-from properties.targets.expo import ExpoTarget
-from properties.verdict import Held, Vacuous, Violated
+from model.world.events import Advance, Answer, Event, GetToken, LockKeychain, UnlockKeychain
+from model.world.facts import Dropped, Fact, Origin, Sent, Settled, Told
+from model.world.state import NotEnabled
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell, Held, Vacuous, Violated
+from properties.run.lockstep import CONFORMS, LockStep, conforms
+from properties.run.run import Run, Violation
+from properties.search.search import search
+from properties.system.target import Target, TargetError
+from properties.targets.clerk import builds as downloads
+from properties.targets.clerk import server as fapi
+from properties.targets.clerk.expo import ExpoTarget
+from properties.targets.clerk.target import clerk_js_target
 from tests.support import (
     FIRST,
     HEADLINE,

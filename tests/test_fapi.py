@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from model.terms import SESSION_TOKEN, Endpoint, Outcome, Token, TokenId
-from properties.targets import fapi
+from properties.targets.clerk import server as fapi
 
 SESSION = Token(3, SESSION_TOKEN, 40, 100)
 TEMPLATE = Token(4, TokenId("other"), 40, 100)

@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from model.terms import Runtime
-from properties import expectations
-from properties.expectations import UNEXPLAINED, Finding
-from properties.invariants import USUAL
-from properties.search import Cell, Findings
-from properties.targets.builds import fetch_build
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.verdict import Held, Violated
+from properties.invariants.catalogue import USUAL
+from properties.invariants.verdict import Cell, Findings, Held, Violated
+from properties.run import known as expectations
+from properties.run.known import UNEXPLAINED, Finding
+from properties.targets.clerk.builds import fetch_build
+from properties.targets.clerk.target import ClerkJsTarget
 from tests.support import HEADLINE, assuming, check, model, ready, sessionproof
 
 BUNDLE = Path("packages/sdk/dist/clerk.native.js")
@@ -155,7 +154,9 @@ def test_what_a_search_missed_and_a_trace_still_shows_is_not_gone(release: str, 
     target, name = model(release), "token-handed-out-is-valid"
     cell = Cell(target.name, Runtime.HEADLESS, assuming("clock-skew"))
     found = Findings(cell, {one: Held(10, 100) for one in (name, HEADLINE)}, 10, {}, 1.0)
-    known = Finding((target.name,), "clock-skew", (name,), trace="properties/corpus/clock-behind-6.40.0.json")
+    known = Finding(
+        (target.name,), "clock-skew", (name,), trace="properties/targets/clerk/corpus/clock-behind-6.40.0.json"
+    )
     verdicts = expectations.remembered(found, (known,), target).verdicts
     assert isinstance(verdicts[name], Violated if happens else Held)
     assert isinstance(verdicts[HEADLINE], Held)

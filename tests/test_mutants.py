@@ -7,17 +7,16 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from model import cache, network, session, transition
-from model.client import Call, Client, Entry, Flight, Turn
-from model.events import RestartApp
-from model.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
+from model.clerk import cache, network, session, transition
+from model.clerk.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
+from model.clerk.state import Call, Client, Entry, Flight, Turn
 from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
-from properties.app import App
-from properties.invariants import INVARIANTS, NULL, USUAL
-from properties.prove import Limits, prove
-from properties.search import Findings
-from properties.targets.model_target import ModelTarget
-from properties.verdict import Proved, Violated
+from model.world.events import RestartApp
+from properties.invariants.catalogue import INVARIANTS, NULL, USUAL
+from properties.invariants.verdict import Findings, Proved, Violated
+from properties.prove.app import App
+from properties.prove.prove import Limits, prove
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, explore
 
 Patch = Callable[[pytest.MonkeyPatch], None]

@@ -35,7 +35,7 @@ def test_a_graph_that_does_not_close_has_no_share() -> None:
 
 
 def _taken(text: str) -> int:
-    (line,) = [line for line in text.splitlines() if line.startswith("  model/session.py: ")]
+    (line,) = [line for line in text.splitlines() if line.startswith("  model/clerk/session.py: ")]
     return int(line.split()[1])
 
 

@@ -10,34 +10,34 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from model.catalogue import ASSUMPTIONS, Assumption
-from model.events import Advance, Answer, Event, GetToken, GoOffline, GoOnline
-from model.facts import Sent, Settled
-from model.policy import POLICIES, policy_of
+from model.assumptions.catalogue import ASSUMPTIONS, Assumption
+from model.clerk.policy import POLICIES, policy_of
 from model.terms import CAN_LOOK, CallSettled, NetworkTurned, Outcome, Runtime, TokenAsked
-from model.world import NotEnabled
-from properties import schema
-from properties.app import App
-from properties.canonical import Memory, contains, known, known_instants
-from properties.causality import sentence
-from properties.conform import LockStep, conforms
-from properties.counterexample import Counterexample, Found
-from properties.graph import Graph
-from properties.invariants import INVARIANTS, usual
-from properties.machine import needless_rules
-from properties.necessity import necessities
-from properties.prove import Limits, _Search
-from properties.reduce import violates
+from model.world.events import Advance, Answer, Event, GetToken, GoOffline, GoOnline
+from model.world.facts import Sent, Settled
+from model.world.state import NotEnabled
+from properties.campaign.shards import COUNTED, Plan
+from properties.campaign.tally import as_markdown
+from properties.campaign.totals import CellReport, Report
+from properties.invariants.catalogue import INVARIANTS, usual
+from properties.invariants.causes import sentence
+from properties.invariants.verdict import Cell, Findings
+from properties.prove.app import App
+from properties.prove.canonical import Memory, contains, known, known_instants
+from properties.prove.graph import Graph
+from properties.prove.prove import Limits, _Search
 from properties.render.files import FORMATS
-from properties.render.tally import as_markdown
 from properties.render.view import view
-from properties.run import Run, Violation
-from properties.search import Cell, Findings
-from properties.shards import COUNTED, Plan
-from properties.targets.clerk_js import bundle_target, clerk_js_target
-from properties.targets.model_target import ModelTarget
-from properties.totals import CellReport, Report
-from properties.trace import Trace, brief
+from properties.run import schema
+from properties.run.counterexample import Counterexample, Found
+from properties.run.lockstep import LockStep, conforms
+from properties.run.run import Run, Violation
+from properties.run.sensitivity import necessities
+from properties.run.shrink import violates
+from properties.search.machine import needless_rules
+from properties.system.trace import Trace, brief
+from properties.targets.clerk.target import bundle_target, clerk_js_target
+from properties.targets.model import ModelTarget
 from tests.support import SECOND, assuming, explore, fresh, model, ready, run
 from tests.test_driver import STUB
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from model.events import (
+from model.clerk.policy import policy_of
+from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
+from model.world.events import (
     Advance,
     Answer,
     Event,
@@ -15,17 +17,15 @@ from model.events import (
     SwitchOrganization,
     Touch,
 )
-from model.facts import Announced, Dropped, Regained, Sent, Settled
-from model.policy import policy_of
-from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
-from model.world import NotEnabled
-from properties.causality import sentence
-from properties.conform import LockStep
-from properties.run import Run, Violation
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from properties.targets.model_target import ModelTarget
-from properties.trace import brief
-from properties.wording import tell
+from model.world.facts import Announced, Dropped, Regained, Sent, Settled
+from model.world.state import NotEnabled
+from properties.invariants.causes import sentence
+from properties.run.lockstep import LockStep
+from properties.run.run import Run, Violation
+from properties.system.trace import brief
+from properties.system.wording import tell
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.model import ModelTarget
 from tests.support import RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
 
 GRANTED, SESSION, REFUSED, BROKEN = Outcome.GRANTED, Outcome.SESSION, Outcome.UNAUTHORIZED, Outcome.BROKEN

@@ -11,15 +11,15 @@ import pytest
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Freeze
 from model.terms import Outcome, Runtime
-from properties.counterexample import Counterexample
-from properties.explain import explain, replay
+from model.world.events import Advance, Answer, Freeze
 from properties.render.files import FORMATS
 from properties.render.page import matrix, page
 from properties.render.table import table
 from properties.render.view import view
-from properties.trace import Trace
+from properties.run.counterexample import Counterexample
+from properties.run.explain import explain, replay
+from properties.system.trace import Trace
 from tests.support import HEADLINE, HOUR, assuming, check, chromium, explore, model
 
 FLAGS = (

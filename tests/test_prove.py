@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from model import session
-from model.assumptions import Assumptions
-from model.client import Client
-from model.events import (
+from model.assumptions.sets import Assumptions
+from model.clerk import session
+from model.clerk.policy import POLICIES, PROPOSED, Policy
+from model.clerk.state import Client
+from model.terms import Runtime
+from model.world.events import (
     Advance,
     Answer,
     Event,
@@ -29,20 +31,17 @@ from model.events import (
     SetClock,
     UnlockKeychain,
 )
-from model.policy import POLICIES, PROPOSED, Policy
-from model.terms import Runtime
-from properties.app import App
-from properties.canonical import Memory, contains, known, known_instants
-from properties.graph import Graph
-from properties.invariants import INVARIANTS, USUAL
-from properties.matrix import confirmed
-from properties.prove import Limits, _Search, prove
-from properties.run import Run
-from properties.search import Cell, Findings
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.targets.model_target import ModelTarget
-from properties.verdict import HeldTo, Proved, Vacuous, Violated
-from properties.zone import AT_MOST_0, ENDLESS, Zone, at_most
+from properties.invariants.catalogue import INVARIANTS, USUAL
+from properties.invariants.verdict import Cell, Findings, HeldTo, Proved, Vacuous, Violated
+from properties.prove.app import App
+from properties.prove.canonical import Memory, contains, known, known_instants
+from properties.prove.graph import Graph
+from properties.prove.matrix import confirmed
+from properties.prove.prove import Limits, _Search, prove
+from properties.prove.zone import AT_MOST_0, ENDLESS, Zone, at_most
+from properties.run.run import Run
+from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, complaint, model, ready, sessionproof
 from tests.test_conformance import replayed
 

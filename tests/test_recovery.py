@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from model import cache, session
-from model.client import Call, Flight, Turn
+from model.clerk import cache, session
+from model.clerk.state import Call, Flight, Turn
 from model.terms import Outcome, Runtime, Token
-from model.world import World
-from properties import recovery
-from properties.invariants import INVARIANTS
-from properties.prove import Limits, prove
-from properties.verdict import MayStarve, Proved, Verdict
+from model.world.state import World
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import MayStarve, Proved, Verdict
+from properties.prove import liveness as recovery
+from properties.prove.prove import Limits, prove
 from tests.support import assuming, model
 
 NAME = "foreground-recovers"

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from model.events import Advance, Answer, Freeze, GetToken
 from model.terms import Outcome, Runtime
-from properties.counterexample import Counterexample
-from properties.explain import explain, replay
+from model.world.events import Advance, Answer, Freeze, GetToken
 from properties.render.files import FORMATS, release, save, script
 from properties.render.markdown import report
 from properties.render.regression import regression
+from properties.render.tables import plain
 from properties.render.timeline import timeline
 from properties.render.view import LANES, view
-from properties.report import plain
-from properties.trace import Trace
+from properties.run.counterexample import Counterexample
+from properties.run.explain import explain, replay
+from properties.system.trace import Trace
 from tests.support import HEADLINE, HOUR, ROOT, assuming, model, sessionproof
 
 # ruff: noqa: E501 - a screen is wider than our lines

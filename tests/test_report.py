@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from model.events import Answer, Freeze, Revoke
 from model.terms import Outcome, Runtime
-from properties.invariants import INVARIANTS
-from properties.report import known_findings, plain, verdict_table
-from properties.run import Run, Violation
-from properties.search import Cell, Findings
-from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
-from properties.wording import clock, notable
+from model.world.events import Answer, Freeze, Revoke
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.render.tables import known_findings, plain, verdict_table
+from properties.run.run import Run, Violation
+from properties.system.wording import clock, notable
 from tests.support import DAY, HEADLINE, HOUR, assuming, model, run
 
 

@@ -13,7 +13,9 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.events import (
+from model.clerk.transition import MODELLED
+from model.terms import Millis, Outcome, Runtime
+from model.world.events import (
     Advance,
     Answer,
     Event,
@@ -28,19 +30,17 @@ from model.events import (
     SwitchOrganization,
     Touch,
 )
-from model.facts import Dropped, Fact, Sent, Settled
-from model.terms import Millis, Outcome, Runtime
-from model.transition import MODELLED
-from properties.invariants import INVARIANTS
-from properties.render.repro import repro
-from properties.target import TargetError
-from properties.targets.builds import fetch_build
-from properties.targets.clerk_js import ClerkJsTarget
+from model.world.facts import Dropped, Fact, Sent, Settled
+from properties.invariants.catalogue import INVARIANTS
+from properties.system.target import TargetError
+from properties.system.trace import Trace, load
+from properties.targets.clerk.builds import fetch_build
+from properties.targets.clerk.repro import repro
+from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.node import node_executable
-from properties.trace import Trace, load
 from tests.support import DAY, HOUR, MINUTE, MISSING, ROOT, SECOND, assuming, run
 
-CORPUS = ROOT / "properties" / "corpus"
+CORPUS = ROOT / "properties" / "targets" / "clerk" / "corpus"
 SEED = "starved-refresh-6.7.1"
 OTHERS = (
     "401-then-500-6.40.0",

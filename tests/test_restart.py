@@ -7,22 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from model import transition
-from model.assumptions import Assumptions
-from model.client import Turn
-from model.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    GetToken,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    UnlockKeychain,
-)
-from model.facts import Dropped, Fact, Fired, Origin, Restarted, Sent, Settled
-from model.policy import CLERK_JS_6_40_0, policy_of
+from model.assumptions.sets import Assumptions
+from model.clerk import transition
+from model.clerk.policy import CLERK_JS_6_40_0, policy_of
+from model.clerk.state import Turn
+from model.clerk.transition import sign_in, step
 from model.terms import (
     SESSION_LIFETIME,
     CallSettled,
@@ -39,21 +28,32 @@ from model.terms import (
     TokenAsked,
     TokenId,
 )
-from model.transition import sign_in, step
-from model.world import NotEnabled
-from properties.causality import sentence
-from properties.conform import LockStep, conforms
-from properties.invariants import INVARIANTS
-from properties.machine import needless_rules
-from properties.prove import prove
-from properties.run import Run, Violation
-from properties.system import Step
-from properties.targets import fapi
-from properties.targets.clerk_js import ClerkJsTarget, bundle_target
-from properties.targets.expo import ExpoTarget
-from properties.trace import brief
-from properties.verdict import Proved, Vacuous
-from properties.wording import tell
+from model.world.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    GetToken,
+    LockKeychain,
+    RestartApp,
+    Revoke,
+    UnlockKeychain,
+)
+from model.world.facts import Dropped, Fact, Fired, Origin, Restarted, Sent, Settled
+from model.world.state import NotEnabled
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.causes import sentence
+from properties.invariants.verdict import Proved, Vacuous
+from properties.prove.prove import prove
+from properties.run.lockstep import LockStep, conforms
+from properties.run.run import Run, Violation
+from properties.search.machine import needless_rules
+from properties.system.step import Step
+from properties.system.trace import brief
+from properties.system.wording import tell
+from properties.targets.clerk import server as fapi
+from properties.targets.clerk.expo import ExpoTarget
+from properties.targets.clerk.target import ClerkJsTarget, bundle_target
 from tests.support import (
     DAY,
     FIRST,

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import settings
 from hypothesis.database import ExampleDatabase
 
-from model.events import FreezeKind
-from model.facts import Frozen
 from model.terms import Millis, Output, Runtime, Stimulus
-from properties.invariants import INVARIANTS, Invariant
-from properties.search import Cell, search
-from properties.system import Step
-from properties.target import TargetError
-from properties.targets.model_target import ModelTarget
-from properties.trace import FOLDER, load
-from properties.verdict import Held, NotApplicable, Vacuous, Verdict, Violated
+from model.world.events import FreezeKind
+from model.world.facts import Frozen
+from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.verdict import Cell, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.search.search import search
+from properties.system.step import Step
+from properties.system.target import TargetError
+from properties.system.trace import FOLDER, load
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, explore, model
 
 

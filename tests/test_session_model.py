@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model.events import Advance, Answer, Freeze, FreezeKind, GetToken
-from model.facts import Announced, Dropped, Fired, Origin, Sent, Settled
-from model.policy import FIX_GUARD_OWN_TOKEN
+from model.clerk.policy import FIX_GUARD_OWN_TOKEN
 from model.terms import SESSION_TOKEN, Endpoint, Outcome, Runtime, TokenId
-from properties.run import Run
-from properties.targets.model_target import ModelTarget
+from model.world.events import Advance, Answer, Freeze, FreezeKind, GetToken
+from model.world.facts import Announced, Dropped, Fired, Origin, Sent, Settled
+from properties.run.run import Run
+from properties.targets.model import ModelTarget
 from tests.support import HOUR, SECOND, model, of_kind, run
 
 

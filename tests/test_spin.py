@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from model.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
+from model.clerk.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
 from model.terms import Runtime
-from properties.invariants import INVARIANTS
-from properties.prove import prove
-from properties.verdict import Proved, Violated
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Proved, Violated
+from properties.prove.prove import prove
 from tests.support import HEADLINE, assuming, debian
 
 MODEL = Path(__file__).with_name("spin") / "session.pml"

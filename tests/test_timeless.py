@@ -8,26 +8,26 @@ from functools import partial
 
 import pytest
 
-from model.catalogue import ASSUMPTIONS
-from model.client import Client
-from model.course import absorb, begin
-from model.events import Advance, Event, Freeze, FreezeKind, RestartApp, SwitchOrganization, Touch
-from model.facts import Fired
-from model.policy import POLICIES, PROPOSED, Policy
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.clerk.policy import POLICIES, PROPOSED, Policy
+from model.clerk.state import Client
+from model.clerk.transition import step
 from model.terms import Runtime, TimerDue
-from model.transition import step
-from model.world import World
-from properties.anonymous import SKEWED
-from properties.app import App
-from properties.canonical import NOW, Memory
-from properties.invariants import INVARIANTS
-from properties.prove import Limits, prove
-from properties.run import Run
-from properties.system import start
-from properties.targets.model_target import ModelTarget
-from properties.timeless import AT_ONCE, BITS, LOW, Product, Reach
-from properties.verdict import Proved, Violated
-from properties.zone import either_way
+from model.world.course import absorb, begin
+from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp, SwitchOrganization, Touch
+from model.world.facts import Fired
+from model.world.state import World
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Proved, Violated
+from properties.prove.app import App
+from properties.prove.canonical import NOW, Memory
+from properties.prove.prove import Limits, prove
+from properties.prove.untimed import AT_ONCE, BITS, LOW, Product, Reach
+from properties.prove.untimed_states import SKEWED
+from properties.prove.zone import either_way
+from properties.run.run import Run
+from properties.system.step import start
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming
 from tests.test_prove import wandering
 

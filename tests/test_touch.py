@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from model.assumptions import MAX_CALLS
-from model.events import Advance, Answer, Event, Freeze, GetToken, LockKeychain, Touch
-from model.facts import Announced, Dropped, Origin, Sent, Settled
-from model.policy import POLICIES, policy_of
+from model.assumptions.sets import MAX_CALLS
+from model.clerk.policy import POLICIES, policy_of
 from model.terms import SESSION_TOKEN, Endpoint, Outcome, RequestSent, Runtime, TouchAsked
-from model.world import NotEnabled
-from properties import machine
-from properties.app import App
-from properties.causality import sentence
-from properties.conform import CONFORMS, LockStep, conforms
-from properties.invariants import INVARIANTS
-from properties.prove import prove
-from properties.run import Run
-from properties.search import Cell, search
-from properties.targets.clerk_js import ClerkJsTarget, clerk_js_target
-from properties.targets.model_target import ModelTarget
-from properties.verdict import Held, Proved
-from properties.wording import tell
+from model.world.events import Advance, Answer, Event, Freeze, GetToken, LockKeychain, Touch
+from model.world.facts import Announced, Dropped, Origin, Sent, Settled
+from model.world.state import NotEnabled
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.causes import sentence
+from properties.invariants.verdict import Cell, Held, Proved
+from properties.prove.app import App
+from properties.prove.prove import prove
+from properties.run.lockstep import CONFORMS, LockStep, conforms
+from properties.run.run import Run
+from properties.search import machine
+from properties.search.search import search
+from properties.system.wording import tell
+from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, SECOND, assuming, fresh, model, of_kind, ready, run, sessionproof
 
 BACKWARDS = "tokens-never-go-backwards"

@@ -7,18 +7,18 @@ import re
 
 import pytest
 
-from model import session
-from model.client import Entry, Turn
-from model.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, Policy
+from model.clerk import session
+from model.clerk.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, Policy
+from model.clerk.state import Entry, Turn
 from model.terms import Runtime
-from properties.app import App
-from properties.prove import Limits
-from properties.run import Run
-from properties.target import TargetError
-from properties.targets.clerk_js import ClerkJsTarget
-from properties.targets.model_target import ModelTarget
-from properties.tour import walk
-from properties.tour_plan import Plan, plan
+from properties.conformance.plan import Plan, plan
+from properties.conformance.tour import walk
+from properties.prove.app import App
+from properties.prove.prove import Limits
+from properties.run.run import Run
+from properties.system.target import TargetError
+from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.model import ModelTarget
 from tests.support import assuming, complaint, ready, sessionproof
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.events import (
+from model.terms import Outcome, Runtime
+from model.world.events import (
     EVENTS,
     Advance,
     Answer,
@@ -24,8 +25,7 @@ from model.events import (
     Touch,
     UnlockKeychain,
 )
-from model.terms import Outcome, Runtime
-from properties.trace import BadTrace, Trace, brief, duration, load
+from properties.system.trace import BadTrace, Trace, brief, duration, load
 from tests.support import DAY, HOUR, assuming
 
 TRACE = Trace(

@@ -11,12 +11,12 @@ import msgspec
 from msgspec import to_builtins
 
 from model.terms import Runtime
-from properties.counterexample import Counterexample
 from properties.render.markdown import report
 from properties.render.page import page
 from properties.render.regression import regression
-from properties.render.repro import repro
 from properties.render.view import view
+from properties.run.counterexample import Counterexample
+from properties.targets.clerk.repro import repro
 
 
 def _json(found: Counterexample) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from model.catalogue import ASSUMPTIONS
-from model.events import Advance, Answer, Event, Freeze
-from properties.counterexample import Counterexample
-from properties.necessity import say
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.world.events import Advance, Answer, Event, Freeze
 from properties.render.view import LANES, Moment, View, view
-from properties.trace import Trace, brief, duration
-from properties.wording import SHORT
+from properties.run.counterexample import Counterexample
+from properties.run.sensitivity import say
+from properties.system.trace import Trace, brief, duration
+from properties.system.wording import SHORT
 
 PARTICIPANTS = {
     "OS": "OS",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import textwrap
 
-from model.events import EVENTS, FreezeKind
-from properties.causality import sentence
-from properties.counterexample import Counterexample
-from properties.trace import Trace
+from model.world.events import EVENTS, FreezeKind
+from properties.invariants.causes import sentence
+from properties.run.counterexample import Counterexample
+from properties.system.trace import Trace
 
 TEMPLATE = '''\
 """{invariant}, found broken on {target}.
@@ -18,12 +18,12 @@ TEMPLATE = '''\
 Replays one trace on one target: put the build to be tested in TARGET. Runs in a checkout of sessionproof.
 """
 
-from model.assumptions import Assumptions
-from model.events import {events}
+from model.assumptions.sets import Assumptions
+from model.world.events import {events}
 from model.terms import {terms}
-from properties.explain import replay
+from properties.run.explain import replay
 from properties.targets.names import make_target
-from properties.trace import Trace
+from properties.system.trace import Trace
 
 TARGET = "{target}"
 

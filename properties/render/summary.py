@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from properties.counterexample import Counterexample
+from properties.invariants.verdict import Cell, Findings
 from properties.render.files import script
 from properties.render.markdown import report
-from properties.report import describe
-from properties.search import Cell, Findings
+from properties.render.tables import describe
+from properties.run.counterexample import Counterexample
 
 
 def summary(

@@ -6,12 +6,22 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from model.catalogue import ASSUMPTIONS
-from properties.counterexample import versions
-from properties.invariants import INVARIANTS
-from properties.report import describe
-from properties.search import Cell, Findings
-from properties.verdict import Held, HeldTo, MayStarve, NotApplicable, Proved, Vacuous, Verdict, Violated
+from model.assumptions.catalogue import ASSUMPTIONS
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import (
+    Cell,
+    Findings,
+    Held,
+    HeldTo,
+    MayStarve,
+    NotApplicable,
+    Proved,
+    Vacuous,
+    Verdict,
+    Violated,
+)
+from properties.render.tables import describe
+from properties.run.counterexample import versions
 
 
 def table(

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from model.client import Client
-from model.facts import (
+from model.clerk.state import Client
+from model.terms import SESSION_TOKEN, Millis, Outcome, Runtime, Token
+from model.world.facts import (
     Announced,
     Armed,
     Asked,
@@ -30,14 +31,13 @@ from model.facts import (
     Told,
     Turned,
 )
-from model.terms import SESSION_TOKEN, Millis, Outcome, Runtime, Token
-from model.world import World
-from properties.causality import causes, fatal, sentence
-from properties.counterexample import Counterexample
-from properties.invariants import INVARIANTS
-from properties.necessity import say
-from properties.trace import ahead, brief, duration
-from properties.wording import clock, notable, tell
+from model.world.state import World
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.causes import causes, fatal, sentence
+from properties.run.counterexample import Counterexample
+from properties.run.sensitivity import say
+from properties.system.trace import ahead, brief, duration
+from properties.system.wording import clock, notable, tell
 
 LANES = ("OS", "timer", "SDK", "network", "server", "app")
 

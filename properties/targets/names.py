@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeAlias
 
-from model.policy import POLICIES, PROPOSED, Policy
-from properties.target import Target
-from properties.targets.clerk_js import bundle_target, clerk_js_target
-from properties.targets.expo import ExpoTarget
-from properties.targets.model_target import ModelTarget
+from model.clerk.policy import POLICIES, PROPOSED, Policy
+from properties.system.target import Target
+from properties.targets.clerk.expo import ExpoTarget
+from properties.targets.clerk.target import bundle_target, clerk_js_target
+from properties.targets.model import ModelTarget
 
 Say: TypeAlias = Callable[[str], None]
 

@@ -20,7 +20,7 @@ from typing import IO, TypeAlias
 import msgspec
 
 from model.terms import CallId, Millis, RequestId, Runtime, TimerId
-from properties.target import TargetError
+from properties.system.target import TargetError
 
 NEEDED = "Node 18 or newer is needed for real SDK builds"
 REMEDY = "install it from your package manager or nodejs.org; the model targets work without it"

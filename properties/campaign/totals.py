@@ -1,0 +1,93 @@
+"""What the shards of a campaign come to, cell by cell: verdicts, counts, and each counterexample once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec import Struct
+
+from model.assumptions.sets import Assumptions
+from model.world.events import Advance, Freeze
+from properties.campaign.shards import Judged, Plan, Result, kind_of
+from properties.invariants.verdict import NotApplicable
+from properties.system.trace import Trace, decode
+
+
+class Shape(Struct, frozen=True):
+    """Counterexamples that differ in lengths of time alone: how many shards met one, and the shortest."""
+
+    shape: str
+    count: int
+    example: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class CellReport:
+    """All shards of one cell, added up: see `Result`. `rate` is in traces per second of one worker."""
+
+    target: str
+    assumptions: Assumptions
+    verdicts: dict[str, Judged]
+    shapes: tuple[Shape, ...]
+    traces: int
+    steps: int
+    counts: dict[str, dict[str, int]]
+    rate: float = field(compare=False)
+
+
+class Report(Struct, frozen=True):
+    """What a campaign found, cell by cell, and the folder of its journal."""
+
+    plan: Plan
+    cells: tuple[CellReport, ...]
+    folder: Path
+
+
+def shape_of(trace: Trace) -> str:
+    """The trace without lengths of time, and what it breaks."""
+    return f"{' -> '.join(map(kind_of, trace.events))} | {trace.invariant}"
+
+
+def add_up(results: Iterable[Result]) -> tuple[CellReport, ...]:
+    """The report of each cell that has results."""
+    cells: dict[tuple[str, tuple[str, ...]], list[Result]] = {}
+    for result in results:
+        cells.setdefault((result.shard.target, result.shard.assumptions), []).append(result)
+    return tuple(_cell(target, Assumptions(names), parts) for (target, names), parts in cells.items())
+
+
+def _cell(target: str, assumptions: Assumptions, parts: list[Result]) -> CellReport:
+    documents = [judged.trace for part in parts for judged in part.verdicts.values() if judged.trace is not None]
+    found: dict[str, list[Trace]] = {}
+    for trace in (decode(document, Path()) for document in documents):
+        found.setdefault(shape_of(trace), []).append(trace)
+    shapes = [Shape(shape, len(alike), min(alike, key=_length)) for shape, alike in found.items()]
+    verdicts = {name: _together([part.verdicts[name] for part in parts]) for name in parts[0].verdicts}
+    counts = {name: _sum(part.counts[name] for part in parts) for name in parts[0].counts}
+    ran, seconds = sum(part.traces for part in parts), sum(part.seconds for part in parts)
+    shapes.sort(key=lambda one: (*_length(one.example), one.shape))
+    steps = sum(part.steps for part in parts)
+    return CellReport(target, assumptions, verdicts, tuple(shapes), ran, steps, counts, ran / (seconds or 1))
+
+
+def _length(trace: Trace) -> tuple[int, int]:
+    return len(trace.events), sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def _together(parts: list[Judged]) -> Judged:
+    """Broken in one shard is broken; what one shard reached, the campaign has reached."""
+    words = {part.word for part in parts}
+    never = tuple(name for name in parts[0].never if all(name in part.never for part in parts))
+    word = "VIOLATED" if "VIOLATED" in words else "vacuous" if never else "held"
+    word = str(NotApplicable()) if words == {str(NotApplicable())} else word
+    return Judged(word, sum(part.traces for part in parts), sum(part.steps for part in parts), never)

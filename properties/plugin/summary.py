@@ -1,0 +1,67 @@
+"""The end of a run of pytest: how its news is told, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import RenderableType
+
+from properties.invariants.verdict import Findings, Violated
+from properties.render.files import save
+from properties.render.page import matrix
+from properties.render.table import table
+from properties.render.tables import reports
+from properties.render.timeline import timeline
+from properties.render.view import view
+from properties.run import known as expectations
+from properties.run.counterexample import Counterexample
+from properties.run.known import Place
+
+Reported: TypeAlias = Mapping[Place, tuple[Counterexample, list[Path]]]
+"""Counterexamples, each with the files it was saved in."""
+
+
+def stories(news: Iterable[tuple[Counterexample, list[Path]]]) -> list[RenderableType]:
+    """Each violation with its reports; the same events on the same target are told once."""
+    told: dict[tuple[str, str, str], str] = {}
+    sections: list[RenderableType] = []
+    for found, paths in news:
+        trace = found.trace
+        story = (trace.target, str(trace.assumptions), str(trace))
+        if story in told:
+            sections.append(f"{trace.invariant} is violated on {trace.target} by the same events")
+        else:
+            sections.append(timeline(view(found)))
+        told.setdefault(story, str(trace.invariant))
+        sections.append(reports(paths))
+    return sections
+
+
+def update_expectations(
+    path: Path, ran: Collection[Place], violations: Mapping[Place, Violated], reported: Reported
+) -> str:
+    """Write the file of known findings, and beside it the traces of what is new. Returns what was done."""
+    traces = {}
+    for place, verdict in violations.items():
+        home = path.parent / "traces" / verdict.trace.path.name
+        if place in reported:
+            reported[place][0].save(home)
+        traces[place] = home.as_posix()
+    changes = expectations.update(path, ran, traces)
+    return "\n".join([f"{path}:", *changes, ""]) if changes else f"{path} says so already\n"
+
+
+def write_pages(
+    folder: Path, findings: Collection[Findings], known: Collection[Place], reported: Reported
+) -> Path:
+    """The verdict table as a page, beside the page of each counterexample. Returns where the table is."""
+    pages = {}
+    for place, (found, _) in reported.items():
+        (path,) = (path for path in save(found, folder) if path.suffix == ".html")
+        pages[place] = path.name
+    index = folder / "index.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    index.write_text(matrix(table(findings, known, pages)), encoding="utf-8")
+    return index

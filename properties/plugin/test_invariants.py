@@ -1,0 +1,23 @@
+"""`pytest properties`: one test for each target, set of assumptions and invariant. See `conftest.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from properties.invariants.catalogue import Invariant
+from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
+from properties.system.trace import brief
+
+
+def test_invariant(cell: Cell, invariant: Invariant, explore: Callable[[Cell], Findings]) -> None:
+    """The invariant holds in this cell, as far as the traces of this run can tell."""
+    match explore(cell).verdicts[invariant.id]:
+        case Violated(trace):
+            steps = " -> ".join(map(brief, trace.events))
+            pytest.fail(f"{trace.why}: {steps}", pytrace=False)
+        case Vacuous(traces, _, never):
+            pytest.fail(f"vacuous: in {traces} traces never reached: {', '.join(never)}", pytrace=False)
+        case _:
+            pass

@@ -1,0 +1,166 @@
+"""What a person sees: the verdict table, and the timeline of a counterexample.
+
+Renders values into rich's; prints nothing.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from model.assumptions.landmarks import LATE_TIMER
+from properties.invariants.verdict import (
+    Cell,
+    Findings,
+    Held,
+    HeldTo,
+    MayStarve,
+    NotApplicable,
+    Proved,
+    Vacuous,
+    Verdict,
+    Violated,
+)
+from properties.run.known import Finding
+from properties.system.trace import FOLDER, Trace
+
+
+def reports(paths: Sequence[Path]) -> RenderableType:
+    """Where the reports of one counterexample are; its document is named by `replay` already."""
+    labels = {".html": "page", ".md": "issue", ".mjs": "script", ".py": "test"}
+    return Group(
+        *[_uncut((f"{labels[path.suffix]:<8}", "dim"), str(path)) for path in paths if path.suffix in labels]
+    )
+
+
+def never_used(findings: Iterable[Findings]) -> RenderableType | None:
+    """The faults that were allowed and that no trace has used, with the places; None if all were used."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for found in findings:
+        for fault in found.unused:
+            places.setdefault((str(found.cell.assumptions), fault), []).append(found.cell.target)
+    if not places:
+        return None
+    together: dict[tuple[str, str], list[str]] = {}
+    for (assumptions, fault), targets in places.items():
+        together.setdefault((assumptions, ", ".join(targets)), []).append(fault)
+    lines = [
+        Text.assemble(("assuming  ", "dim"), f"{assumptions}: {', '.join(faults)}; on {targets}")
+        for (assumptions, targets), faults in together.items()
+    ]
+    return Group(Text("allowed, and never used by any trace", style="bold"), *lines)
+
+
+def no_longer_happens(path: str, findings: Iterable[Finding]) -> RenderableType:
+    """Which lines of the file of known findings to delete, or to make narrower."""
+    lines = [
+        _uncut((f"{path}:{finding.line}  ", ""), f"assuming {finding.assume}: {', '.join(finding.invariants)}")
+        for finding in findings
+    ]
+    return Group(Text("known findings that no longer happen: delete them, or what is gone", style="bold"), *lines)
+
+
+def _uncut(*parts: str | tuple[str, str]) -> Text:
+    """A line to be copied: never wrapped."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ignore")
+
+
+def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell, str]]) -> Table:
+    """For each set of assumptions and target: verdict, invariant, evidence, seconds. The invariants of a cell
+    that hold stand in one row. `expected` lists the violations that are known."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("target", "verdict", "invariant", "evidence"):
+        table.add_column(heading, no_wrap=heading != "evidence", overflow="fold")
+    table.add_column("s", justify="right", no_wrap=True)
+    for assumptions, cells in groupby(findings, key=lambda found: found.cell.assumptions):
+        lines = textwrap.wrap(f"assuming {assumptions}".replace(",", ", "), 60, break_on_hyphens=False)
+        table.add_row(Text("\n".join(lines).replace(", ", ","), style="bold"))
+        for found in cells:
+            for place, (style, *row) in enumerate(_rows(found, expected)):
+                first, last = (found.cell.target, f"{found.seconds:.1f}") if place == 0 else ("", "")
+                table.add_row(f"  {first}", Text(row[0], style=style), *row[1:], last)
+    return table
+
+
+def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple[str, str, str, str]]:
+    """(style, verdict, invariant, evidence): violations one by one, then the others by what they share."""
+    described = [
+        (describe(verdict, (found.cell, name) in expected, found.reached), name)
+        for name, verdict in found.verdicts.items()
+    ]
+    rows = [(d[0], d[1], name, d[2]) for d, name in described if d[1].startswith("VIOLATED")]
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for description, name in described:
+        if not description[1].startswith("VIOLATED"):
+            groups.setdefault(description, []).append(name)
+    for description, names in groups.items():
+        short = len(groups) == 1 and len(names) > 1  # nothing else is left that it could mean
+        together = f"{'the other' if rows else 'all'} {len(names)}" if short else "\n".join(names)
+        rows.append((*description[:2], together, description[2]))
+    return rows
+
+
+def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
+    """(style, verdict, evidence)."""
+    match verdict:
+        case Violated(trace, shortest=shortest, confirmed=confirmed):
+            style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
+            evidence = f"{len(trace.events)} events, {'shortest' if shortest else 'shrunk'}"
+            return style, word, f"{evidence}, {confirmed}" if confirmed else evidence
+        case Held(traces, steps):
+            late = reached.get(LATE_TIMER.name, 0)
+            evidence = f"{traces} traces, {steps} steps" + (f", {LATE_TIMER.name} in {late}" if late else "")
+            return (
+                ("bold red", "held, though known to break", evidence) if expected else ("green", "held", evidence)
+            )
+        case Proved(states, steps, recovers):
+            graph = f"closed graph of {states} states, {steps} steps"
+            return "green", "proved", f"{graph}; every state recovers" if recovers else graph
+        case MayStarve(states, story):
+            return "yellow", "not proved", f"one of {states} states may not recover: {' -> '.join(story)}"
+        case HeldTo(depth, states):
+            return "yellow", "not proved", f"holds up to {depth} events, {states} states"
+        case Vacuous(traces, _, never, unit):
+            return "bold red", "VACUOUS", f"{traces} {unit} never reached: {', '.join(never)}"
+        case NotApplicable(runtimes):
+            return "dim", "says nothing here", f"a matter of {' and '.join(runtimes)} runtimes"
+
+
+def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:
+    """The expected violations, each shortest story once, with its reason and all the places it was seen in."""
+    told: dict[tuple[str, str, str], list[Trace]] = {}
+    for trace, reason in violations:
+        told.setdefault((str(trace.assumptions), str(trace), reason), []).append(trace)
+    lines: list[RenderableType] = [
+        Text(f"known findings, as expected; {FOLDER}/ has a trace of each", style="bold")
+    ]
+    for (assumptions, events, reason), traces in told.items():
+        places = ", ".join(dict.fromkeys(trace.target for trace in traces))
+        broken = ", ".join(dict.fromkeys(str(trace.invariant) for trace in traces))
+        lines += [
+            Text(),
+            Text.assemble(("assuming  ", "dim"), assumptions),
+            _uncut(("events    ", "dim"), events),
+            Text.assemble(("breaks    ", "dim"), broken),
+            Text.assemble(("on        ", "dim"), places),
+            Text.assemble(("known     ", "dim"), reason),
+        ]
+    return Group(*lines)
+
+
+WIDTH = 150
+"""Columns of a report that goes to a file or a log; a terminal has its own."""
+
+
+def plain(renderable: RenderableType, width: int = WIDTH, color: bool = False) -> str:
+    """The renderable as text; with colours only when asked for."""
+    console = Console(width=width, force_terminal=color, no_color=not color, highlight=False, soft_wrap=False)
+    with console.capture() as capture:
+        console.print(renderable, crop=False)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"

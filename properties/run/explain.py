@@ -1,0 +1,75 @@
+"""Make of a violation a counterexample: what the model of the release says, what of the trace is necessary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.clerk.state import Client
+from model.clerk.transition import MODELLED
+from model.world.state import NotEnabled
+from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.run.counterexample import Counterexample, Found, Opinion, versions
+from properties.run.reference import model_of
+from properties.run.run import Run, Violation
+from properties.run.sensitivity import necessities
+from properties.system.target import Target
+from properties.system.trace import Trace
+from properties.targets.model import ModelTarget
+
+
+def explain(violation: Violation, target: Target, seed: int | None = None) -> Counterexample:
+    """Everything there is to say of `violation`, in some hundred runs of `target`. Raises `TargetError`."""
+    invariant = INVARIANTS[str(violation.trace.invariant)]
+    opinion, clients = _model_says(violation.trace, target, invariant)
+    needs = necessities(violation, target, invariant)
+    return Counterexample(violation.trace, violation.played, Found(versions(), seed), opinion, needs, clients)
+
+
+def replay(
+    trace: Trace, target: Target, tell: Callable[[int, NotEnabled], None] = lambda place, reason: None
+) -> Violation | None:
+    """Play `trace` on `target`: its violation, if it breaks its invariant there (any, if it names none).
+
+    Where an event cannot happen, because the target did something else before, the trace ends and `tell` hears of
+    the place, from 1, and the reason. Raises `TargetError`.
+    """
+    judged = [
+        one
+        for one in INVARIANTS.values()
+        if trace.invariant == one.id or (trace.invariant is None and one.beside is None)
+    ]
+    run = Run(target, trace.runtime, trace.assumptions, judged)
+    for place, event in enumerate(trace.events, 1):
+        try:
+            run.play(event)
+        except NotEnabled as reason:
+            tell(place, reason)
+            break
+        except Violation as violation:
+            target.finish()
+            return violation
+    target.finish()
+    return None
+
+
+def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
+    """What the model of the same release does, and its client after each step if it does the same."""
+    model = target if isinstance(target, ModelTarget) else model_of(target)
+    if model is None or trace.runtime not in MODELLED:
+        return None, ()
+    run = Run(model, trace.runtime, trace.assumptions, [invariant])
+    clients = [model.client]
+    says = "it comes to the end of the trace, and the invariant holds"
+    violated = False
+    for place, event in enumerate(trace.events, 1):
+        try:
+            run.play(event)
+        except Violation:
+            violated, says = True, f"violated too, by the same {place} events"
+        except NotEnabled as reason:
+            says = f"event {place} cannot happen there ({reason})"
+            break
+        clients.append(model.client)
+    followed = tuple(client for client in clients if client is not None)
+    opinion = None if model is target else Opinion(model.name, violated, says)
+    return opinion, followed if len(followed) == len(trace.events) + 1 else ()

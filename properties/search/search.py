@@ -1,0 +1,229 @@
+"""The random engine: many traces of one cell (target x assumptions), a verdict for each invariant.
+
+Hypothesis generates, steers and shrinks; here we only say what a trace is and listen. All invariants are
+judged on the same traces. When one is violated the search goes on for the others, so that each "held" rests
+on whole traces of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import Phase, Verbosity, settings
+from hypothesis import seed as seeded
+from hypothesis.errors import Flaky
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
+from hypothesis.stateful import run_state_machine_as_test
+
+from properties.invariants.catalogue import Invariant
+from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.run.run import LANDMARKS, Run, Violation
+from properties.run.shrink import reduce, violates
+from properties.search.machine import SessionMachine, needless_rules
+from properties.system.target import Target, TargetError
+
+
+class Stopped(BaseException):
+    """The search cannot go on, because the target broke. Not an `Exception`: nothing to shrink here."""
+
+    def __init__(self, error: TargetError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one search has seen so far."""
+
+    traces: int = 0
+    steps: int = 0
+    reached: Counter[str] = field(default_factory=Counter)
+    found: Violation | None = None
+    running: Run | None = None
+    interrupted: bool = False
+
+    @contextlib.contextmanager
+    def holding_interrupts(self) -> Iterator[None]:
+        """Ctrl-C waits for the next event of a trace; a second one does not wait.
+
+        Hypothesis survives an interrupt in our code, not in its own: that may end in an assertion, or get lost.
+        """
+        if threading.current_thread() is not threading.main_thread():  # no signal comes here
+            yield
+            return
+        usual = signal.getsignal(signal.SIGINT)
+
+        def note(*_: object) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, usual)
+
+        signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, usual)
+            self.heed_interrupts()
+
+    def heed_interrupts(self) -> None:
+        """Raise what `holding_interrupts` held."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+
+def search(
+    target: Target,
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    profile: settings,
+    tell: Callable[[int, int], None] = lambda traces, of: None,
+    seed: int | None = None,
+) -> Findings:
+    """Search `cell` for a violation of each of `invariants`, with the number of traces `profile` asks for. With a
+    `seed` the search is the same every time, whatever the profile says, and another for each seed.
+
+    `tell(traces, of)` is called now and then, for progress. Raises `TargetError` when the target breaks; the
+    trace so far is on disk then, as it is after an interrupt.
+    """
+    began = time.perf_counter()
+    verdicts: dict[str, Verdict] = {
+        one.id: NotApplicable(tuple(one.runtimes)) for one in invariants if cell.runtime not in one.runtimes
+    }
+    open_ones = [one for one in invariants if one.id not in verdicts]
+    tally = _Tally()
+    total = 0
+    while open_ones:
+        tally = _round(target, cell, open_ones, profile, tell, seed)
+        total += tally.traces
+        if tally.found is None:
+            break
+        for one in open_ones:  # what breaks one invariant may break another: no need to search for it again
+            if also := violates(tally.found.trace, target, one):
+                also.trace.save()
+                verdicts[one.id] = Violated(also.trace, also.played, tally.traces, tally.steps)
+        open_ones = [one for one in open_ones if one.id not in verdicts]
+    never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
+    for one in open_ones:
+        held = Held(tally.traces, tally.steps)
+        verdicts[one.id] = Vacuous(tally.traces, tally.steps, never) if never else held
+    verdicts = {one.id: verdicts[one.id] for one in invariants}
+    return Findings(cell, verdicts, total, dict(tally.reached), time.perf_counter() - began)
+
+
+def _round(
+    target: Target,
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    profile: settings,
+    tell: Callable[[int, int], None],
+    seed: int | None,
+) -> _Tally:
+    """One run of Hypothesis: until a violation is found and shrunk, or the traces are used up."""
+    tally = _Tally()
+    landmarks = tuple(
+        {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
+    )
+
+    def new_run() -> Run:
+        judged = invariants
+        if tally.found is not None:  # shrink what was found, don't slip to another invariant
+            judged = [one for one in invariants if one.id == tally.found.trace.invariant]
+        tally.running = Run(target, cell.runtime, cell.assumptions, judged)
+        return tally.running
+
+    def done(run: Run) -> None:
+        tally.traces += 1
+        tally.steps += len(run.steps)
+        tally.reached.update(run.reached(landmarks))
+        tell(tally.traces, profile.max_examples)
+
+    machine = _machine(cell, invariants, new_run, done, tally, seed)
+    try:
+        with tally.holding_interrupts(), whatever_is_imported():
+            run_state_machine_as_test(machine, settings=_engine_settings(profile))
+    except Violation as violation:
+        by_id = {one.id: one for one in invariants}
+        tally.found = reduce(violation, target, by_id[str(violation.trace.invariant)])
+        tally.found.trace.save()
+    except Flaky as error:
+        raise TargetError(f"the same trace went two ways ({type(error).__name__}): not deterministic") from error
+    except (Stopped, KeyboardInterrupt) as stop:
+        if tally.found is None and tally.running is not None:
+            tally.running.trace.save()
+        if isinstance(stop, Stopped):
+            raise stop.error from None
+        raise
+    return tally
+
+
+@contextlib.contextmanager
+def whatever_is_imported() -> Iterator[None]:
+    """Hypothesis also tries numbers that stand in the source of the modules at hand. With one module more, or one
+    edited, the same seed would be another search: so here it does not."""
+    usual = providers._get_local_constants
+    providers.CONSTANTS_CACHE.cache.clear()
+    providers._get_local_constants = Constants
+    try:
+        yield
+    finally:
+        providers._get_local_constants = usual
+        providers.CONSTANTS_CACHE.cache.clear()
+
+
+def _machine(
+    cell: Cell,
+    invariants: Sequence[Invariant],
+    new_run: Callable[[], Run],
+    done: Callable[[Run], None],
+    tally: _Tally,
+    seed: int | None,
+) -> type[SessionMachine]:
+    """The machine of this cell. Its name is its key in Hypothesis's example database, and its seed by default."""
+
+    class CellMachine(SessionMachine):
+        def __init__(self) -> None:
+            tally.heed_interrupts()
+            try:
+                super().__init__()
+            except TargetError as error:
+                tally.heed_interrupts()  # Ctrl-C on a terminal ends the target too
+                raise Stopped(error) from error
+
+        def _guarded(self, act: Callable[[], object]) -> None:
+            tally.heed_interrupts()
+            try:
+                super()._guarded(act)
+            except TargetError as error:
+                tally.heed_interrupts()
+                raise Stopped(error) from error
+            except Violation as violation:
+                if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):
+                    violation.trace.save()
+                tally.found = violation
+                raise
+
+    for name in needless_rules(cell.assumptions, cell.runtime):
+        setattr(CellMachine, name, None)
+    CellMachine.new_run = staticmethod(new_run)
+    CellMachine.done = staticmethod(done)
+    names = "+".join(one.id for one in invariants)
+    CellMachine.__name__ = CellMachine.__qualname__ = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{names}"
+    if seed is not None:
+        seeded(f"{CellMachine.__name__}|{seed}")(CellMachine)
+    return CellMachine
+
+
+def _engine_settings(profile: settings) -> settings:
+    """The user's profile, with what this engine needs: no deadline (a freeze of the wall clock is not slow),
+    one finding at a time, no explain phase (it costs more than it says about a trace)."""
+    phases = tuple(phase for phase in profile.phases if phase is not Phase.explain)
+    quiet = Verbosity.quiet if profile.verbosity is Verbosity.normal else profile.verbosity
+    return settings(
+        profile, deadline=None, report_multiple_bugs=False, print_blob=False, phases=phases, verbosity=quiet
+    )

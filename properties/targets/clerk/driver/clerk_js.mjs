@@ -1,0 +1,79 @@
+// What is Clerk's in the Node process: how @clerk/clerk-js is started and what its errors are called.
+//
+// A glue module exports `environment`, `create` and `errorName`, and `COOKIES` and `SESSION_COOKIE` for a page;
+// instance.mjs does the rest.
+
+import { DriverError } from '../../driver/instance.mjs';
+
+// `clerk.test` as the frontend API's host, in the form in which a publishable key carries it.
+export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
+
+// The cookies of a page before it loads: the server's word that somebody is signed in, and since when (EPOCH of
+// fapi.py, in s). Without it the SDK of a production instance takes the user for signed out.
+export const COOKIES = ['__client_uat=1767225600; path=/'];
+
+// What the app's own server reads.
+export const SESSION_COOKIE = '__session';
+
+// The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
+// nothing. React Native's says no more than its product. An extension's worker has no document either.
+export function environment(runtime) {
+  if (runtime === 'browser') return {}; // a page has it all
+  if (runtime === 'headless') return { navigator: { product: 'ReactNative' } };
+  return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
+}
+
+// An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped, or
+// taken up again.
+export function create(exports, runtime, announce) {
+  if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
+  const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
+  const options = { standardBrowser: runtime === 'browser', experimental };
+  return drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
+}
+
+// A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
+export function drive(clerk, options, announce) {
+  let signedIn = false;
+
+  return {
+    async load() {
+      await clerk.load({ ...options, telemetry: false });
+      signedIn = Boolean(clerk.session);
+      clerk.addListener(({ session }) => {
+        // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.
+        if (session === undefined || Boolean(session) === signedIn) return;
+        signedIn = Boolean(session);
+        announce(signedIn);
+      });
+    },
+    signedIn: () => signedIn,
+    // The last active token of the session, if there is one: what a browser would have in its cookie.
+    activeToken: () => clerk.session?.lastActiveToken?.getRawString() ?? null,
+    getToken(template, skipCache, organization) {
+      if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
+      const which = { template: template ?? undefined, organizationId: organization ?? undefined };
+      return clerk.session.getToken({ ...which, skipCache });
+    },
+    touch() {
+      if (!clerk.session) throw new DriverError('the client holds no session to touch');
+      return clerk.session.touch();
+    },
+    switchOrganization(organization) {
+      if (!clerk.session) throw new DriverError('the client holds no session whose organization could be another');
+      return clerk.setActive({ organization });
+    },
+    // Throws when the session went away, or came back, without the listener having been told.
+    check() {
+      const told = Boolean(clerk.session) === signedIn;
+      if (!told) throw new DriverError('the session changed without an announcement');
+    },
+  };
+}
+
+// A short name that stays the same from build to build, where minified class names do not.
+export function errorName(error) {
+  if (typeof error?.status === 'number') return `api-${error.status}`;
+  if (error?.code === 'clerk_offline') return 'offline';
+  return error?.code ?? error?.name ?? 'unknown';
+}

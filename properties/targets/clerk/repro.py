@@ -1,0 +1,174 @@
+"""A trace as a script of its own, for a maintainer who has Node and npm and nothing of ours.
+
+The script is `repro.mjs` without the parts that the trace at hand does not need. In it `//: NAME ...` opens a
+part for the traces that need one of the names, `//: else` the part for all others, and `//: end` closes it.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from model.terms import Outcome, Runtime
+from model.world.events import (
+    Advance,
+    Answer,
+    Event,
+    Freeze,
+    FreezeKind,
+    GetToken,
+    GoOffline,
+    GoOnline,
+    LockKeychain,
+    RestartApp,
+    Revoke,
+    SetClock,
+    SwitchOrganization,
+    Touch,
+    UnlockKeychain,
+)
+from properties.invariants.catalogue import INVARIANTS
+from properties.system.trace import Trace, ahead, duration
+from properties.system.wording import LOCKS, OFFLINE, ONLINE, SAYS, UNLOCKS
+
+_TEMPLATE = Path(__file__).with_name("repro.mjs")
+_WIDTH = 110
+_DAY = 86_400_000
+_FAILURES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
+_ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
+_NO_VERDICT = (
+    "one-refresh-at-a-time",
+    "refresh-chain-survives",
+    "guard-is-headless-only",
+)  # not to be told from the end of a trace
+_PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
+
+
+def repro(trace: Trace, version: str) -> str:
+    """The text of `repro.mjs`, which plays `trace` against whatever @clerk/clerk-js is installed beside it.
+
+    It exits 1 while the trace breaks its invariant, 0 when it no longer does, 2 when it cannot tell: a package
+    is missing, or the invariant is one that only the search can judge. `version` is for a comment.
+    Not for a trace on a page, which a script has not.
+    """
+    text = "\n".join(_lines(_TEMPLATE.read_text(encoding="utf-8"), _needs(trace))) + "\n"
+    for name, value in {
+        "PLACE": _PLACES[trace.runtime],
+        "HEADER": _header(trace, version),
+        "STORY": "\n".join(_tell(event) for event in trace.events),
+    }.items():
+        text = text.replace(f"__{name}__", value)
+    return text
+
+
+def _lines(template: str, needs: Collection[str]) -> Iterator[str]:
+    kept = [True]
+    for line in template.splitlines():
+        match line.split():
+            case ["//:", "else"]:
+                kept[-1] = kept[-2] and not kept[-1]
+            case ["//:", "end"]:
+                kept.pop()
+            case ["//:", *names]:
+                kept.append(kept[-1] and any(name in needs for name in names))
+            case _ if kept[-1]:
+                yield line
+
+
+def _needs(trace: Trace) -> set[str]:
+    """The names of the parts that `trace` needs."""
+    outcomes = {event.outcome for event in trace.events if isinstance(event, Answer)}
+    lasts = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
+    needs = {str(trace.runtime), *map(_verb, trace.events), *outcomes}
+    if not outcomes.isdisjoint(_FAILURES):
+        needs.add("failure")
+    if lasts >= _DAY:
+        needs.add("days")
+    if "setActive" in needs or any(isinstance(one, GetToken) and one.organization for one in trace.events):
+        needs.add("organization")
+    if trace.invariant in _ABOUT_DROPS:
+        return needs | {"dropped"}
+    judged = trace.invariant in INVARIANTS and trace.invariant not in _NO_VERDICT
+    return needs | {trace.invariant if judged and trace.invariant else "unknown"}
+
+
+def _header(trace: Trace, version: str) -> str:
+    invariant = INVARIANTS.get(trace.invariant or "")
+    why = trace.why or f"{trace.invariant} is violated"
+    paragraphs = [
+        f"@clerk/clerk-js {version}: {why}.",
+        "",
+        f"    npm i @clerk/clerk-js@{version} @sinonjs/fake-timers",
+        "    node repro.mjs    # exits 1 while this happens, 0 when it no longer does, 2 when it cannot be tried",
+    ]
+    if invariant:
+        paragraphs += ["", f"What should hold: {invariant.sentence}"]
+    wrapped = [textwrap.wrap(paragraph, _WIDTH - len("// ")) or [""] for paragraph in paragraphs]
+    return "\n".join(f"// {line}".rstrip() for lines in wrapped for line in lines)
+
+
+def _verb(event: Event) -> str:
+    """What the script calls what happens."""
+    match event:
+        case Freeze(_, kind):
+            return "freeze" if kind is FreezeKind.STARVED else "sleep"
+        case Advance():
+            return "advance"
+        case GetToken():
+            return "getToken"
+        case Answer():
+            return "answer"
+        case Revoke():
+            return "revoke"
+        case SetClock():
+            return "setClock"
+        case LockKeychain():
+            return "lock"
+        case UnlockKeychain():
+            return "unlock"
+        case Touch():
+            return "touch"
+        case GoOffline() | GoOnline():
+            return "connect"
+        case RestartApp():
+            return "restart"
+        case SwitchOrganization():
+            return "setActive"
+
+
+def _tell(event: Event) -> str:
+    """The event as a line of the script."""
+    match event:
+        case Advance(ms):
+            arguments = [f"{ms:_}"]
+        case Freeze(ms):
+            arguments = [f"{ms:_}", f"'{duration(ms)}'"]
+        case GetToken(template, skip_cache, organization):
+            options = [f"template: {json.dumps(template)}"] * bool(template)
+            options += [f"organizationId: {json.dumps(organization)}"] * (organization is not None)
+            options += ["skipCache: true"] * skip_cache
+            arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
+        case Answer(request, outcome):
+            arguments = [str(request), _quoted(SAYS[outcome])]
+        case SetClock(skew):
+            arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
+        case LockKeychain() | UnlockKeychain():
+            return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
+        case Touch():
+            arguments = []
+        case GoOffline():
+            arguments = ["false", _quoted(OFFLINE)]
+        case GoOnline():
+            arguments = ["true", _quoted(ONLINE)]
+        case RestartApp() | Revoke():
+            arguments = []
+        case SwitchOrganization(organization):
+            arguments = [json.dumps(organization)]
+    remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
+    return f"await {_verb(event)}({', '.join(arguments)});{remark}"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if "'" in text else f"'{text}'"
