@@ -187,7 +187,7 @@ def test_ctrl_c_is_for_us_and_not_for_node(tmp_path: Path) -> None:
 def test_node_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     stub(tmp_path, "return null").close()
     program = (
-        "import sys; from pathlib import Path; from properties.targets.clerk_js import bundle_target\n"
+        "import sys; from pathlib import Path; from properties.targets.clerk.target import bundle_target\n"
         "target = bundle_target(Path(sys.argv[1])); target.prepare()\n"
         "print(target._driver.pid, flush=True); sys.stdin.read()"
     )

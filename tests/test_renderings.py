@@ -157,7 +157,7 @@ def test_the_test_of_a_long_trace_imports_what_it_uses_and_no_more() -> None:
     found = replay(trace, target)
     assert found is not None
     source = regression(explain(found, target))
-    assert "from model.events import Advance, Answer\n" in source
+    assert "from model.world.events import Advance, Answer\n" in source
     compile(source, "test", "exec")
 
 
