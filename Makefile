@@ -1,4 +1,4 @@
-# A thin front: each target sets up .venv if need be, then runs the one command it stands for.
+# Each target sets up .venv if necessary, then runs one command.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,7 +29,7 @@ clean: ## remove the environment, caches and builds; findings in .sessionproof s
 	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --clear: an environment left by another Python, or by an interrupted installation, is not worth mending.
+# --clear: start over if another Python, or an interrupted installation, left an environment behind.
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: '$(PYTHON)' is missing or older than Python 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 2; }
@@ -40,7 +40,7 @@ clean: ## remove the environment, caches and builds; findings in .sessionproof s
 	  { echo "error: installing into .venv failed, for the reason above" >&2; exit 2; }
 	@touch $@
 
-# Only lint needs a shell linter, so only lint fails where none can be had.
+# Only lint needs shellcheck, so only lint fails where it cannot be installed.
 .venv/.installed-shell: .venv/.installed
 	@echo "Installing shellcheck into .venv: once ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[shell]' || \

@@ -1,63 +1,13 @@
-"""The formal model: a session client, the world around it, and what that world may do.
+"""The formal model: the client of an SDK, the world around it, and what that world may do.
 
-Pure throughout: frozen values in, frozen values out; no clock, no chance, no input or output. Read
-`transition.py` first (the client; its shapes are in `client.py`), then `course.py` (everything else; its shapes
-are in `world.py`), then `catalogue.py` (what may go wrong).
+All functions are pure: frozen values in, frozen values out; no clock, no randomness, no input or output. Read it
+in this order:
+
+    terms.py            the vocabulary: time, tokens, stimuli, outputs
+    step.py             the transition relation of the whole system: Init, Next, and what is proved of it
+    sdk.py              the boundary: what a package of one SDK has to provide
+    world/              clock, operating system, network, server session: state, events, facts, then course (what
+                        an event does) and outputs (what the client's outputs do)
+    assumptions/        what may go wrong: landmarks, the catalogue, and sets of assumptions
+    clerk/              the client of @clerk/clerk-js: begin with transition.py
 """
-
-from model.assumptions.catalogue import ASSUMPTIONS, Assumption
-from model.assumptions.sets import Assumptions
-from model.clerk.policy import POLICIES, Policy
-from model.clerk.state import Client
-from model.clerk.transition import sign_in, step
-from model.terms import Endpoint, Outcome, Runtime, Token
-from model.world.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    FreezeKind,
-    GetToken,
-    GoOffline,
-    GoOnline,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    SetClock,
-    SwitchOrganization,
-    Touch,
-    UnlockKeychain,
-)
-from model.world.state import NotEnabled, World
-
-__all__ = [
-    "ASSUMPTIONS",
-    "POLICIES",
-    "Advance",
-    "Answer",
-    "Assumption",
-    "Assumptions",
-    "Client",
-    "Endpoint",
-    "Event",
-    "Freeze",
-    "FreezeKind",
-    "GetToken",
-    "GoOffline",
-    "GoOnline",
-    "LockKeychain",
-    "NotEnabled",
-    "Outcome",
-    "Policy",
-    "RestartApp",
-    "Revoke",
-    "Runtime",
-    "SetClock",
-    "SwitchOrganization",
-    "Token",
-    "Touch",
-    "UnlockKeychain",
-    "World",
-    "sign_in",
-    "step",
-]

@@ -1,17 +1,16 @@
-"""The words every other room uses: tokens, stimuli, outputs.
+"""The vocabulary of client and world: time, tokens, stimuli, outputs. Values only: no rule, no policy, no SDK.
 
-Inert values only. A *stimulus* is what the world does to a client, an *output* is what the client does
-to the world. Nothing here knows a rule, a clock or a policy.
+A *stimulus* is what the world does to a client. An *output* is what the client does to the world.
 
-Units: `Millis` are milliseconds of virtual time since the user signed in, by the server's clock unless the
-device's is named; `Seconds` are the whole seconds that JSON Web Tokens speak (RFC 7519 NumericDate), counted from
-the same instant.
+Units: time is virtual. `Millis` is a length of time in ms, or an instant in ms since the user signed in, by the
+server's clock unless the device's is named. `Seconds` is the same in whole seconds, the unit of the claims of a
+JSON Web Token (RFC 7519 NumericDate).
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
 
@@ -22,85 +21,130 @@ RequestId: TypeAlias = int
 TimerId: TypeAlias = int
 CallId: TypeAlias = int
 
-TOKEN_LIFETIME: Seconds = 60
-"""A session token lives 60 s; templates are left at the same default."""
-
-SKEWS: tuple[Millis, ...] = (-3_600_000, 3_600_000, 0)
-"""How far the device's clock may be ahead of the server's: an hour behind, an hour ahead, or right again."""
-
-POLL_INTERVAL: Millis = 5_000
-"""How long a page's poller waits until it looks at the session again, in a tab that is not in front
-(SessionCookiePoller.ts)."""
-
-SESSION_LIFETIME: Millis = 30 * 24 * 60 * 60 * 1000
-"""The server keeps a session for 30 days."""
-
 
 class Word(StrEnum):
-    """A closed vocabulary: a member prints as its word, and its repr is code."""
+    """An enumeration: a member prints as its word, and its repr is code."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
 
 
 class Runtime(Word):
-    """Where the client believes it runs. Only `HEADLESS` is subject to the guard of #8303."""
+    """Where the client takes itself to run, which decides what it can see."""
 
-    HEADLESS = "headless"  # React Native: load({experimental: {runtimeEnvironment: 'headless'}})
-    BROWSER_LIKE = "browser-like"  # a non-standard browser without that flag, such as an extension
-    BROWSER = "browser"  # a page, in a tab that is not in front: with a session cookie and its poller
+    HEADLESS = "headless"  # no browser around it: React Native
+    BROWSER_LIKE = "browser-like"  # a browser's network status, but no page: an extension's worker
+    BROWSER = "browser"  # a page, in a tab that is not in front
+
+    @property
+    def sees_network(self) -> bool:
+        """Can a client see whether it is online (`navigator.onLine`)? React Native's navigator has no such
+        field."""
+        return self is not Runtime.HEADLESS
 
 
-CAN_LOOK = (Runtime.BROWSER_LIKE, Runtime.BROWSER)
-"""Where a client can look whether it is online (`navigator.onLine`). React Native's navigator does not say."""
+class Timings(Struct, frozen=True, cache_hash=True):
+    """The numbers of one SDK, its server and its network. A proof may put unknowns in their place
+    (properties/prove/condition.py)."""
+
+    lifetime: Seconds = 60
+    """How long a session token lives."""
+    lead: Seconds = 15
+    """How long before its expiry a token is refreshed."""
+    cutoff: Seconds = 0
+    """A token with this much life left, or less, is not handed out any more."""
+    ticker: Millis = 0
+    """The period of the timer by which a client looks at its token again and again; 0 if it has none."""
+    patience: Millis = 15_000
+    """The most that a healthy network takes to answer. A call that has waited longer, with nothing in flight, is
+    stuck."""
+    session: Millis = 30 * 24 * 60 * 60 * 1000
+    """How long the server keeps a session."""
 
 
 class Endpoint(Word):
-    """What a request asks the server for."""
+    """What a request asks the server for. Each SDK has paths of its own for these."""
 
-    TOKENS = "tokens"  # POST /client/sessions/:id/tokens[/:template]: a token, please
-    CLIENT = "client"  # GET /client: which sessions does this device have?
-    TOUCH = "touch"  # POST /client/sessions/:id/touch: the app uses this session; the client comes back with it
+    MINT = "mint"  # a token
+    INTROSPECT = "introspect"  # the sessions of this device
+    MUTATE = "mutate"  # to change the session, or to note that it is in use; the answer has the session
 
 
 class Outcome(Word):
-    """How a request ends. The order is the order in which a search prefers them: honest first."""
+    """How a request ends. A search prefers those that stand first: honest ones before faults."""
 
     GRANTED = "granted"  # 200, a token
-    SESSION = "session"  # 200, a client with the session and a fresh token of it
+    SESSION = "session"  # 200, the session with a fresh token
     BROKEN = "broken"  # 500
     RATE_LIMITED = "rate-limited"  # 429
     GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
     LOST = "lost"  # no answer: the connection broke
-    UNAUTHORIZED = "unauthorized"  # 401
-    NO_SESSION = "no-session"  # 200, a client without sessions
-    STALE_TOKEN = "stale-token"  # 200, a token (or a client with one) made from older data than one already given
+    UNAUTHORIZED = "unauthorized"  # 401, or what this server says instead
+    NO_SESSION = "no-session"  # 200, no session
+    STALE_TOKEN = "stale-token"  # 200, a token, or a session with one, that is `behind`; it has not expired
 
 
-PERSONAL = ""
-"""What the app says instead of an organization when it means the personal workspace, which is none."""
+GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
+"""The outcomes that bring a token. An unauthenticated request never ends with one."""
 
 
-class TokenId(Struct, frozen=True, cache_hash=True):
-    """Which token: one made by a template, one for an organization. The session token has no template, and is for
-    the session's active organization, if it has one.
+FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+"""The outcomes of an outage of the server, of what is in front of it, or of the network. None is ever honest."""
 
-    The SDK's own word for what its cache goes by (utils/tokenId.ts).
+NULL_ERROR = "null"
+"""The error name of a call that settled with null instead of the token it was made for."""
+
+OFFLINE_ERROR = "offline"
+"""The error name of a call that failed because the device is offline."""
+
+API_ERROR_PREFIX = "api-"
+"""The start of the error names that stand for an HTTP status of the server's; the status follows: `api-401`."""
+
+
+class TokenId:
+    """Which token a request or call is for: an opaque key, not one token. Each SDK has a frozen struct of its
+    own, whose `str` is empty for the token that a session comes with."""
+
+    __slots__ = ()
+
+
+class Operation:
+    """A call that an app may make, with its arguments: an event of the world. Each SDK has frozen structs of its
+    own.
+
+    Only the client knows what an operation does. This is what the world, the search and the reports need of it.
     """
 
-    template: str | None = None
-    organization: str | None = None
+    __slots__ = ()
+
+    verb: ClassVar[str]
+    """The function that the app calls, as its developers write it: `fetchToken`."""
+    changes_session: ClassVar[bool] = False
+    """Does the call make another token the session's own? A client may ask once more which sessions there are
+    when such a call is refused."""
 
     @property
-    def requested(self) -> TokenId:
-        """Which token a request for this one asks for: a template's says nothing of an organization."""
-        return TokenId(self.template) if self.template and self.organization else self
+    def token_id(self) -> TokenId:
+        """The token that the call is about."""
+        raise NotImplementedError
+
+    @property
+    def wants_session_token(self) -> bool:
+        """Does any token that is the session's own satisfy the call?"""
+        return False
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments that were given, in short form."""
+        return ()
+
+    @property
+    def phrase(self) -> str:
+        """The call in the words of a sentence: `fetchToken with force`."""
+        return f"{self.verb} with {', '.join(self.arguments)}" if self.arguments else self.verb
 
     def __str__(self) -> str:
-        return "-".join(filter(None, (self.template, self.organization)))
-
-
-SESSION_TOKEN = TokenId()
+        return f"{self.verb}({', '.join(self.arguments)})"
 
 
 class Token(Struct, frozen=True, cache_hash=True):
@@ -111,7 +155,7 @@ class Token(Struct, frozen=True, cache_hash=True):
     issued: Seconds
     expires: Seconds
     behind: bool = False
-    """Its claims were assembled (header `oiat`) before those of every token that is not behind."""
+    """Was it made from older data than the tokens that are not behind?"""
 
     def __str__(self) -> str:
         return f"T{self.number}"
@@ -126,17 +170,15 @@ class TimerDue(Struct, frozen=True):
     timer: TimerId
 
 
-class TokenAsked(Struct, frozen=True):
-    """The app calls `getToken({template, organizationId, skipCache})`. Without an organization it means whichever
-    is the active one, by `PERSONAL` none."""
+class Called(Struct, frozen=True):
+    """The app makes a call."""
 
     call: CallId
-    token_id: TokenId = SESSION_TOKEN
-    skip_cache: bool = False
+    operation: Operation
 
 
-class Answered(Struct, frozen=True):
-    """The answer to a request reaches the client; only `GRANTED`, `SESSION` and `STALE_TOKEN` have a `token`."""
+class Replied(Struct, frozen=True):
+    """The end of a request reaches the client. It has a `token` if and only if its outcome is one of `GRANTS`."""
 
     request: RequestId
     outcome: Outcome
@@ -144,68 +186,45 @@ class Answered(Struct, frozen=True):
 
 
 class ClockChanged(Struct, frozen=True):
-    """The device's clock is `skew` ms ahead of the server's from now on. Nobody tells the client: it may look."""
+    """The device's clock is `skew` ms ahead of the server's from now on. No client is notified of that; it sees
+    it when it reads the clock."""
 
     skew: Millis
 
 
-class KeychainTurned(Struct, frozen=True):
-    """The device's keychain is locked, or unlocked again: does it hand out its credential? Means nothing to a
-    client that does not fetch the credential itself."""
+class LockChanged(Struct, frozen=True):
+    """The device's keychain is locked, or unlocked again. It matters to a client that reads the credential from
+    it, and to no other."""
 
     locked: bool
 
 
-class TouchAsked(Struct, frozen=True):
-    """The app calls `session.touch()`."""
-
-    call: CallId
-
-
-class NetworkTurned(Struct, frozen=True):
-    """The device has lost the network, or has it back. A client that can look (`CAN_LOOK`) sees it the next time
-    that it does."""
+class ConnectionChanged(Struct, frozen=True):
+    """The device has lost the network, or has it back. A client that can see it (`Runtime.sees_network`) does so
+    when it next looks."""
 
     online: bool
 
 
 class Started(Struct, frozen=True):
-    """The app was killed and has started again: a new client loads, and is told of its session, with a fresh
-    `token` of it, or that there is none. Its requests and timers are numbered on from those before."""
+    """The app was killed and has started again. A new client loads, and gets a fresh `token` of its session, or
+    None: there is no session. Its requests and timers are numbered on from those of the client before."""
 
     token: Token | None
 
 
-class SwitchAsked(Struct, frozen=True):
-    """The app calls `setActive({organization})`; None is the personal workspace."""
-
-    call: CallId
-    organization: str | None
-
-
-Stimulus: TypeAlias = (
-    TimerDue
-    | TokenAsked
-    | Answered
-    | ClockChanged
-    | KeychainTurned
-    | TouchAsked
-    | NetworkTurned
-    | Started
-    | SwitchAsked
-)
+Stimulus: TypeAlias = TimerDue | Called | Replied | ClockChanged | LockChanged | ConnectionChanged | Started
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------
-# `cause` is the foreground call in whose course the output happened, or None. The world decides whether that
-# call is still pending, and so whether the output counts as foreground.
+# `cause` is the call of the app that led to the output, or None. The world knows whether that call is still
+# pending, and so whether the output counts as foreground (`World.origin`).
 
 
 class RequestSent(Struct, frozen=True):
-    """The client sends a request. Numbered 1, 2, ... in the order of sending.
+    """The client sends a request. Requests are numbered 1, 2, ... as they are sent.
 
-    `credential` says whether it carried the device's credential; None where that is not the client's to
-    say, but the device's.
+    `credential`: does the request carry the device's credential? None if the device adds it, not the client.
     """
 
     request: RequestId
@@ -216,7 +235,7 @@ class RequestSent(Struct, frozen=True):
 
 
 class TimerSet(Struct, frozen=True):
-    """The client asks to be called back at `due` on its own clock."""
+    """The client sets a timer, to run at `due` by the device's clock."""
 
     timer: TimerId
     due: Millis
@@ -224,38 +243,15 @@ class TimerSet(Struct, frozen=True):
 
 
 class TimerCleared(Struct, frozen=True):
-    """The client no longer wants to be called back. Clearing a timer that already ran means nothing."""
+    """The client clears a timer. To clear one that has run, or is not set, has no effect."""
 
     timer: TimerId
 
 
 class SignedOut(Struct, frozen=True):
-    """The client holds no session any more: what the user sees is the sign-in screen."""
+    """The client drops its session: the user sees the sign-in screen."""
 
     cause: CallId | None
-
-
-class CallSettled(Struct, frozen=True):
-    """A call ends: of `getToken` with a token or with the name of an error, any other with the name of an error
-    or with nothing."""
-
-    call: CallId
-    token: Token | None
-    error: str | None
-
-
-class TokenAnnounced(Struct, frozen=True):
-    """The session's last active token is now another one: what the app and its own backend see of it."""
-
-    token: Token
-    before: Token | None
-
-
-class CookieChanged(Struct, frozen=True):
-    """The cookie that carries the session to the app's own server now holds another token, or none. Only a page
-    has one."""
-
-    token: Token | None
 
 
 class SignedIn(Struct, frozen=True):
@@ -264,6 +260,27 @@ class SignedIn(Struct, frozen=True):
     cause: CallId | None
 
 
+class CallSettled(Struct, frozen=True):
+    """A call ends: with a token, with the name of an error, or with neither if it is not for a token."""
+
+    call: CallId
+    token: Token | None
+    error: str | None
+
+
+class TokenAnnounced(Struct, frozen=True):
+    """The client tells the app that the session's last active token is now `token`, where it was `before`."""
+
+    token: Token
+    before: Token | None
+
+
+class TokenShown(Struct, frozen=True):
+    """The client shows `token`, or none, to the app's own server from now on, which knows the user by it."""
+
+    token: Token | None
+
+
 Output: TypeAlias = (
-    RequestSent | TimerSet | TimerCleared | SignedOut | CallSettled | TokenAnnounced | CookieChanged | SignedIn
+    RequestSent | TimerSet | TimerCleared | SignedOut | SignedIn | CallSettled | TokenAnnounced | TokenShown
 )

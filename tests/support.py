@@ -8,22 +8,26 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import POLICIES
-from model.terms import SESSION_TOKEN, Runtime, Token
+from model.clerk.policy import POLICIES, PROPOSED
+from model.clerk.sdk import CLERK
+from model.clerk.terms import SESSION_TOKEN
+from model.step import App, first_token
+from model.terms import Operation, Runtime, Token
 from model.world.events import Event
 from model.world.facts import Fact
-from properties.invariants.catalogue import INVARIANTS, usual
+from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.verdict import Cell, Findings
 from properties.run.run import Run
 from properties.search.search import search
 from properties.system.target import Target, TargetError
-from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 
 SECOND = 1000
 MINUTE = 60 * SECOND
@@ -42,10 +46,12 @@ FIRST = Token(1, SESSION_TOKEN, 0, 60)
 HEADLINE = "background-never-destroys-valid-session"
 
 
+Build = TypeVar("Build", bound=NodeTarget)
+
 MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
 
 
-def ready(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
+def ready(target: Build, runtime: Runtime = Runtime.HEADLESS) -> Build:
     """The target, prepared for a runtime; where Node, npm or the network is missing, a skip that says what went
     unchecked."""
     try:
@@ -57,15 +63,25 @@ def ready(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJs
     return target
 
 
-def fresh(target: ClerkJsTarget, runtime: Runtime = Runtime.HEADLESS) -> ClerkJsTarget:
+def fresh(target: Build, runtime: Runtime = Runtime.HEADLESS) -> Build:
     """The target, signed in at instant 0."""
-    ready(target, runtime).start(runtime, FIRST)
+    ready(target, runtime).start(runtime, first_token(target.sdk, runtime))
     return target
 
 
 def model(release: str) -> ModelTarget:
     """The model of a release: `model("6.7.4")`."""
-    return ModelTarget(POLICIES[f"CLERK_JS_{release.replace('.', '_')}"])
+    return ModelTarget(CLERK, POLICIES[f"CLERK_JS_{release.replace('.', '_')}"])
+
+
+def proposed(name: str) -> ModelTarget:
+    """The model of a fix that nobody has released."""
+    return ModelTarget(CLERK, PROPOSED[name])
+
+
+def app(*operations: Operation, calls: int = 1) -> App:
+    """An app that calls these beside what it calls in every proof."""
+    return App((*CLERK.proved_operations, *operations), calls)
 
 
 def assuming(*names: str) -> Assumptions:
@@ -100,11 +116,13 @@ def explore(
     traces: int = 300,
     runtime: Runtime = Runtime.HEADLESS,
     judging: Sequence[str] = (),
+    app: App | None = None,
 ) -> Findings:
-    """A search that is the same every time."""
+    """A search that is the same every time, of an app that calls whatever its SDK has unless told otherwise."""
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
-    return search(target, cell, [INVARIANTS[name] for name in judging or usual(runtime)], profile)
+    judged = [INVARIANTS[name] for name in judging or default_invariants(runtime)]
+    return search(target, cell, judged, profile, app=app)
 
 
 def debian(program: str, what: str, *others: str) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
-from properties.targets.clerk.builds import numbers
 from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.npm import numbers
 from tests.support import HEADLINE, ready, sessionproof
 
 RANGE = ("--from=6.7.0", "--to=6.7.5")

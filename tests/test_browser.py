@@ -10,37 +10,37 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from model.assumptions.sets import POLLS_AT_ONCE
+from model.clerk.sdk import CLERK
+from model.clerk.terms import PAGE_TIMINGS, SESSION_TOKEN, GetToken, TokenId
+from model.step import ANY_APP, TICKS_AT_ONCE, Span, enabled, longest_advance
 from model.terms import (
-    POLL_INTERVAL,
-    Answered,
+    Called,
     CallSettled,
-    CookieChanged,
+    ConnectionChanged,
     Millis,
-    NetworkTurned,
     Outcome,
     Output,
+    Replied,
     Runtime,
     Stimulus,
     TimerSet,
-    TokenAsked,
-    TokenId,
+    TokenShown,
 )
-from model.world.events import Advance, Answer, Freeze, GetToken, Revoke
-from model.world.facts import Dropped, Kept, Origin, Sent, Settled
-from model.world.state import PATIENCE, Timer, World
+from model.world.events import Advance, Answer, Freeze, Revoke
+from model.world.facts import Origin, Sent, SessionDropped, Settled, Shown
+from model.world.state import System, Timer, World
 from properties.cli.main import main
-from properties.invariants.catalogue import INVARIANTS, USUAL
-from properties.invariants.causes import sentence
+from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS, breach_of
+from properties.invariants.causes import cause_sentence
 from properties.render.files import FORMATS
 from properties.run import schema
 from properties.run.counterexample import Counterexample, Found
 from properties.run.run import Run
 from properties.run.shrink import violates
+from properties.system.fact_kinds import tell
 from properties.system.trace import Trace
-from properties.system.wording import tell
-from properties.targets.clerk.dom import PINNED
 from properties.targets.clerk.target import ClerkJsTarget, bundle_target
+from properties.targets.dom import LOCK_FOLDER
 from tests.support import FIRST, HOUR, RELEASES, SECOND, assuming, explore, fresh, of_kind, ready, run
 
 SEED, FIXED, NEWEST = RELEASES
@@ -61,7 +61,7 @@ def test_a_fresh_page_has_the_token_in_its_cookie_and_polls_after_5_s(
     builds: dict[str, ClerkJsTarget], release: str
 ) -> None:
     outputs = on_a_page(builds, release).start(PAGE, FIRST)
-    assert outputs[-1] == CookieChanged(FIRST)
+    assert outputs[-1] == TokenShown(FIRST)
     assert 5_000 in [output.due for output in outputs if isinstance(output, TimerSet)]
 
 
@@ -70,7 +70,7 @@ def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
 ) -> None:
     """There its poller is all that keeps a session alive; the releases of the seed have both."""
     dues = {
-        release: [timer.due for timer in run(on_a_page(builds, release), runtime=PAGE).world.ahead]
+        release: [timer.due for timer in run(on_a_page(builds, release), runtime=PAGE).world.one_shot_timers]
         for release in (FIXED, NEWEST)
     }
     assert dues == {FIXED: [60_000, 43_000], NEWEST: [60_000]}
@@ -78,8 +78,8 @@ def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
 
 def test_the_poller_asks_in_the_background_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
     ran = run(on_a_page(builds, NEWEST), Advance(50_000), GetToken("api"), Advance(5_000), runtime=PAGE)
-    sent = [(fact.token_id.template, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
-    assert sent == [("api", Origin.FOREGROUND), (None, Origin.BACKGROUND)]
+    sent = [(fact.token_id, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
+    assert sent == [(TokenId("api"), Origin.FOREGROUND), (SESSION_TOKEN, Origin.BACKGROUND)]
 
 
 def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, ClerkJsTarget]) -> None:
@@ -89,9 +89,9 @@ def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, 
         *(GetToken(skip_cache=True), Answer(2, Outcome.GRANTED)),
         runtime=PAGE,
     )
-    kept = [(fact.token.number, fact.due) for fact in ran.facts if isinstance(fact, Kept) and fact.token]
+    kept = [(fact.token.number, fact.due) for fact in ran.facts if isinstance(fact, Shown) and fact.token]
     assert kept == [(3, True)]
-    assert ran.world.cookie == ran.world.token
+    assert ran.world.shown == ran.world.token
 
 
 def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
@@ -100,11 +100,11 @@ def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
     events = (GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
     for first in ((Revoke(),), ()):
         ran = run(on_a_page(builds, NEWEST), *first, *events, runtime=PAGE)
-        (dropped,), (kept,) = of_kind(Dropped, ran.facts), of_kind(Kept, ran.facts)
-        assert isinstance(dropped, Dropped)
+        (dropped,), (kept,) = of_kind(SessionDropped, ran.facts), of_kind(Shown, ran.facts)
+        assert isinstance(dropped, SessionDropped)
         assert dropped.valid == (not first)
-        assert kept == Kept(ran.world.now, None, due=False)
-        assert ran.world.cookie is None
+        assert kept == Shown(ran.world.now, None, due=False)
+        assert ran.world.shown is None
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
@@ -113,9 +113,9 @@ def test_a_starved_page_still_asks_and_is_signed_out(builds: dict[str, ClerkJsTa
     ran = Run(on_a_page(builds, release), PAGE, assuming("starvation", "stale-after-expiry"), ())
     events = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
     for event in events:
-        assert ran.assumptions.permit(ran.world, event)
+        assert ran.permits(event)
         ran.play(event)
-    assert Dropped(8 * HOUR, Origin.BACKGROUND, valid=True) in ran.facts
+    assert SessionDropped(8 * HOUR, Origin.BACKGROUND, valid=True) in ran.facts
 
 
 def test_a_page_asks_twice_which_sessions_there_are_after_a_401_and_no_more(
@@ -139,12 +139,13 @@ class EmptiesItsCookie:
     def __init__(self, build: ClerkJsTarget) -> None:
         self.name = f"{build.name}, but"
         self.prepare, self.start, self.finish, self.close = build.prepare, build.start, build.finish, build.close
+        self.described_by, self.sdk, self.timings = build.described_by, build.sdk, build.timings
         self._feed = build.feed
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """What the build does, and one thing more."""
-        lost = isinstance(stimulus, Answered) and stimulus.outcome is Outcome.LOST
-        return (*self._feed(stimulus, at), *[CookieChanged(None)] * lost)
+        lost = isinstance(stimulus, Replied) and stimulus.outcome is Outcome.LOST
+        return (*self._feed(stimulus, at), *[TokenShown(None)] * lost)
 
 
 @pytest.mark.parametrize("judged", sorted(INVARIANTS))
@@ -166,19 +167,20 @@ def test_it_is_told_with_its_cause_and_rendered_in_every_way_but_as_a_script(
     violation = violates(trace, target, INVARIANTS[EMPTIED])
     assert violation is not None
     found = Counterexample(violation.trace, violation.played, Found({}))
-    assert sentence(found.facts).endswith(
-        "the answer was nothing: the connection is lost; and so the session cookie is empty, while the session "
-        "is valid."
+    assert cause_sentence(found.played, breach_of(found.trace, found.played)).endswith(
+        "the answer was nothing: the connection is lost; "
+        "and so the SDK showed the app's own server no token, while the session is valid."
     )
     assert [name for name, render in FORMATS.items() if render(found) is None] == ["repro"]
     jsonschema.Draft202012Validator(schema.schema()).validate(json.loads(FORMATS["json"](found) or ""))
 
 
 def test_only_a_page_is_judged_by_its_cookie() -> None:
-    assert EMPTIED not in USUAL
+    assert EMPTIED not in DEFAULT_INVARIANTS
     assert INVARIANTS[EMPTIED].runtimes == {PAGE}
-    assert tell(Kept(0, None, due=True)) == ("SDK", "empties the session cookie, while the session is valid")
-    assert tell(Kept(0, None, due=False)) == ("SDK", "empties the session cookie")
+    nothing = "shows the app's own server no token"
+    assert tell(Shown(0, None, due=True)) == ("SDK", f"{nothing}, while the session is valid")
+    assert tell(Shown(0, None, due=False)) == ("SDK", nothing)
 
 
 # -- no chance, no leftovers ----------------------------------------------------------------------------------
@@ -260,13 +262,13 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClerkJsTarget]:
     ],
 )
 def test_what_an_sdk_finds_on_a_page(stub: ClerkJsTarget, program: str, seen: str) -> None:
-    assert fresh(stub, PAGE).feed(TokenAsked(1, TokenId(program)), 0) == (CallSettled(1, None, seen),)
+    assert fresh(stub, PAGE).feed(Called(1, GetToken(program)), 0) == (CallSettled(1, None, seen),)
 
 
 def test_cookies_expire_by_the_clock_of_the_page(stub: ClerkJsTarget) -> None:
     program = "const old = document.cookie; document.cookie = 'a=1; max-age=10'; old.slice(25)"
     target = fresh(stub, PAGE)
-    seen = [target.feed(TokenAsked(call, TokenId(program)), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
+    seen = [target.feed(Called(call, GetToken(program)), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
     assert seen == [(CallSettled(call, None, was),) for call, was in ((1, ""), (2, "a=1"), (3, ""))]
 
 
@@ -275,14 +277,14 @@ def test_a_page_hears_that_it_is_offline_and_that_it_is_back(stub: ClerkJsTarget
     for call, online in enumerate((False, True), 1):
         name = "online" if online else "offline"
         program = f"new Promise(hear => addEventListener('{name}', () => hear(navigator.onLine)))"
-        assert target.feed(TokenAsked(call, TokenId(program)), 0) == ()
-        assert target.feed(NetworkTurned(online), 0) == (CallSettled(call, None, str(online).lower()),)
+        assert target.feed(Called(call, GetToken(program)), 0) == ()
+        assert target.feed(ConnectionChanged(online), 0) == (CallSettled(call, None, str(online).lower()),)
 
 
 def test_to_lose_a_request_takes_no_page_offline(stub: ClerkJsTarget) -> None:
     target = fresh(stub, PAGE)
-    target.feed(TokenAsked(1, TokenId("fetch('https://x.test/v1/client').catch(() => navigator.onLine)")), 0)
-    assert target.feed(Answered(1, Outcome.LOST), 0) == (CallSettled(1, None, "true"),)
+    target.feed(Called(1, GetToken("fetch('https://x.test/v1/client').catch(() => navigator.onLine)")), 0)
+    assert target.feed(Replied(1, Outcome.LOST), 0) == (CallSettled(1, None, "true"),)
 
 
 # -- time -----------------------------------------------------------------------------------------------------
@@ -290,21 +292,25 @@ def test_to_lose_a_request_takes_no_page_offline(stub: ClerkJsTarget) -> None:
 
 def page(*dues: tuple[Millis, Millis], runtime: Runtime = PAGE) -> World:
     """A world with timers: when each was set, and when it is due."""
-    return World(runtime, timers=tuple(Timer(n, due, due, at, False) for n, (at, due) in enumerate(dues)))
+    timers = tuple(Timer(n, due, due, at) for n, (at, due) in enumerate(dues))
+    return World(runtime, CLERK.timings(runtime), CLERK.server, FIRST, timers=timers)
 
 
 def test_the_poller_does_not_keep_time_from_passing() -> None:
-    poll, refresh = (0, POLL_INTERVAL), (0, 43_000)
-    assert assuming("calm").longest_advance(page(poll, refresh)) == 43_000 + PATIENCE
-    assert assuming("calm").longest_advance(page(poll)) == 55_000 + PATIENCE  # then it asks for a new token
+    poll, refresh = (0, PAGE_TIMINGS.ticker), (0, 43_000)
+    assert longest_advance(page(poll, refresh), assuming("calm")) == 43_000 + PAGE_TIMINGS.patience
+    asks_at = 55_000  # for a new token
+    assert longest_advance(page(poll), assuming("calm")) == asks_at + PAGE_TIMINGS.patience
     elsewhere = page(poll, refresh, runtime=Runtime.BROWSER_LIKE)
-    assert assuming("calm").longest_advance(elsewhere) == POLL_INTERVAL + PATIENCE
+    assert longest_advance(elsewhere, assuming("calm")) == PAGE_TIMINGS.ticker + PAGE_TIMINGS.patience
 
 
 def test_a_step_on_a_page_takes_five_minutes_at_most_and_a_freeze_does_not() -> None:
-    world = page((0, POLL_INTERVAL))
-    assert assuming("outage").longest_advance(world) == POLLS_AT_ONCE
-    assert assuming("starvation").longest_freeze(world) > 29 * 24 * HOUR
+    world = page((0, PAGE_TIMINGS.ticker))
+    assert longest_advance(world, assuming("outage")) == TICKS_AT_ONCE * PAGE_TIMINGS.ticker == 300_000
+    options = enabled(System(world), assuming("starvation"), ANY_APP, like=Freeze(1))
+    (freeze,) = [one for one in options if isinstance(one, Span) and one.kind]
+    assert freeze.longest > 29 * 24 * HOUR
 
 
 def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: dict[str, ClerkJsTarget]) -> None:
@@ -367,6 +373,6 @@ def test_react_natives_bundle_is_refused_on_a_page(tmp_path: Path) -> None:
 
 
 def test_the_pinned_dom_names_no_registry() -> None:
-    lock = (PINNED / "package-lock.json").read_text()
+    lock = (LOCK_FOLDER / "package-lock.json").read_text()
     assert '"resolved"' not in lock
     assert lock.count('"integrity"') == lock.count('"node_modules/') > 30

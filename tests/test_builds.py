@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from properties.system.target import TargetError
-from properties.targets.clerk import builds, dom
+from properties.targets import dom
+from properties.targets import npm as downloads
+from properties.targets.clerk import builds
 
 VERSION = "6.7.4"
 BUNDLE = b"exports.Clerk = class {}"
@@ -90,7 +92,7 @@ class FakeNpm:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""
     folder = tmp_path / "cache" / "clerk-js"
-    monkeypatch.setattr(builds, "cache_folder", lambda package: folder.with_name(package.name.split("/")[1]))
+    monkeypatch.setattr(downloads, "cache_folder", lambda package: folder.with_name(package.name.split("/")[1]))
     return folder
 
 
@@ -168,7 +170,7 @@ def test_a_damaged_download_is_not_kept(cache: Path, npm: FakeNpm) -> None:
     npm.offers(FILES, damage=b"!")
     with pytest.raises(TargetError, match="is damaged"):
         builds.fetch_build(VERSION, silent)
-    assert builds.cached_versions() == []
+    assert downloads.cached_versions(builds.CLERK_JS) == []
     assert not list(cache.iterdir())
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from model.terms import Endpoint, Outcome, Runtime, TokenId
-from model.world.events import Advance, Answer, Event, Freeze, GetToken, GoOffline, GoOnline
-from model.world.facts import Sent, Settled, Told
+from model.clerk.terms import GetToken, TokenId
+from model.step import Step
+from model.terms import Endpoint, Outcome, Runtime
+from model.world.events import Advance, Answer, Event, Freeze, GoOffline, GoOnline
+from model.world.facts import Answered, Sent, Settled
 from properties.run.run import Run
-from properties.system.step import Step
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import PAGE_BUNDLES, fetch_build
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
@@ -113,8 +114,9 @@ def told(step: Step) -> list[Any]:
         case GetToken(template):
             return ["ask", template]
         case Answer(request, outcome):
-            (answer,) = [fact for fact in step.facts if isinstance(fact, Told)]
-            return ["answer", [request, *fapi.render(outcome, answer.token)]]
+            (answer,) = [fact for fact in step.facts if isinstance(fact, Answered)]
+            reply = fapi.render(outcome, answer.token)
+            return ["answer", [request, reply.status, reply.body]]
     raise AssertionError(step.event)
 
 
@@ -123,7 +125,7 @@ def seen(step: Step) -> list[str]:
     words: list[str] = []
     for fact in step.facts:
         match fact:
-            case Sent(endpoint=Endpoint.CLIENT):
+            case Sent(endpoint=Endpoint.INTROSPECT):
                 words.append(f"GET {fapi.CLIENT_PATH}")
             case Sent(token_id=TokenId(template)):
                 words.append(f"POST {fapi.TOKENS_PATH}{f'/{template}' if template else ''}")
@@ -136,7 +138,8 @@ def in_chromium(browser: str, site: Site, release: str, steps: list[Step]) -> An
     """What a page of Chromium shows after each of the steps, that at sign-in first."""
     bundle = fetch_build(release, lambda line: None, PAGE_BUNDLES)
     (site.folder / "bundle.js").write_bytes(bundle.read_bytes())
-    script = json.dumps({"boot": fapi.boot_answers(FIRST), "steps": [told(step) for step in steps]})
+    boot = {one.request: [one.status, one.body] for one in fapi.boot_answers(FIRST)}
+    script = json.dumps({"boot": boot, "steps": [told(step) for step in steps]})
     page = (ROOT / "tests" / "chromium" / "page.html").read_text()
     page = page.replace("__SCRIPT__", script).replace("__EPOCH__", str(fapi.EPOCH * 1000))
     (site.folder / "page.html").write_text(page)
@@ -161,7 +164,7 @@ def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
         target.close()
     worlds = [start, *(step.after for step in ran.steps)]
     ours = [
-        {"seen": words, "cookie": world.cookie and fapi.mint(world.cookie)}
+        {"seen": words, "cookie": world.shown and fapi.mint(world.shown)}
         for words, world in zip([[], *map(seen, ran.steps)], worlds, strict=True)
     ]
     assert in_chromium(browser, site, release, ran.steps) == ours

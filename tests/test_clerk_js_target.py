@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from model.clerk.transition import MODELLED
+from model.clerk.sdk import CLERK
+from model.clerk.terms import SESSION_TOKEN, GetToken, TokenId
 from model.terms import (
-    SESSION_TOKEN,
-    Answered,
+    Called,
     CallSettled,
     Endpoint,
     Outcome,
     Output,
+    Replied,
     RequestSent,
     Runtime,
     SignedOut,
     TimerDue,
     TimerSet,
     Token,
-    TokenAsked,
-    TokenId,
 )
-from model.world.events import Answer, GetToken
+from model.world.events import Answer
 from properties.run.run import Violation
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
@@ -40,7 +39,7 @@ def token(number: int, at: int, token_id: TokenId = SESSION_TOKEN) -> Token:
 # -- what a fresh instance does -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("runtime", sorted(MODELLED))
+@pytest.mark.parametrize("runtime", CLERK.runtimes)
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_fresh_instance_evicts_at_60_s_and_refreshes_at_43_s(
     builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime
@@ -53,10 +52,10 @@ def script(target: ClerkJsTarget) -> list[tuple[Output, ...]]:
     """A trace that touches most of what an SDK could keep from one instance to the next."""
     outputs = [target.start(Runtime.HEADLESS, FIRST)]
     outputs.append(target.feed(TimerDue(REFRESH), 43_000))
-    outputs.append(target.feed(TokenAsked(1), 43_100))
-    outputs.append(target.feed(TokenAsked(2, TokenId("other")), 43_200))
-    outputs.append(target.feed(Answered(1, Outcome.GRANTED, token(2, 43_300)), 43_300))
-    outputs.append(target.feed(Answered(2, Outcome.BROKEN), 43_400))
+    outputs.append(target.feed(Called(1, GetToken()), 43_100))
+    outputs.append(target.feed(Called(2, GetToken("other")), 43_200))
+    outputs.append(target.feed(Replied(1, Outcome.GRANTED, token(2, 43_300)), 43_300))
+    outputs.append(target.feed(Replied(2, Outcome.BROKEN), 43_400))
     outputs.append(target.feed(TimerDue(5), 46_400))
     target.finish()
     return outputs
@@ -69,9 +68,9 @@ def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
         target.start(Runtime.HEADLESS, FIRST)
         target.feed(TimerDue(REFRESH), 43_000)  # left in flight: its in-progress mark must not survive
         for call in range(length % 7):
-            target.feed(TokenAsked(call + 1, skip_cache=True), 43_000 + call)
+            target.feed(Called(call + 1, GetToken(skip_cache=True)), 43_000 + call)
         if length % 3 == 0:
-            target.feed(Answered(1, Outcome.UNAUTHORIZED), 44_000)
+            target.feed(Replied(1, Outcome.UNAUTHORIZED), 44_000)
         if length % 2 == 0:
             target.finish()
     assert script(target) == before
@@ -79,11 +78,11 @@ def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
 
 def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[FIXED])
-    target.feed(TokenAsked(1, skip_cache=True), 10)
+    target.feed(Called(1, GetToken(skip_cache=True)), 10)
     target.finish()
     target.start(Runtime.HEADLESS, FIRST)
     with pytest.raises(TargetError, match="request 1 is not in flight"):
-        target.feed(Answered(1, Outcome.UNAUTHORIZED), 20)
+        target.feed(Replied(1, Outcome.UNAUTHORIZED), 20)
 
 
 # -- the seed's defect --------------------------------------------------------------------------------------
@@ -91,11 +90,11 @@ def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJ
 
 def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[SEED])
-    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, None),)
-    assert target.feed(Answered(1, Outcome.UNAUTHORIZED), 8 * HOUR) == (
-        RequestSent(2, Endpoint.CLIENT, SESSION_TOKEN, None),
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.MINT, SESSION_TOKEN, None),)
+    assert target.feed(Replied(1, Outcome.UNAUTHORIZED), 8 * HOUR) == (
+        RequestSent(2, Endpoint.INTROSPECT, SESSION_TOKEN, None),
     )
-    assert target.feed(Answered(2, Outcome.NO_SESSION), 8 * HOUR) == (SignedOut(cause=None),)
+    assert target.feed(Replied(2, Outcome.NO_SESSION), 8 * HOUR) == (SignedOut(cause=None),)
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
@@ -108,7 +107,7 @@ def test_a_late_refresh_is_still_sent_where_there_is_no_guard(
     builds: dict[str, ClerkJsTarget], release: str
 ) -> None:
     target = fresh(builds[release], Runtime.BROWSER_LIKE)
-    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, None),)
+    assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.MINT, SESSION_TOKEN, None),)
 
 
 # -- causes -------------------------------------------------------------------------------------------------
@@ -119,14 +118,16 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
     builds: dict[str, ClerkJsTarget], release: str
 ) -> None:
     target = fresh(builds[release])
-    assert RequestSent(1, Endpoint.TOKENS, SESSION_TOKEN, 7) in target.feed(TokenAsked(7, skip_cache=True), 10)
-    (retry,) = target.feed(Answered(1, Outcome.LOST), 20)
-    assert retry == TimerSet(3, 3_020, 7)
-    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.TOKENS, SESSION_TOKEN, 7),)
-    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 3_030) == (
-        RequestSent(3, Endpoint.CLIENT, SESSION_TOKEN, 7),
+    assert RequestSent(1, Endpoint.MINT, SESSION_TOKEN, 7) in target.feed(
+        Called(7, GetToken(skip_cache=True)), 10
     )
-    assert target.feed(Answered(3, Outcome.NO_SESSION), 3_040) == (
+    (retry,) = target.feed(Replied(1, Outcome.LOST), 20)
+    assert retry == TimerSet(3, 3_020, 7)
+    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.MINT, SESSION_TOKEN, 7),)
+    assert target.feed(Replied(2, Outcome.UNAUTHORIZED), 3_030) == (
+        RequestSent(3, Endpoint.INTROSPECT, SESSION_TOKEN, 7),
+    )
+    assert target.feed(Replied(3, Outcome.NO_SESSION), 3_040) == (
         SignedOut(cause=7),
         CallSettled(7, None, "api-401"),
     )
@@ -134,10 +135,10 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
 
 def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, TokenId("other")), 42_000)
-    assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.TOKENS, SESSION_TOKEN, None),)
-    assert target.feed(Answered(2, Outcome.UNAUTHORIZED), 43_000) == (
-        RequestSent(3, Endpoint.CLIENT, SESSION_TOKEN, None),
+    target.feed(Called(1, GetToken("other")), 42_000)
+    assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.MINT, SESSION_TOKEN, None),)
+    assert target.feed(Replied(2, Outcome.UNAUTHORIZED), 43_000) == (
+        RequestSent(3, Endpoint.INTROSPECT, SESSION_TOKEN, None),
     )
 
 
@@ -153,10 +154,11 @@ def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
     builds: dict[str, ClerkJsTarget], token_id: TokenId
 ) -> None:
     target = fresh(builds[NEWEST])
-    sent = target.feed(TokenAsked(1, token_id, skip_cache=True), 5_000)[-1]
-    assert sent == RequestSent(1, Endpoint.TOKENS, token_id, 1)
+    call = GetToken(token_id.template, skip_cache=True, organization=token_id.organization)
+    sent = target.feed(Called(1, call), 5_000)[-1]
+    assert sent == RequestSent(1, Endpoint.MINT, token_id, 1)
     second = token(2, 5_100, token_id)
-    outputs = target.feed(Answered(1, Outcome.GRANTED, second), 5_100)
+    outputs = target.feed(Replied(1, Outcome.GRANTED, second), 5_100)
     assert CallSettled(1, second, None) in outputs
     target.finish()
 
@@ -174,25 +176,25 @@ def test_a_request_for_a_template_does_not_say_for_which_organization(
 
 def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, TokenId("other")), 1_000)
-    target.feed(Answered(1, Outcome.UNAUTHORIZED), 1_000)
+    target.feed(Called(1, GetToken("other")), 1_000)
+    target.feed(Replied(1, Outcome.UNAUTHORIZED), 1_000)
     second = token(2, 1_000)
-    target.feed(Answered(2, Outcome.SESSION, second), 1_000)
-    assert target.feed(TokenAsked(2), 1_000) == (CallSettled(2, second, None),)
+    target.feed(Replied(2, Outcome.SESSION, second), 1_000)
+    assert target.feed(Called(2, GetToken()), 1_000) == (CallSettled(2, second, None),)
 
 
 def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds[NEWEST])
     target.feed(TimerDue(REFRESH), 43_000)
-    target.feed(Answered(1, Outcome.UNAUTHORIZED), 43_000)
+    target.feed(Replied(1, Outcome.UNAUTHORIZED), 43_000)
     at = 43_000
     for number, delay in enumerate((100, 700, 1_400)):
-        assert target.feed(Answered(2 + number, Outcome.LOST), at) == (TimerSet(3 + number, at + delay, None),)
+        assert target.feed(Replied(2 + number, Outcome.LOST), at) == (TimerSet(3 + number, at + delay, None),)
         at += delay
         assert target.feed(TimerDue(3 + number), at) == (
-            RequestSent(3 + number, Endpoint.CLIENT, SESSION_TOKEN, None),
+            RequestSent(3 + number, Endpoint.INTROSPECT, SESSION_TOKEN, None),
         )
-    assert target.feed(Answered(5, Outcome.LOST), at) == ()
+    assert target.feed(Replied(5, Outcome.LOST), at) == ()
 
 
 @pytest.mark.parametrize("outcome", [Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST])
@@ -200,8 +202,8 @@ def test_a_failure_of_the_server_makes_the_call_try_again_after_3_s(
     builds: dict[str, ClerkJsTarget], outcome: Outcome
 ) -> None:
     target = fresh(builds[NEWEST])
-    target.feed(TokenAsked(1, skip_cache=True), 0)
-    assert target.feed(Answered(1, outcome), 10) == (TimerSet(3, 3_010, 1),)
+    target.feed(Called(1, GetToken(skip_cache=True)), 0)
+    assert target.feed(Replied(1, outcome), 10) == (TimerSet(3, 3_010, 1),)
 
 
 # -- a verdict of PyJWT's that the symbols do not share -------------------------------------------------------
@@ -213,7 +215,7 @@ def test_a_verdict_that_pyjwt_does_not_share_is_our_fault(
     ready(builds[NEWEST])
     target = clerk_js_target(NEWEST, lambda line: None)
     target.start(Runtime.HEADLESS, FIRST)
-    target.feed(TokenAsked(1), 12_345)
+    target.feed(Called(1, GetToken()), 12_345)
     monkeypatch.setattr(fapi, "verify", lambda handed: ["ExpiredSignatureError" for _ in handed])
     with pytest.raises(TargetError, match=r"PyJWT says ExpiredSignatureError of Token\(number=1.* 12345 ms"):
         target.close()

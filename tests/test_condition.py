@@ -7,50 +7,51 @@ import sys
 import pytest
 import z3
 
-from model.clerk import cache
-from model.clerk.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
+from model.clerk.sdk import CLERK
+from model.clerk.terms import TIMINGS
+from model.step import App
 from model.terms import Outcome, Runtime
-from model.world import course
 from model.world.events import Advance, Answer, Event, Freeze
 from properties.invariants.catalogue import INVARIANTS
 from properties.prove.condition import Condition, condition, in_words, shortest_harmful_freeze
 from properties.prove.parameters import GIVEN
+from properties.run.run import Run
 from properties.run.shrink import violates
 from properties.system.trace import Trace
 from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
-from tests.support import HEADLINE, assuming, complaint, ready, run_python, sessionproof
+from tests.support import HEADLINE, assuming, complaint, model, proposed, ready, run_python, sessionproof
 
 LATENCY, LEAD, FREEZE, LIFETIME = (GIVEN[name] for name in ("latency", "lead", "freeze", "lifetime"))
 
 
-def asked(policy: Policy, *names: str, depth: int = 3, calls: int = 0) -> Condition:
+def asked(model: ModelTarget, *names: str, depth: int = 3, calls: int = 0) -> Condition:
     """The condition on the headline."""
-    judged = INVARIANTS[HEADLINE]
-    return condition(policy, Runtime.HEADLESS, assuming(*names), judged, depth, calls, lambda line: None)
+    judged, app = INVARIANTS[HEADLINE], App(CLERK.proved_operations, calls)
+    return condition(model, Runtime.HEADLESS, assuming(*names), judged, depth, app, lambda line: None)
 
 
 @pytest.mark.parametrize(
-    ("policy", "names", "depth", "words"),
+    ("target", "names", "depth", "words"),
     [
-        (CLERK_JS_6_7_1, ("starvation", "stale-after-expiry"), 3, "freeze > lifetime"),
-        (CLERK_JS_6_7_4, ("starvation", "stale-after-expiry"), 3, "never"),
-        (CLERK_JS_6_7_1, ("stale-on-arrival",), 4, "latency > lead"),
-        (CLERK_JS_6_7_4, ("stale-on-arrival",), 4, "latency > lead"),
-        (CLERK_JS_6_40_0, ("rotated-credential",), 3, "always"),
-        (FIX_QUIET_BACKGROUND, ("stale-on-arrival", "rotated-credential"), 4, "never"),
+        (model("6.7.1"), ("starvation", "stale-after-expiry"), 3, "freeze > lifetime"),
+        (model("6.7.4"), ("starvation", "stale-after-expiry"), 3, "never"),
+        (model("6.7.1"), ("stale-on-arrival",), 4, "latency > lead"),
+        (model("6.7.4"), ("stale-on-arrival",), 4, "latency > lead"),
+        (model("6.40.0"), ("rotated-credential",), 3, "always"),
+        (proposed("FIX_QUIET_BACKGROUND"), ("stale-on-arrival", "rotated-credential"), 4, "never"),
     ],
 )
 def test_the_condition_is_short_and_says_it_all(
-    policy: Policy, names: tuple[str, ...], depth: int, words: str
+    target: ModelTarget, names: tuple[str, ...], depth: int, words: str
 ) -> None:
-    assert asked(policy, *names, depth=depth).words == words
+    assert asked(target, *names, depth=depth).words == words
 
 
 def test_the_guard_is_sound_while_latency_and_freeze_are_shorter_than_the_lead() -> None:
-    found = asked(CLERK_JS_6_7_4, "starvation", "stale-on-arrival", depth=4)
+    found = asked(model("6.7.4"), "starvation", "stale-on-arrival", depth=4)
     assert found.words == "latency + freeze > lead  or  2 freeze > lifetime"
-    assert shortest_harmful_freeze(found.formula) == (2000, False)
+    assert shortest_harmful_freeze(found.formula, TIMINGS) == (2000, False)
 
 
 @pytest.mark.parametrize("real", [False, True], ids=["model", "build"])
@@ -59,17 +60,21 @@ def test_the_edge_of_the_condition_is_where_it_says(
     builds: dict[str, ClerkJsTarget], real: bool, ms: int, breaks: bool
 ) -> None:
     """15 s of latency and 17 s of lead: a freeze of 2 s is harmless, one of 2.001 s is not."""
-    target = ready(builds["6.40.0"]) if real else ModelTarget(CLERK_JS_6_40_0)
+    target = ready(builds["6.40.0"]) if real else model("6.40.0")
     events: tuple[Event, ...] = (Advance(58_000), Freeze(ms))
     events += (Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
     trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation", "stale-on-arrival"), events, HEADLINE)
     assert bool(violates(trace, target, INVARIANTS[HEADLINE])) is breaks
 
 
-def test_the_model_has_its_numbers_back_afterwards() -> None:
-    asked(CLERK_JS_6_7_4, "stale-on-arrival", depth=1)
-    assert [getattr(course, name) for name in ("TOKEN_LIFETIME", "PATIENCE")] == [60, 15_000]
-    assert cache.REFRESH_LEAD == 17
+def test_the_model_keeps_its_numbers() -> None:
+    target = model("6.7.4")
+    asked(target, "stale-on-arrival", depth=1)
+    numbers = target.timings(Runtime.HEADLESS)
+    assert (numbers.lifetime, numbers.lead, numbers.patience) == (60, 17, 15_000)
+    assert numbers is TIMINGS
+    world = Run(target, Runtime.HEADLESS, assuming("calm"), ()).world
+    assert [timer.due for timer in world.timers] == [60_000, 43_000]
 
 
 def test_words_are_found_for_what_two_comparisons_can_say_and_for_no_more() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from msgspec.structs import replace
 
-from model.clerk import cache, session
+from model.clerk import session
 from model.clerk.policy import CLERK_JS_6_7_4, Policy, policy_of
+from model.clerk.sdk import CLERK
 from model.clerk.state import Entry, Turn
+from model.clerk.terms import TIMINGS, GetToken
 from model.terms import Endpoint, Outcome, Runtime
-from model.world.events import Advance, Answer, FreezeKind, GetToken
+from model.world.events import Advance, Answer, FreezeKind
 from model.world.facts import Fact, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Held, Violated
@@ -20,7 +24,7 @@ from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.search import machine
 from properties.search.search import search
-from properties.system.step import facts_of
+from properties.system.fact_kinds import facts_of
 from properties.system.trace import load
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from properties.targets.model import ModelTarget
@@ -70,7 +74,7 @@ OTHERWISE = ("stale-edge", "clock-skew", "outage", "restart")
 
 def compared(build: ClerkJsTarget, policy: Policy, *assumptions: str, traces: int, runtime: Runtime) -> Findings:
     """Random traces on a build and on the model of a policy, in lock step."""
-    pair = LockStep(build, ModelTarget(policy))
+    pair = LockStep(build, ModelTarget(CLERK, policy))
     cell = Cell(build.name, runtime, assuming(*assumptions))
     profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     return search(pair, cell, [conforms(pair)], profile)
@@ -128,14 +132,14 @@ def test_a_call_that_fails_to_the_end_fails_alike(
         if run.world.requests:
             request = run.world.requests[0]
             honest = run.world.honest(request.endpoint)
-            run.play(Answer(request.request, outcome if request.endpoint is Endpoint.TOKENS else honest))
+            run.play(Answer(request.request, outcome if request.endpoint is Endpoint.MINT else honest))
         else:
             run.play(Advance(min(timer.due for timer in run.world.timers) - run.world.now))
     (ended,) = [fact for fact in run.facts if isinstance(fact, Settled)]
     assert ended.error
 
 
-def guard_at_expiry_too(patch: pytest.MonkeyPatch) -> None:
+def guard_at_expiry_too(patch: pytest.MonkeyPatch) -> Policy:
     """`>=` for `>` in the guard."""
 
     def wrong(turn: Turn, entry: Entry) -> bool:
@@ -144,26 +148,27 @@ def guard_at_expiry_too(patch: pytest.MonkeyPatch) -> None:
         return guarded and token is not None and turn.at >= token.expires * 1000
 
     patch.setattr(session, "_guarded", wrong)
+    return CLERK_JS_6_7_4
 
 
-def refresh_a_second_later(patch: pytest.MonkeyPatch) -> None:
+def refresh_a_second_later(_patch: pytest.MonkeyPatch) -> Policy:
     """14 s for 15 s in the threshold."""
-    patch.setattr(cache, "REFRESH_LEAD", 16)
+    return replace(CLERK_JS_6_7_4, timings=replace(TIMINGS, lead=16))
 
 
-def read_cutoff_a_second_earlier(patch: pytest.MonkeyPatch) -> None:
+def read_cutoff_a_second_earlier(_patch: pytest.MonkeyPatch) -> Policy:
     """6 s for 5 s left in the cache."""
-    patch.setattr(cache, "READ_CUTOFF", 6)
+    return replace(CLERK_JS_6_7_4, timings=replace(TIMINGS, cutoff=6))
 
 
 @pytest.mark.parametrize("edit", [guard_at_expiry_too, refresh_a_second_later, read_cutoff_a_second_earlier])
 def test_a_one_line_edit_of_the_model_is_noticed(
-    builds: dict[str, ClerkJsTarget], edit: object, monkeypatch: pytest.MonkeyPatch
+    builds: dict[str, ClerkJsTarget],
+    edit: Callable[[pytest.MonkeyPatch], Policy],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert callable(edit)
-    edit(monkeypatch)
     build = ready(builds["6.7.4"])
-    found = compared(build, CLERK_JS_6_7_4, "starvation", traces=1000, runtime=Runtime.HEADLESS)
+    found = compared(build, edit(monkeypatch), "starvation", traces=1000, runtime=Runtime.HEADLESS)
     verdict = found.verdicts[CONFORMS]
     assert isinstance(verdict, Violated)
     assert len(verdict.trace.events) <= 8
@@ -176,7 +181,7 @@ def test_a_difference_is_shown_side_by_side_and_replayed_from_its_file(builds: d
     words = ("conform", "--target=clerk-js@6.7.4", "--policy=CLERK_JS_6_7_1", "--traces=200")
     done = sessionproof(*words, "--assume=starvation")
     assert done.returncode == 1, done.stderr
-    assert re.search(r"does +nothing +sends request 1 for tokens\n", done.stdout)
+    assert re.search(r"does +nothing +sends request 1 for mint\n", done.stdout)
     again = re.findall(r"again   sessionproof (.*)", done.stdout)
     replayed = sessionproof(*again[0].split())
     assert replayed.returncode == 1, replayed.stderr
@@ -204,7 +209,7 @@ def test_the_fixed_release_holds_where_the_one_before_falls(
     builds: dict[str, ClerkJsTarget], real: bool, kind: FreezeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attribution: under either kind of freeze, only what the background did counts, and only on 6.7.1."""
-    monkeypatch.setattr(machine, "KINDS", (kind,))
+    monkeypatch.setattr(machine, "FREEZE_KINDS", (kind,))
     verdicts = {}
     for release in RELEASES:
         target = ready(builds[release]) if real else model(release)
@@ -223,7 +228,7 @@ def replayed(trace_file: Path, target: ClerkJsTarget) -> tuple[str | None, tuple
     run = Run(target, trace.runtime, trace.assumptions, [INVARIANTS[str(trace.invariant)]])
     try:
         for event in trace.events:
-            assert trace.assumptions.permit(run.world, event), f"{event!r} is not permitted"
+            assert run.permits(event), f"{event!r} is not permitted"
             run.play(event)
     except Violation as violation:
         return violation.trace.invariant, facts_of(violation.played)

@@ -1,10 +1,10 @@
-"""The diagram in the README: what the model does, and not what it did once."""
+"""The diagram in docs/model.md: what the model does now."""
 
 from __future__ import annotations
 
 from properties.prove import diagram
 
 
-def test_the_diagram_in_the_readme_is_that_of_the_model() -> None:
+def test_the_diagram_in_the_documentation_is_that_of_the_model() -> None:
     """`python -m properties.prove.diagram` writes it there."""
-    assert diagram.text() in diagram.README.read_text(encoding="utf-8")
+    assert diagram.text() in diagram.PAGE.read_text(encoding="utf-8")

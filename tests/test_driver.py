@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from model.terms import CallSettled, Runtime, TimerCleared, TimerDue, TimerSet, TokenAsked
+from model.clerk.terms import GetToken
+from model.terms import Called, CallSettled, Runtime, TimerCleared, TimerDue, TimerSet
 from properties.system.target import TargetError
 from properties.targets import node
 from properties.targets.clerk.target import ClerkJsTarget, bundle_target
@@ -36,7 +37,7 @@ def stub(folder: Path, ask: str) -> ClerkJsTarget:
 def test_a_storm_of_requests_is_cut_off_and_reported(tmp_path: Path) -> None:
     target = stub(tmp_path, "for (let n = 0; n < 1000; n++) fetch('https://x.test/v1/client')")
     with pytest.raises(TargetError, match="one stimulus set off 201 requests at one instant"):
-        target.feed(TokenAsked(1), 0)
+        target.feed(Called(1, GetToken()), 0)
     target.close()
 
 
@@ -44,7 +45,7 @@ def test_an_sdk_that_never_comes_back_is_ended(tmp_path: Path, monkeypatch: pyte
     target = stub(tmp_path, "for (;;);")
     monkeypatch.setattr(node, "PATIENCE", 0.2)
     with pytest.raises(TargetError, match="has not come back"):
-        target.feed(TokenAsked(1), 0)
+        target.feed(Called(1, GetToken()), 0)
     target.close()
 
 
@@ -54,7 +55,7 @@ def test_what_nobody_catches_is_recorded_and_ends_nothing(tmp_path: Path) -> Non
         "Promise.reject(new Error('rejected')); setTimeout(() => { throw new Error('thrown'); }, 5);"
         "return Promise.resolve('');",
     )
-    assert target.feed(TokenAsked(1), 0) == (TimerSet(1, 5, 1), CallSettled(1, None, "null"))
+    assert target.feed(Called(1, GetToken()), 0) == (TimerSet(1, 5, 1), CallSettled(1, None, "null"))
     assert target.feed(TimerDue(1), 5) == ()
     assert target.threw == ["rejected", "thrown"]
     target.close()
@@ -62,7 +63,7 @@ def test_what_nobody_catches_is_recorded_and_ends_nothing(tmp_path: Path) -> Non
 
 def test_an_interval_arms_itself_again_under_its_own_name(tmp_path: Path) -> None:
     target = stub(tmp_path, "const id = setInterval(() => { if (Date.now() % 3 === 0) clearInterval(id); }, 1)")
-    assert target.feed(TokenAsked(1), 0)[0] == TimerSet(1, 1, 1)
+    assert target.feed(Called(1, GetToken()), 0)[0] == TimerSet(1, 1, 1)
     assert target.feed(TimerDue(1), 1) == (TimerSet(1, 2, 1),)
     assert target.feed(TimerDue(1), 3) == (TimerCleared(1),)
     with pytest.raises(TargetError, match="timer 1 is not live"):
@@ -73,14 +74,14 @@ def test_an_interval_arms_itself_again_under_its_own_name(tmp_path: Path) -> Non
 def test_a_request_that_the_server_does_not_know_is_named(tmp_path: Path) -> None:
     target = stub(tmp_path, "fetch('https://x.test/v1/me?a=b', { method: 'POST' }); return Promise.resolve('')")
     with pytest.raises(TargetError, match=r"the SDK sends POST /v1/me, which the fake server does not know"):
-        target.feed(TokenAsked(1), 0)
+        target.feed(Called(1, GetToken()), 0)
     target.close()
 
 
 def test_a_token_from_nowhere_is_refused(tmp_path: Path) -> None:
     target = stub(tmp_path, "return Promise.resolve('a.b.c')")
     with pytest.raises(TargetError, match="never minted"):
-        target.feed(TokenAsked(1), 0)
+        target.feed(Called(1, GetToken()), 0)
     target.close()
 
 
@@ -90,7 +91,7 @@ def test_a_token_from_nowhere_is_refused(tmp_path: Path) -> None:
 def test_what_react_native_lacks_is_out_of_reach(tmp_path: Path, name: str) -> None:
     seen = f"typeof {name} + typeof window.{name} + typeof globalThis.{name}"
     target = stub(tmp_path, f"const e = new Error(); e.code = {seen}; return Promise.reject(e)")
-    assert target.feed(TokenAsked(1), 0) == (CallSettled(1, None, 3 * "undefined"),)
+    assert target.feed(Called(1, GetToken()), 0) == (CallSettled(1, None, 3 * "undefined"),)
     target.close()
 
 
@@ -150,9 +151,9 @@ def test_killing_node_in_mid_trace_is_told_and_a_later_start_begins_anew(tmp_pat
     pid = pid_of(target)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(TargetError, match=r"the Node driver ended unexpectedly \(exit status -9\)"):
-        target.feed(TokenAsked(1), 0)
+        target.feed(Called(1, GetToken()), 0)
     target.start(Runtime.HEADLESS, FIRST)
-    assert target.feed(TokenAsked(1), 0) == (CallSettled(1, None, "null"),)
+    assert target.feed(Called(1, GetToken()), 0) == (CallSettled(1, None, "null"),)
     target.close()
 
 
@@ -179,7 +180,7 @@ def test_close_leaves_no_process_and_may_come_twice(tmp_path: Path) -> None:
 def test_ctrl_c_is_for_us_and_not_for_node(tmp_path: Path) -> None:
     target = stub(tmp_path, "return Promise.resolve('')")
     os.kill(pid_of(target), signal.SIGINT)
-    assert target.feed(TokenAsked(1), 0) == (CallSettled(1, None, "null"),)
+    assert target.feed(Called(1, GetToken()), 0) == (CallSettled(1, None, "null"),)
     target.close()
 
 

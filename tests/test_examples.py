@@ -71,6 +71,7 @@ from hypothesis import settings
 from hypothesis.database import InMemoryExampleDatabase
 from model.assumptions.sets import Assumptions
 from model.clerk.policy import POLICIES
+from model.clerk.sdk import CLERK
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell
@@ -85,7 +86,7 @@ class Asked(InMemoryExampleDatabase):
 for policy in ("CLERK_JS_6_7_4", "CLERK_JS_6_40_0"):
     for assumption in ("calm", "starvation"):
         keys = []
-        target = ModelTarget(POLICIES[policy])
+        target = ModelTarget(CLERK, POLICIES[policy])
         cell = Cell(target.name, Runtime.HEADLESS, Assumptions((assumption,)))
         search(target, cell, list(INVARIANTS.values()), settings(max_examples=1, database=Asked()))
         print(keys[0].hex())

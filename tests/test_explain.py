@@ -8,16 +8,19 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
-from model.terms import Outcome, Runtime
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken
-from model.world.facts import Dropped, Fired, Frozen, Sent, Told
-from properties.invariants.causes import causes, chain, fatal, sentence
+from model.clerk.terms import GetToken
+from model.terms import Outcome, Runtime, Timings
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind
+from model.world.facts import Frozen
+from properties.invariants.catalogue import INVARIANTS, breach_of
+from properties.invariants.causes import causal_chain, cause_sentence, links, sentence
 from properties.run import schema
-from properties.run.counterexample import Counterexample, load
-from properties.run.explain import explain, replay
+from properties.run.counterexample import Counterexample, Found, load
+from properties.run.explain import _model_says, explain, replay
 from properties.run.run import Violation
-from properties.run.sensitivity import say
+from properties.run.sensitivity import lengths_tried, say
 from properties.system.target import Target
 from properties.system.trace import BadTrace, Trace
 from properties.targets.clerk.target import ClerkJsTarget
@@ -35,6 +38,10 @@ def violation(target: Target, assumptions: str, *events: Event) -> Violation:
     return found
 
 
+def story_of(found: Violation | Counterexample) -> str:
+    return cause_sentence(found.played, breach_of(found.trace, found.played))
+
+
 def seeds_defect() -> Counterexample:
     target = model("6.7.1")
     return explain(violation(target, "starvation,stale-after-expiry", *SEED), target, seed=7)
@@ -44,26 +51,29 @@ def seeds_defect() -> Counterexample:
 
 
 def test_the_chain_of_causes_leads_from_the_sign_out_back_to_the_timer() -> None:
-    facts = seeds_defect().facts
-    kinds = [type(facts[index]) for index in chain(facts, fatal(facts))]
-    assert kinds == [Fired, Sent, Told, Sent, Told, Dropped]
+    found = seeds_defect()
+    told = causal_chain(found.played, breach_of(found.trace, found.played)).facts
+    names = [type(found.facts[index]).__name__ for index in told]
+    assert names == ["TimerFired", "Sent", "Answered", "Sent", "Answered", "SessionDropped"]
 
 
 def test_what_nobody_caused_has_no_cause() -> None:
     facts = seeds_defect().facts
-    assert [causes(facts)[index] for index, fact in enumerate(facts) if isinstance(fact, Frozen)] == [None]
+    assert [links(facts)[index] for index, fact in enumerate(facts) if isinstance(fact, Frozen)] == [()]
 
 
 def test_a_timer_set_by_an_answer_fires_because_of_it() -> None:
     ran = run(model("6.7.4"), Advance(43_000), Answer(1, Outcome.GRANTED), Advance(43_000))
-    facts = ran.facts
-    fired = max(index for index, fact in enumerate(facts) if isinstance(fact, Fired))
-    names = [type(facts[index]).__name__ for index in chain(facts, fired)]
-    assert names == ["Fired", "Sent", "Told", "Armed", "Fired"]
+    *_, fired, sent = ran.facts
+    assert sentence(ran.facts[: ran.facts.index(sent)]) == (
+        "The timer set at sign-in fired on time; the SDK asked for a token in the background (request 1); "
+        "the answer was a token (T2); the timer set at +43 s fired on time."
+    )
+    assert fired.at == 86_000
 
 
 def test_a_starved_timer_is_told_with_how_late_it_was_and_why() -> None:
-    assert sentence(seeds_defect().facts) == (
+    assert story_of(seeds_defect()) == (
         "The timer set at sign-in fired 7 h 59 min 17 s late, because the event loop was frozen for 8 h; "
         "the SDK asked for a token in the background (request 1), 7 h 59 min after its last session token had "
         "expired; "
@@ -76,7 +86,7 @@ def test_a_starved_timer_is_told_with_how_late_it_was_and_why() -> None:
 
 def test_a_request_frozen_in_flight_is_told_with_how_long_it_was_under_way() -> None:
     found = violation(model("6.40.0"), "starvation,stale-on-arrival", *IN_FLIGHT)
-    told = sentence([fact for step in found.played for fact in step.facts])
+    told = story_of(found)
     assert "fired on time" in told
     assert (
         "came 8 h later, because the event loop was frozen for 8 h: 401, with a token expired for 7 h 59" in told
@@ -89,17 +99,14 @@ def test_a_sign_out_by_the_app_s_own_call_begins_with_the_app() -> None:
         judged(
             target, Freeze(8 * HOUR), GetToken(), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION)
         )
-    assert sentence([fact for step in caught.value.played for fact in step.facts]).startswith(
-        "The app called getToken"
-    )
+    assert story_of(caught.value).startswith("The app called getToken")
 
 
 # -- necessity ----------------------------------------------------------------------------------------------
 
 
 def needs(target: Target, assumptions: str, *events: Event) -> list[str]:
-    found = explain(violation(target, assumptions, *events), target)
-    return [say(need, found.trace) for need in found.needs]
+    return _said(explain(violation(target, assumptions, *events), target))
 
 
 def test_the_edges_of_a_necessary_length_are_exact_to_the_ms() -> None:
@@ -129,6 +136,32 @@ def test_the_real_build_needs_what_its_model_needs(builds: dict[str, ClerkJsTarg
     assert needs(ready(builds["6.40.0"]), *case) == needs(model("6.40.0"), *case)
 
 
+def test_other_arguments_of_the_same_operation_are_tried() -> None:
+    target = model("6.40.0")
+    events = (Freeze(8 * HOUR), GetToken(), *SEED[1:])
+    trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation", "stale-for-good"), events, SURVIVES)
+    found = replay(trace, target)
+    assert found is not None
+    (said,) = [line for line in _said(explain(found, target)) if line.startswith("getToken()")]
+    others = ("skipCache", "template=api", "organization=org_b", "organization=personal")
+    assert all(f"getToken({arguments})" in said for arguments in others)
+
+
+SURVIVES = "valid-session-survives"
+
+
+def _said(found: Counterexample) -> list[str]:
+    return [say(need, found.trace) for need in found.needs]
+
+
+def test_the_lengths_tried_are_those_that_mean_something_to_the_sdk() -> None:
+    seconds = [
+        length / 1000 for length in lengths_tried(Timings(lifetime=3600, lead=90, cutoff=10)) if length > 1
+    ]
+    assert {10, 90, 3510, 3590, 3601} <= set(seconds)
+    assert not {17, 43, 55, 61} & set(seconds)
+
+
 # -- the model's opinion ------------------------------------------------------------------------------------
 
 
@@ -139,6 +172,15 @@ def test_the_model_of_the_release_is_asked_and_its_client_shown(builds: dict[str
     assert found.opinion.violated
     assert found.opinion.target == "model@CLERK_JS_6_7_1"
     assert len(found.clients) == len(SEED) + 1
+
+
+def test_what_the_model_says_ends_where_it_first_breaks(builds: dict[str, ClerkJsTarget]) -> None:
+    target = ready(builds["6.7.1"])
+    found = violation(target, "starvation,stale-after-expiry", *SEED)
+    longer = replace(found.trace, events=(*found.trace.events, Advance(1000), Advance(1000)))
+    opinion, _ = _model_says(longer, target, INVARIANTS[HEADLINE])
+    assert opinion is not None
+    assert opinion.says == "violated too, by the same 3 events"
 
 
 def test_replay_says_from_where_on_a_trace_cannot_happen() -> None:
@@ -155,6 +197,20 @@ def test_replay_says_from_where_on_a_trace_cannot_happen() -> None:
 def test_a_counterexample_comes_back_from_disk_as_it_was() -> None:
     found = seeds_defect()
     assert load(found.save()) == found
+
+
+def test_the_breach_of_a_saved_counterexample_is_that_of_the_violation() -> None:
+    """Computed anew, from facts, world and history as they were saved."""
+    target = model("6.40.0")
+    events = (GetToken(skip_cache=True), GetToken(), Advance(43_000))
+    trace = Trace(target.name, Runtime.HEADLESS, assuming("outage"), events, "every-call-settles")
+    broken = replay(trace, target)
+    assert broken is not None
+    found = load(Counterexample(broken.trace, broken.played, Found({})).save())
+    assert isinstance(found, Counterexample)
+    breach = breach_of(found.trace, found.played)
+    assert breach is not None
+    assert breach == breach_of(broken.trace, broken.played)
 
 
 def test_a_sleep_is_a_fact_that_comes_back_too() -> None:
@@ -180,7 +236,15 @@ def edited(path: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"steps": []}, {"start": 1}, {"steps": [{"facts": "?"}] * 3}, {"found": None}]
+    "changes",
+    [
+        {"steps": []},
+        {"steps": None},
+        {"steps": [{"facts": "?"}] * 3},
+        {"start": 1},
+        {"start": {"world": {}, "monitor": {}}},
+        {"found": None},
+    ],
 )
 def test_a_damaged_document_gets_one_line(changes: dict[str, object]) -> None:
     with pytest.raises(BadTrace, match="damaged, or edited by hand") as caught:
@@ -194,8 +258,9 @@ def test_documents_of_version_1_still_load() -> None:
             assert isinstance(load(path), Trace)
 
 
-def test_a_document_of_version_2_loads_as_the_bare_trace_for_it_has_other_words_for_what_was_seen() -> None:
-    assert load(edited(seeds_defect().save(), version=2)) == seeds_defect().trace
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_older_document_loads_as_the_bare_trace_for_it_has_other_words_for_what_was_seen(version: int) -> None:
+    assert load(edited(seeds_defect().save(), version=version)) == seeds_defect().trace
 
 
 def test_a_document_whose_model_had_other_fields_loads_without_the_model_s_states() -> None:
@@ -211,7 +276,7 @@ def test_a_document_whose_model_had_other_fields_loads_without_the_model_s_state
 
 
 def test_the_schema_in_its_file_is_that_of_the_values() -> None:
-    assert schema.FILE.read_text() == schema.text()
+    assert schema.SCHEMA_FILE.read_text() == schema.text()
 
 
 def documents() -> list[dict[str, Any]]:

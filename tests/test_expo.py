@@ -9,18 +9,18 @@ import pytest
 from hypothesis import settings
 
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import policy_of
+from model.clerk.terms import GetToken
 from model.terms import Endpoint, Outcome, Runtime
-from model.world.events import Advance, Answer, Event, GetToken, LockKeychain, UnlockKeychain
-from model.world.facts import Dropped, Fact, Origin, Sent, Settled, Told
-from model.world.state import NotEnabled
+from model.world.course import NotEnabled
+from model.world.events import Advance, Answer, Event, LockKeychain, UnlockKeychain
+from model.world.facts import Answered, Fact, Origin, Sent, SessionDropped, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Vacuous, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.search.search import search
 from properties.system.target import Target, TargetError
-from properties.targets.clerk import builds as downloads
+from properties.targets import npm as downloads
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import clerk_js_target
@@ -91,7 +91,7 @@ def test_each_trace_begins_with_the_first_credential(expo: ExpoTarget) -> None:
 def test_a_request_while_the_keychain_is_locked_carries_none(expo: ExpoTarget) -> None:
     ran = run(expo, LockKeychain(), REFRESH)
     assert expo.credentials == credentials(0)
-    assert [fact.bare for fact in of_kind(Sent, ran.facts) if isinstance(fact, Sent)] == [True]
+    assert [fact.unauthenticated for fact in of_kind(Sent, ran.facts) if isinstance(fact, Sent)] == [True]
 
 
 def test_a_keychain_that_nobody_read_while_it_was_locked_still_holds_the_credential(expo: ExpoTarget) -> None:
@@ -107,7 +107,7 @@ def test_a_refused_read_costs_expo_the_credential_for_good(expo: ExpoTarget) -> 
     events = (*LOCKED_REFRESH, Answer(2, Outcome.UNAUTHORIZED), Answer(3, Outcome.NO_SESSION))
     ran = run(expo, *events)
     assert expo.credentials == credentials(0, 0, 0)
-    assert of_kind(Dropped, ran.facts) == [Dropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
+    assert of_kind(SessionDropped, ran.facts) == [SessionDropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
 
 
 def test_without_expo_the_call_after_the_unlocking_gets_a_token(expo: ExpoTarget) -> None:
@@ -146,11 +146,11 @@ def broken_by(target: Target, names: str, *events: Event) -> tuple[str | None, t
     """What the events, all of them permitted, break on the target, and the answers and sign-outs on the way."""
     ran = Run(target, Runtime.HEADLESS, assuming(names), INVARIANTS.values())
     for event in events:
-        assert ran.assumptions.permit(ran.world, event)
+        assert ran.permits(event)
         try:
             ran.play(event)
         except Violation as violation:
-            told = [fact for fact in ran.facts if isinstance(fact, Told | Dropped)]
+            told = [fact for fact in ran.facts if isinstance(fact, Answered | SessionDropped)]
             return violation.trace.invariant, tuple(told)
     return None, ()
 
@@ -183,9 +183,9 @@ def test_a_locked_keychain_signs_the_user_out_in_the_background(expo: ExpoTarget
 
 def test_expo_and_its_model_agree_step_by_step(expo: ExpoTarget) -> None:
     """Requests, what they carry, tokens, errors and timers, whatever the world does."""
-    policy = policy_of(expo.release)
-    assert policy is not None
-    pair = LockStep(expo, expo.model(policy))
+    described = expo.described_by()
+    assert described is not None
+    pair = LockStep(expo, described)
     profile = settings(max_examples=60, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(expo.name, Runtime.HEADLESS, assuming(*EVERYTHING))
     assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Held)
@@ -208,7 +208,7 @@ def test_a_version_that_is_not_exact_is_refused() -> None:
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of downloads of the test's own."""
 
-    def folder(package: downloads.Package = downloads.CLERK_JS) -> Path:
+    def folder(package: downloads.Package) -> Path:
         return tmp_path / package.name.rpartition("/")[2]
 
     monkeypatch.setattr(downloads, "cache_folder", folder)
@@ -264,16 +264,18 @@ def test_a_stranger_is_given_no_token(expo: ExpoTarget) -> None:
         Outcome.UNAUTHORIZED,
         *(Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST),
     )
-    with pytest.raises(NotEnabled, match="a request for tokens without a credential cannot end with 'granted'"):
+    with pytest.raises(NotEnabled, match="a request to mint without a credential cannot end with 'granted'"):
         ran.play(Answer(1, Outcome.GRANTED))
     ran.play(Answer(1, Outcome.UNAUTHORIZED))
-    assert assuming("locked-keychain").answers(ran.world) == ((2, Outcome.NO_SESSION),)
-    assert ran.world.requests[0].endpoint is Endpoint.CLIENT
+    allowed = assuming("locked-keychain")
+    (request,) = ran.world.requests
+    assert (request.request, allowed.outcomes(ran.world, request)) == (2, (Outcome.NO_SESSION,))
+    assert request.endpoint is Endpoint.INTROSPECT
 
 
 def test_a_call_that_the_keychain_was_locked_under_is_not_healthy() -> None:
     ran = run(model("6.7.4"), FETCH, LockKeychain(), UnlockKeychain(), FETCH, LockKeychain(), FETCH)
-    assert [call.healthy for call in ran.world.calls] == [False, False, False]
+    assert [call.healthy for call in ran.system.monitor.calls] == [False, False, False]
 
 
 def test_a_keychain_is_locked_once() -> None:
@@ -283,7 +285,7 @@ def test_a_keychain_is_locked_once() -> None:
 
 
 def test_a_run_that_never_locked_the_keychain_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Assumptions, "may_lock", lambda assumptions, world: False)
+    monkeypatch.setattr(Assumptions, "events", ())
     verdict = explore(model("6.7.4"), "locked-keychain", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Vacuous)
     assert set(verdict.never) == {"the keychain is locked", "a request without a credential"}

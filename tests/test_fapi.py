@@ -10,8 +10,10 @@ import time
 import jwt
 import pytest
 
-from model.terms import SESSION_TOKEN, Endpoint, Outcome, Token, TokenId
+from model.clerk.terms import SESSION_TOKEN, TokenId
+from model.terms import Endpoint, Outcome, Token
 from properties.targets.clerk import server as fapi
+from properties.targets.server import HttpRequest
 
 SESSION = Token(3, SESSION_TOKEN, 40, 100)
 TEMPLATE = Token(4, TokenId("other"), 40, 100)
@@ -114,7 +116,7 @@ def test_a_forged_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_each_outcome_has_its_status(outcome: Outcome, status: int) -> None:
-    assert fapi.render(outcome, SESSION)[0] == status
+    assert fapi.render(outcome, SESSION).status == status
 
 
 def test_every_outcome_can_be_rendered() -> None:
@@ -124,30 +126,30 @@ def test_every_outcome_can_be_rendered() -> None:
 
 def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
     raw = fapi.mint(SESSION)
-    assert json.loads(fapi.render(Outcome.GRANTED, SESSION)[1]) == {"object": "token", "jwt": raw}
-    client = json.loads(fapi.render(Outcome.SESSION, SESSION)[1])["response"]
+    assert json.loads(fapi.render(Outcome.GRANTED, SESSION).body) == {"object": "token", "jwt": raw}
+    client = json.loads(fapi.render(Outcome.SESSION, SESSION).body)["response"]
     assert client["last_active_session_id"] == client["sessions"][0]["id"] == "sess_1"
     assert client["sessions"][0]["last_active_token"] == {"object": "token", "jwt": raw}
 
 
 def test_a_touch_brings_the_session_and_beside_it_the_client() -> None:
     for outcome in (Outcome.SESSION, Outcome.STALE_TOKEN):
-        answer = json.loads(fapi.render(outcome, SESSION, Endpoint.TOUCH)[1])
+        answer = json.loads(fapi.render(outcome, SESSION, Endpoint.MUTATE).body)
         assert answer["response"]["last_active_token"]["jwt"] == fapi.mint(SESSION)
         assert answer["client"]["sessions"] == [answer["response"]]
 
 
 def test_an_edge_that_lags_behind_answers_with_what_was_asked_for() -> None:
-    assert "jwt" in json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.TOKENS)[1])
-    assert json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.CLIENT)[1])["response"]["sessions"]
+    assert "jwt" in json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.MINT).body)
+    assert json.loads(fapi.render(Outcome.STALE_TOKEN, SESSION, Endpoint.INTROSPECT).body)["response"]["sessions"]
 
 
 def test_failures_are_told_as_the_sdk_reads_them() -> None:
     for outcome in (Outcome.UNAUTHORIZED, Outcome.RATE_LIMITED, Outcome.BROKEN):
-        (error,) = json.loads(fapi.render(outcome, None)[1])["errors"]
+        (error,) = json.loads(fapi.render(outcome, None).body)["errors"]
         assert error.keys() >= {"code", "message", "long_message"}
     with pytest.raises(ValueError, match="Expecting value"):
-        json.loads(fapi.render(Outcome.GATEWAY_PAGE, None)[1])
+        json.loads(fapi.render(Outcome.GATEWAY_PAGE, None).body)
 
 
 def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
@@ -158,19 +160,19 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "known"),
     [
-        ("GET", "/v1/client", (Endpoint.CLIENT, SESSION_TOKEN)),
-        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.TOKENS, SESSION_TOKEN)),
-        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.TOKENS, TokenId("other"))),
+        ("GET", "/v1/client", (Endpoint.INTROSPECT, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens", (Endpoint.MINT, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/tokens/other", (Endpoint.MINT, TokenId("other"))),
         ("POST", "/v1/client", None),
         ("POST", "/v1/client/sessions/sess_2/tokens", None),
-        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.TOUCH, SESSION_TOKEN)),
+        ("POST", "/v1/client/sessions/sess_1/touch", (Endpoint.MUTATE, SESSION_TOKEN)),
         ("POST", "/v1/client/sessions/sess_2/touch", None),
     ],
 )
 def test_requests_are_told_apart_by_method_and_path(
     method: str, path: str, known: tuple[Endpoint, TokenId] | None
 ) -> None:
-    assert fapi.endpoint_of(method, path) == known
+    assert fapi.endpoint_of(HttpRequest(method, path)) == known
 
 
 @pytest.mark.parametrize(
@@ -180,6 +182,6 @@ def test_requests_are_told_apart_by_method_and_path(
 def test_a_request_names_its_organization_in_its_body(
     path: str, field: str, says: str, organization: str | None
 ) -> None:
-    known = fapi.endpoint_of("POST", path, {field: says})
+    known = fapi.endpoint_of(HttpRequest("POST", path, body=f"other=1&{field}={says}"))
     assert known is not None
     assert known[1] == TokenId(organization=organization)

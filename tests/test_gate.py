@@ -8,15 +8,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from model.terms import Runtime
-from properties.invariants.catalogue import USUAL
-from properties.invariants.verdict import Cell, Findings, Held, Violated
+from model.world.events import Advance
+from properties.invariants.catalogue import DEFAULT_INVARIANTS
+from properties.invariants.verdict import Cell
 from properties.run import known as expectations
 from properties.run.known import UNEXPLAINED, Finding
+from properties.system.trace import load
 from properties.targets.clerk.builds import fetch_build
 from properties.targets.clerk.target import ClerkJsTarget
-from tests.support import HEADLINE, assuming, check, model, ready, sessionproof
+from tests.support import HEADLINE, ROOT, assuming, check, model, ready, sessionproof
 
 BUNDLE = Path("packages/sdk/dist/clerk.native.js")
 GATE = (
@@ -149,17 +152,25 @@ def test_an_update_of_nothing_known_leaves_a_file_that_loads() -> None:
 
 
 @pytest.mark.parametrize(("release", "happens"), [("6.40.0", True), ("6.7.4", False)])
-def test_what_a_search_missed_and_a_trace_still_shows_is_not_gone(release: str, happens: bool) -> None:
+def test_a_known_finding_is_replayed_before_anything_is_searched(release: str, happens: bool) -> None:
     """What 6.40.0 does where the device's clock is wrong. 6.7.4 never did."""
     target, name = model(release), "token-handed-out-is-valid"
     cell = Cell(target.name, Runtime.HEADLESS, assuming("clock-skew"))
-    found = Findings(cell, {one: Held(10, 100) for one in (name, HEADLINE)}, 10, {}, 1.0)
     known = Finding(
         (target.name,), "clock-skew", (name,), trace="properties/targets/clerk/corpus/clock-behind-6.40.0.json"
     )
-    verdicts = expectations.remembered(found, (known,), target).verdicts
-    assert isinstance(verdicts[name], Violated if happens else Held)
-    assert isinstance(verdicts[HEADLINE], Held)
+    again = expectations.replays(cell, (name, HEADLINE), (known,), target)
+    assert list(again) == [name] * happens
+    assert all(verdict.replayed and verdict.trace.path.exists() for verdict in again.values())
+
+
+def test_of_two_known_traces_the_shorter_one_is_told() -> None:
+    target, name = model("6.40.0"), "token-handed-out-is-valid"
+    short = load(ROOT / "properties" / "targets" / "clerk" / "corpus" / "another-organization-6.40.0.json")
+    traces = (replace(short, events=(Advance(1000), *short.events), invariant="longer").save(), short.save())
+    known = tuple(Finding((target.name,), "calm", (name,), trace=str(trace)) for trace in traces)
+    again = expectations.replays(Cell(target.name, Runtime.HEADLESS, assuming("calm")), (name,), known, target)
+    assert again[name].trace.events == short.events
 
 
 def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> None:
@@ -175,7 +186,7 @@ def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> No
 def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     check("--target=model", "--assume=calm", f"--junitxml={path}", "-q")
-    assert path.read_text().count("<testcase ") == len(USUAL)
+    assert path.read_text().count("<testcase ") == len(DEFAULT_INVARIANTS)
 
 
 def test_two_workers_find_what_one_finds_and_print_one_table() -> None:

@@ -8,16 +8,26 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk import cache, network, session, transition
-from model.clerk.policy import CLERK_JS_6_24_0, CLERK_JS_6_40_0
+from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Client, Entry, Flight, Turn
-from model.terms import CallSettled, Outcome, Runtime, Token, TokenId
+from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
+from model.step import App
+from model.terms import NULL_ERROR, CallSettled, Outcome, Runtime, Token
 from model.world.events import RestartApp
-from properties.invariants.catalogue import INVARIANTS, NULL, USUAL
+from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, Proved, Violated
-from properties.prove.app import App
-from properties.prove.prove import Limits, prove
-from properties.targets.model import ModelTarget
-from tests.support import HEADLINE, assuming, explore
+from properties.prove.prove import Limits, one_call, prove
+from tests.support import HEADLINE, assuming, explore, model
+from tests.support import app as calling
+
+ONE_CALL = one_call(CLERK)
+
+THERE_AND_BACK = (GetToken(organization=PERSONAL), SwitchOrganization(None))
+"""After a switch the cache has the token of one workspace in the slot of another. Whoever asks for the personal
+one, or switches back, may get the wrong one: on every release, and in a calm world too."""
+
+ORDINARY = App(tuple(one for one in CLERK.operations if one not in THERE_AND_BACK))
+"""An app that calls everything else."""
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -81,7 +91,7 @@ def foreground_signs_out_on_any_401(patch: pytest.MonkeyPatch) -> None:
 
 def reads_expired_tokens(patch: pytest.MonkeyPatch) -> None:
     """A read looks at the entry, never at the clock."""
-    patch.setattr(cache, "READ_CUTOFF", -(10**9))
+    patch.setattr(cache, "unreadable", lambda turn, token: False)
 
 
 def timers_of_the_replaced_live_on(patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +108,14 @@ def leaving(turn: Turn, token_id: TokenId) -> Turn:
 
 def refreshes_nothing_ahead(patch: pytest.MonkeyPatch) -> None:
     """No refresh timer is ever set."""
-    patch.setattr(cache, "REFRESH_LEAD", 10**6)
+    right = cache.arm
+
+    def wrong(turn: Turn, entry: Entry) -> Turn:
+        policy = turn.client.policy
+        hasty = replace(policy, timings=replace(policy.timings, lead=10**6))
+        return right(turn.but(policy=hasty), entry).but(policy=policy)
+
+    patch.setattr(cache, "arm", wrong)
 
 
 def no_mark_of_a_refresh_in_progress(patch: pytest.MonkeyPatch) -> None:
@@ -139,7 +156,7 @@ def lost_is_null(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
         if failure is Outcome.LOST:
-            return turn.put(CallSettled(call.call, None, NULL))
+            return turn.put(CallSettled(call.call, None, NULL_ERROR))
         return right(turn, call, failure)
 
     patch.setattr(session, "_failed", wrong)
@@ -174,7 +191,7 @@ def slots_for_every_organization(patch: pytest.MonkeyPatch) -> None:
 
 def says_nothing_of_being_offline(patch: pytest.MonkeyPatch) -> None:
     """What fetch throws is what the app gets."""
-    patch.setattr(session, "OFFLINE", "Error")
+    patch.setattr(session, "OFFLINE_ERROR", "Error")
 
 
 def signs_out_when_offline(patch: pytest.MonkeyPatch) -> None:
@@ -243,18 +260,16 @@ BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles"}
 """What no release keeps once anything goes wrong: a refresh fails, or a request hangs."""
 
 
-def prove_40(*assumptions: str, only: str = "", calls: int = 1, touches: bool = False) -> Findings:
+def prove_40(*assumptions: str, only: str = "", app: App = ONE_CALL) -> Findings:
     """The exhaustive engine, on the policy of 6.40.0."""
     limits = Limits(depth=6, seconds=600, states=300)
     judged = [one for one in INVARIANTS.values() if only in one.id]
-    return prove(
-        CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*assumptions), judged, App(calls, touches=touches), limits
-    )
+    return prove(model("6.40.0"), Runtime.HEADLESS, assuming(*assumptions), judged, app, limits)
 
 
 def search_40(*assumptions: str, only: str) -> Findings:
     """The random one, whose app makes more calls at a time than one anyway."""
-    return explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=150, judging=[only])
+    return explore(model("6.40.0"), *assumptions, traces=400, judging=[only])
 
 
 EVERY_KILL = pytest.mark.parametrize(
@@ -275,7 +290,8 @@ def test_every_invariant_alone_kills_its_mutant(
     mutant: Patch, assumptions: tuple[str, ...], killer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
-    verdicts = prove_40(*assumptions, calls=2 if killer == "every-call-settles" else 1).verdicts
+    app = calling(calls=2 if killer == "every-call-settles" else 1)
+    verdicts = prove_40(*assumptions, app=app).verdicts
     killers = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert killer in killers
     assert killers - (BROKEN_ANYWAY - {killer}) <= {killer, "valid-session-survives"}, (
@@ -298,13 +314,13 @@ def prove_elsewhere(*names: str) -> Findings:
     """The exhaustive engine, on the runtime that has no guard."""
     judged, limits = [INVARIANTS[name] for name in names], Limits(depth=4, seconds=600, states=500)
     assumptions = assuming("starvation", "stale-after-expiry")
-    return prove(CLERK_JS_6_40_0, Runtime.BROWSER_LIKE, assumptions, judged, App(), limits)
+    return prove(model("6.40.0"), Runtime.BROWSER_LIKE, assumptions, judged, ONE_CALL, limits)
 
 
 def search_elsewhere(*names: str) -> Findings:
     """The random one."""
-    target, assumptions = ModelTarget(CLERK_JS_6_40_0), ("starvation", "stale-after-expiry")
-    return explore(target, *assumptions, traces=100, runtime=Runtime.BROWSER_LIKE, judging=names)
+    assumptions, runtime = ("starvation", "stale-after-expiry"), Runtime.BROWSER_LIKE
+    return explore(model("6.40.0"), *assumptions, traces=100, runtime=runtime, judging=names, app=ORDINARY)
 
 
 @pytest.mark.parametrize("engine", [search_elsewhere, prove_elsewhere], ids=["random", "exhaustive"])
@@ -313,10 +329,10 @@ def test_a_guard_on_every_runtime_is_noticed_by_who_has_one_without_it_beside(
 ) -> None:
     """And by nothing else: such a client only refreshes less."""
     assert not broken(engine(GUARD))
-    before = broken(engine(*USUAL))
+    before = broken(engine(*DEFAULT_INVARIANTS))
     guard_on_every_runtime(monkeypatch)
     assert broken(engine(GUARD)) == {GUARD}
-    assert broken(engine(*USUAL)) <= before
+    assert broken(engine(*DEFAULT_INVARIANTS)) <= before
 
 
 def broken(findings: Findings) -> set[str]:
@@ -328,8 +344,8 @@ def test_a_slot_that_ignores_the_organization_hands_out_anothers_token(monkeypat
     """To be noticed by a proof whose app asks for one; the random engine's sometimes does."""
     slots_for_every_organization(monkeypatch)
     judged = [INVARIANTS["token-handed-out-is-valid"]]
-    app = App(organizations=True)
-    proved = prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming("calm"), judged, app, Limits(depth=2, states=300))
+    app = calling(GetToken(organization="org_b"))
+    proved = prove(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), judged, app, Limits(depth=2, states=300))
     assert isinstance(proved.verdicts["token-handed-out-is-valid"], Violated)
     assert isinstance(
         search_40("calm", only="token-handed-out-is-valid").verdicts["token-handed-out-is-valid"], Violated
@@ -341,7 +357,7 @@ def test_only_with_a_touch_a_staler_client_is_noticed(monkeypatch: pytest.Monkey
     believes_whatever_client_comes_with_an_answer(monkeypatch)
     name = "tokens-never-go-backwards"
     assert isinstance(search_40("stale-edge", only=name).verdicts[name], Violated)
-    assert isinstance(prove_40("stale-edge", only=name, touches=True).verdicts[name], Violated)
+    assert isinstance(prove_40("stale-edge", only=name, app=calling(Touch())).verdicts[name], Violated)
     assert not isinstance(prove_40("stale-edge", only=name).verdicts[name], Violated)
 
 
@@ -357,9 +373,8 @@ def test_timers_that_outlive_their_process_are_noticed(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("assumptions", sorted({case[1] for case in KILLS if "stale-for-good" not in case[1]}))
 def test_without_a_mutant_nothing_is_killed(assumptions: tuple[str, ...]) -> None:
-    verdicts = explore(ModelTarget(CLERK_JS_6_40_0), *assumptions, traces=80).verdicts
-    broken = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
-    assert broken <= (BROKEN_ANYWAY if "outage" in assumptions else set())
+    found = explore(model("6.40.0"), *assumptions, traces=80, app=ORDINARY)
+    assert broken(found) <= (BROKEN_ANYWAY if "outage" in assumptions else set())
 
 
 OFFLINE_KILLS: list[tuple[Patch, str]] = [
@@ -375,15 +390,13 @@ def prove_24() -> Findings:
     """The exhaustive engine, on the policy of 6.24.0."""
     limits = Limits(depth=4, seconds=600, states=200)
     judged = [one for one in INVARIANTS.values() if one.id not in BROKEN_ANYWAY]
-    return prove(CLERK_JS_6_24_0, Runtime.BROWSER_LIKE, assuming("outage"), judged, App(), limits)
+    return prove(model("6.24.0"), Runtime.BROWSER_LIKE, assuming("outage"), judged, ONE_CALL, limits)
 
 
 def search_24() -> Findings:
     """The random one."""
     judged = [name for name in INVARIANTS if name not in BROKEN_ANYWAY]
-    return explore(
-        ModelTarget(CLERK_JS_6_24_0), "outage", traces=300, runtime=Runtime.BROWSER_LIKE, judging=judged
-    )
+    return explore(model("6.24.0"), "outage", traces=300, runtime=Runtime.BROWSER_LIKE, judging=judged)
 
 
 @pytest.mark.parametrize("engine", [search_24, prove_24], ids=["random", "exhaustive"])

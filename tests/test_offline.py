@@ -12,20 +12,23 @@ import pytest
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.clerk.policy import POLICIES, policy_of
-from model.terms import CAN_LOOK, CallSettled, NetworkTurned, Outcome, Runtime, TokenAsked
-from model.world.events import Advance, Answer, Event, GetToken, GoOffline, GoOnline
+from model.clerk.sdk import CLERK
+from model.clerk.terms import GetToken
+from model.step import ANY_APP, App, Span, enabled, permits
+from model.terms import Called, CallSettled, ConnectionChanged, Outcome, Runtime
+from model.world.course import NotEnabled
+from model.world.events import Advance, Answer, Event, GoOffline, GoOnline
 from model.world.facts import Sent, Settled
-from model.world.state import NotEnabled
-from properties.campaign.shards import COUNTED, Plan
+from properties.campaign.shards import COUNTED, CampaignPlan
 from properties.campaign.tally import as_markdown
 from properties.campaign.totals import CellReport, Report
-from properties.invariants.catalogue import INVARIANTS, usual
+from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.causes import sentence
 from properties.invariants.verdict import Cell, Findings
-from properties.prove.app import App
-from properties.prove.canonical import Memory, contains, known, known_instants
+from properties.prove.canonical import Memory, contains, split_instants, state_of
 from properties.prove.graph import Graph
-from properties.prove.prove import Limits, _Search
+from properties.prove.prove import Limits, _Search, one_call
+from properties.prove.successors import Problem
 from properties.render.files import FORMATS
 from properties.render.view import view
 from properties.run import schema
@@ -35,7 +38,8 @@ from properties.run.run import Run, Violation
 from properties.run.sensitivity import necessities
 from properties.run.shrink import violates
 from properties.search.machine import needless_rules
-from properties.system.trace import Trace, brief
+from properties.system.event_kinds import brief
+from properties.system.trace import Trace
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
 from tests.support import SECOND, assuming, explore, fresh, model, ready, run
@@ -49,18 +53,19 @@ OFFLINE_RULES = {"device_loses_the_network", "device_has_the_network_back"}
 
 def test_a_device_goes_offline_for_a_client_that_can_look_alone() -> None:
     outage = assuming("outage")
-    may = [one for one in Runtime if outage.permit(run(_Idle(), runtime=one).world, GoOffline())]
-    assert may == [*CAN_LOOK]
+    may = [one for one in Runtime if permits(run(_Idle(), runtime=one).system, outage, GoOffline())]
+    assert may == [Runtime.BROWSER_LIKE, Runtime.BROWSER]
+    assert may == [one for one in Runtime if one.sees_network]
     with pytest.raises(NotEnabled, match="headless does not say whether it is online"):
         run(model("6.40.0"), GoOffline())
-    assert not assuming("starvation").permit(run(model("6.40.0"), runtime=LIKE).world, GoOffline())
+    assert not permits(run(model("6.40.0"), runtime=LIKE).system, assuming("starvation"), GoOffline())
 
 
 class _Idle(ModelTarget):
     """A client that does nothing, on any runtime."""
 
     def __init__(self) -> None:
-        super().__init__(POLICIES["CLERK_JS_6_40_0"])
+        super().__init__(CLERK, POLICIES["CLERK_JS_6_40_0"])
 
     def start(self, *_: object) -> tuple[()]:
         """Nothing happens."""
@@ -69,7 +74,8 @@ class _Idle(ModelTarget):
 
 def test_offline_a_request_can_only_be_lost() -> None:
     ran = run(model("6.40.0"), GetToken(skip_cache=True), GoOffline(), runtime=LIKE)
-    assert assuming("outage", "rotated-credential").answers(ran.world) == ((1, Outcome.LOST),)
+    answers = enabled(ran.system, assuming("outage", "rotated-credential"), ANY_APP, like=Answer(1, Outcome.LOST))
+    assert [*answers] == [Answer(1, Outcome.LOST)]
     with pytest.raises(NotEnabled, match="the device is offline: a request cannot end with 'granted'"):
         ran.play(Answer(1, Outcome.GRANTED))
 
@@ -97,7 +103,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[LockStep]:
     policy = policy_of(request.param)
     assert policy is not None
     build = ready(clerk_js_target(request.param, lambda line: None), LIKE)
-    yield LockStep(build, ModelTarget(policy))
+    yield LockStep(build, ModelTarget(CLERK, policy))
     build.close()
 
 
@@ -148,9 +154,10 @@ def test_a_navigator_follows_the_network_if_it_says_anything(
     path.write_text(STUB % "return Promise.reject(Object.assign(new Error(), { code: `${navigator.onLine}` }))")
     target = fresh(bundle_target(path), runtime)
     for call, said in enumerate(seen, 1):
-        assert target.feed(TokenAsked(call), 0) == (CallSettled(call, None, said),)
-        target.feed(NetworkTurned(online=call == 2), 0)
-    assert fresh(target, runtime).feed(TokenAsked(1), 0) == (CallSettled(1, None, seen[0]),), "a fresh navigator"
+        assert target.feed(Called(call, GetToken()), 0) == (CallSettled(call, None, said),)
+        target.feed(ConnectionChanged(online=call == 2), 0)
+    anew = fresh(target, runtime).feed(Called(1, GetToken()), 0)
+    assert anew == (CallSettled(1, None, seen[0]),), "a fresh navigator"
     target.close()
 
 
@@ -164,7 +171,7 @@ def test_a_navigator_follows_the_network_if_it_says_anything(
 def test_the_machine_has_rules_for_the_network_where_it_may_turn(
     names: str, runtime: Runtime, used: bool
 ) -> None:
-    needless = set(needless_rules(assuming(*names.split(",")), runtime))
+    needless = set(needless_rules(assuming(*names.split(",")), App(CLERK.operations), runtime))
     assert needless & OFFLINE_RULES == (set() if used else OFFLINE_RULES)
 
 
@@ -175,7 +182,7 @@ def test_a_run_says_that_it_never_went_offline_only_where_it_could() -> None:
         never[runtime] = name in Findings(cell, {}, 0, {}, 0.0).unused
         counts: dict[str, dict[str, int]] = {counted: {} for counted in COUNTED}
         tried = CellReport("model", cell.assumptions, {}, (), 0, 0, counts, 0.0)
-        counted = as_markdown(Report(Plan(1, (), (), runtime, ()), (tried,), Path()))
+        counted = as_markdown(Report(CampaignPlan(1, (), (), runtime, ()), (tried,), Path()))
         assert (f"| {name} | NEVER |" in counted) is never[runtime]
     assert never == {LIKE: True, Runtime.HEADLESS: False}
     found = explore(model("6.40.0"), "outage", traces=20, runtime=LIKE, judging=["valid-session-survives"])
@@ -185,41 +192,39 @@ def test_a_run_says_that_it_never_went_offline_only_where_it_could() -> None:
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> str:
     """An assumption under which the device may be offline, and nothing else goes wrong: its graph is small."""
-    monkeypatch.setitem(ASSUMPTIONS, "away", Assumption("away", "The device is offline.", disconnects=True))
+    offline = Assumption("away", "The device is offline.", events=(GoOffline(),))
+    monkeypatch.setitem(ASSUMPTIONS, "away", offline)
     return "away"
 
 
 def test_being_offline_breaks_nothing_and_random_traces_stay_within_the_closed_graph(away: str) -> None:
-    assumptions, policy = assuming(away), model("6.40.0").policy
-    cell = Cell(f"model@{policy.name}", LIKE, assumptions)
-    memory, graph = Memory.needed(assumptions, history=True), Graph()
-    search = _Search(policy, cell, App(), Limits(depth=1000), memory, lambda line: None)
-    search.explore(graph, [INVARIANTS[name] for name in usual(LIKE)], hull=True)
+    assumptions, target, app = assuming(away), model("6.40.0"), one_call(CLERK)
+    cell, graph = Cell(target.name, LIKE, assumptions), Graph()
+    problem = Problem(target, LIKE, assumptions, app, Memory.needed(assumptions, app, history=True))
+    search = _Search(problem, cell, Limits(depth=1000), lambda line: None)
+    search.explore(graph, [INVARIANTS[name] for name in default_invariants(LIKE)], hull=True)
     assert graph.closed
     assert not graph.broken
     of_shape: dict[object, list[int]] = {}
     for number, state in enumerate(graph.states):
-        of_shape.setdefault(known_instants(state)[0], []).append(number)
+        of_shape.setdefault(split_instants(state)[0], []).append(number)
     draw, offline = random.Random(1), 0
     for _ in range(40):
-        target = ModelTarget(policy)
         ran = Run(target, LIKE, assumptions, ())
         for _ in range(25):
             ran.play(_something(ran, draw))
-            assert target.client is not None
-            here = known(ran.world, target.client, memory)
-            candidates = of_shape.get(known_instants(here)[0], [])
+            here = state_of(CLERK, (ran.system, target.client), problem.memory)
+            candidates = of_shape.get(split_instants(here)[0], [])
             assert any(contains(graph.states[number], here) for number in candidates), ran.events
             offline += ran.world.offline and bool(ran.world.calls)
     assert offline > 50
 
 
 def _something(ran: Run, draw: random.Random) -> Event:
-    options: list[Event] = [Answer(*answer) for answer in ran.assumptions.answers(ran.world)]
-    if not ran.world.calls:
-        options += [GetToken(), GetToken(skip_cache=True)]
-    options += [Advance(draw.choice([1, 3, 5, 17, 43, 61]) * SECOND), Advance(SECOND), GoOffline(), GoOnline()]
-    return draw.choice([event for event in options if ran.assumptions.permit(ran.world, event)])
+    now = enabled(ran.system, ran.assumptions, one_call(CLERK))
+    options: list[Event] = [one for one in now if not isinstance(one, Span)]
+    passing: list[Event] = [Advance(draw.choice([1, 3, 5, 17, 43, 61]) * SECOND), Advance(SECOND)]
+    return draw.choice([*options, *(event for event in passing if ran.permits(event))])
 
 
 # -- the reports ----------------------------------------------------------------------------------------------
@@ -241,7 +246,7 @@ EVENTS: dict[str, tuple[Event, ...]] = {
 
 def silent(release: str, patch: pytest.MonkeyPatch) -> Violation:
     """A call that ends without a word of being offline."""
-    patch.setattr("model.session.OFFLINE", "Error")
+    patch.setattr("model.clerk.session.OFFLINE_ERROR", "Error")
     name = "offline-is-not-signed-out"
     trace = Trace(f"model@{release}", LIKE, assuming("outage"), EVENTS[release], name)
     found = violates(trace, model(release), INVARIANTS[name])

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from model import terms
 from model.clerk.policy import policy_of
-from model.terms import PERSONAL, Endpoint, Outcome, Runtime, TokenId
-from model.world.events import (
-    Advance,
-    Answer,
-    Event,
-    GetToken,
-    GoOffline,
-    GoOnline,
-    RestartApp,
-    SwitchOrganization,
-    Touch,
-)
-from model.world.facts import Announced, Dropped, Regained, Sent, Settled
-from model.world.state import NotEnabled
+from model.clerk.sdk import CLERK
+from model.clerk.server import Server
+from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
+from model.step import permits
+from model.terms import Endpoint, Outcome, Runtime
+from model.world.course import NotEnabled
+from model.world.events import Advance, Answer, Event, GoOffline, GoOnline, RestartApp
+from model.world.facts import Announced, Sent, SessionDropped, SessionRegained, Settled
 from properties.invariants.causes import sentence
 from properties.run.lockstep import LockStep
 from properties.run.run import Run, Violation
-from properties.system.trace import brief
-from properties.system.wording import tell
+from properties.system.event_kinds import brief
+from properties.system.fact_kinds import tell
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from properties.targets.model import ModelTarget
 from tests.support import RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
@@ -33,15 +28,27 @@ SWITCH = SwitchOrganization("org_b")
 SWITCHED = (SWITCH, Answer(1, SESSION))
 
 
+def organization_of(token_id: terms.TokenId) -> str | None:
+    """The organization that a token of Clerk's is for."""
+    assert isinstance(token_id, TokenId)
+    return token_id.organization
+
+
+def server(ran: Run) -> Server:
+    """What the server holds."""
+    assert isinstance(ran.world.server, Server)
+    return ran.world.server
+
+
 def sent(ran: Run) -> list[tuple[Endpoint, str | None]]:
     """What was asked for, and for which organization."""
-    return [(fact.endpoint, fact.token_id.organization) for fact in ran.facts if isinstance(fact, Sent)]
+    return [(fact.endpoint, organization_of(fact.token_id)) for fact in ran.facts if isinstance(fact, Sent)]
 
 
 def ended(ran: Run) -> list[str | None]:
     """How calls ended: the organization of a token, or an error; None for a call that ended well."""
     settled = [fact for fact in ran.facts if isinstance(fact, Settled)]
-    return [(fact.token.token_id.organization or PERSONAL) if fact.token else fact.error for fact in settled]
+    return [(organization_of(fact.token.token_id) or PERSONAL) if fact.token else fact.error for fact in settled]
 
 
 # -- what a switch does -------------------------------------------------------------------------------------
@@ -49,27 +56,27 @@ def ended(ran: Run) -> list[str | None]:
 
 def test_a_switch_is_a_touch_that_names_the_organization_and_its_token_is_the_session_s() -> None:
     ran = run(model("6.40.0"), *SWITCHED, GetToken())
-    assert sent(ran) == [(Endpoint.TOUCH, "org_b")]
+    assert sent(ran) == [(Endpoint.MUTATE, "org_b")]
     assert ended(ran) == [None, "org_b"]
     assert [fact.token.token_id for fact in ran.facts if isinstance(fact, Announced)] == [TokenId(None, "org_b")]
 
 
 def test_the_client_takes_the_organization_for_the_active_one_before_the_server_has_heard_of_it() -> None:
     assert sent(run(model("6.40.0"), SWITCH, GetToken())) == [
-        (Endpoint.TOUCH, "org_b"),
-        (Endpoint.TOKENS, "org_b"),
+        (Endpoint.MUTATE, "org_b"),
+        (Endpoint.MINT, "org_b"),
     ]
 
 
 def test_it_goes_on_taking_it_for_that_after_a_switch_that_failed() -> None:
     ran = run(model("6.40.0"), SWITCH, Answer(1, BROKEN), GetToken())
     assert ended(ran) == ["api-500"]
-    assert sent(ran)[1:] == [(Endpoint.TOKENS, "org_b")]
+    assert sent(ran)[1:] == [(Endpoint.MINT, "org_b")]
 
 
 def test_until_8004_a_switch_that_failed_went_on_as_if_nothing_had_happened() -> None:
     ran = run(model("6.0.0"), SWITCH, Answer(1, BROKEN), Answer(2, GRANTED))
-    assert sent(ran) == [(Endpoint.TOUCH, "org_b"), (Endpoint.TOKENS, "org_b")]
+    assert sent(ran) == [(Endpoint.MUTATE, "org_b"), (Endpoint.MINT, "org_b")]
     assert ended(ran) == [None]
 
 
@@ -77,23 +84,23 @@ def test_until_8004_a_switch_that_failed_went_on_as_if_nothing_had_happened() ->
 def test_a_switch_that_is_refused_ends_well_although_nothing_was_switched(release: str) -> None:
     """And asks which sessions there are twice, the second time for nobody."""
     ran = run(model(release), SWITCH, Answer(1, REFUSED), Answer(2, SESSION), GetToken())
-    assert sent(ran) == [(Endpoint.TOUCH, "org_b"), (Endpoint.CLIENT, None), (Endpoint.CLIENT, None)]
+    assert sent(ran) == [(Endpoint.MUTATE, "org_b"), (Endpoint.INTROSPECT, None), (Endpoint.INTROSPECT, None)]
     assert ended(ran) == [None, PERSONAL]
-    assert ran.world.organization is None
+    assert server(ran).organization is None
 
 
 def test_a_switch_may_take_up_the_session_that_it_has_dropped() -> None:
     ran = run(model("6.40.0"), SWITCH, Answer(1, REFUSED), Answer(2, BROKEN), Answer(3, GRANTED))
-    assert len(of_kind(Dropped, ran.facts)) == len(of_kind(Regained, ran.facts)) == 1
+    assert len(of_kind(SessionDropped, ran.facts)) == len(of_kind(SessionRegained, ran.facts)) == 1
     assert ran.world.signed_in
     assert "holds the session again, in the foreground" in [tell(fact)[1] for fact in ran.facts]
 
 
 def test_nobody_switches_where_nobody_is_signed_in() -> None:
     gone = run(model("6.40.0"), SWITCH, Answer(1, REFUSED), Answer(2, Outcome.NO_SESSION))
-    with pytest.raises(NotEnabled, match="no session whose organization could be another"):
+    with pytest.raises(NotEnabled, match="there is no session to call setActive on"):
         gone.play(SWITCH)
-    assert not assuming("calm").permit(gone.world, SWITCH)
+    assert not permits(gone.system, assuming("calm"), SWITCH)
 
 
 def test_while_a_switch_is_under_way_the_token_of_either_organization_is_the_one_asked_for() -> None:
@@ -102,8 +109,11 @@ def test_while_a_switch_is_under_way_the_token_of_either_organization_is_the_one
 
 def test_what_is_said_of_a_switch_names_the_organization() -> None:
     ran = run(model("6.40.0"), *SWITCHED)
-    assert tell(ran.facts[0]) == ("app", "makes organization 'org_b' the active one (call 1)")
-    assert [brief(event) for event in (SWITCH, SwitchOrganization(None))] == ["switch(org_b)", "switch(personal)"]
+    assert tell(ran.facts[0]) == ("app", "calls setActive to organization 'org_b' (call 1)")
+    assert [brief(event) for event in (SWITCH, SwitchOrganization(None))] == [
+        "setActive(org_b)",
+        "setActive(personal)",
+    ]
     assert sentence(ran.facts).startswith("The app called setActive (call 1)")
 
 
@@ -126,7 +136,7 @@ def test_after_a_switch_a_call_for_the_personal_workspace_gets_the_organizations
     """In a calm world, on every release tried: Session.ts #hydrateCache reads which organization is active when
     it refreshes, and the slot stays that of the one before."""
     for target in (ready(builds[release], runtime), model(release)):
-        with pytest.raises(Violation, match="asked for the personal session token and got a token of org_b"):
+        with pytest.raises(Violation, match="asked for the session's default token and got a token of org_b"):
             judged(target, *PERSONAL_TOKEN, runtime=runtime)
 
 
@@ -136,7 +146,7 @@ def test_after_a_switch_one_organizations_token_is_asked_for_twice_in_its_life(
 ) -> None:
     for target in (ready(builds[release]), model(release)):
         ran = run(target, *SWITCHED, Advance(43 * SECOND))
-        assert sent(ran)[1:] == [(Endpoint.TOKENS, "org_b")] * 2
+        assert sent(ran)[1:] == [(Endpoint.MINT, "org_b")] * 2
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -217,7 +227,7 @@ def test_a_switch_without_a_network_agrees_step_by_step(release: str) -> None:
     assert policy is not None
     build = ready(clerk_js_target(release, lambda line: None))
     try:
-        pair = LockStep(build, ModelTarget(policy))
+        pair = LockStep(build, ModelTarget(CLERK, policy))
         run(pair, *OFFLINE, runtime=Runtime.BROWSER_LIKE)
         pair.finish()
         assert pair.difference is None, pair.difference
@@ -230,15 +240,15 @@ def test_what_a_switch_took_up_again_the_next_one_drops() -> None:
     build, policy = ready(clerk_js_target("6.0.0", lambda line: None)), policy_of("6.0.0")
     assert policy is not None
     try:
-        pair = LockStep(build, ModelTarget(policy))
+        pair = LockStep(build, ModelTarget(CLERK, policy))
         taken_up = (SWITCH, Answer(1, Outcome.RATE_LIMITED), Answer(2, Outcome.NO_SESSION), Answer(3, GRANTED))
         ran = run(pair, *taken_up, SWITCH, Answer(4, BROKEN))
         pair.finish()
         assert pair.difference is None, pair.difference
     finally:
         build.close()
-    assert len(of_kind(Regained, ran.facts)) == 1
-    assert len(of_kind(Dropped, ran.facts)) == 2
+    assert len(of_kind(SessionRegained, ran.facts)) == 1
+    assert len(of_kind(SessionDropped, ran.facts)) == 2
 
 
 def test_the_active_organization_outlives_the_app_as_the_server_knows_it() -> None:
@@ -246,7 +256,8 @@ def test_the_active_organization_outlives_the_app_as_the_server_knows_it() -> No
     assert ended(known)[-1] == "org_b"
     unheard = run(model("6.40.0"), SWITCH, RestartApp(), GetToken())
     assert ended(unheard)[-1] == PERSONAL
-    assert unheard.world.active == (None,)
+    assert server(unheard).organization is None
+    assert unheard.world.server.session_tokens == (TokenId(),)
 
 
 @pytest.mark.parametrize("release", ["6.0.0", "6.1.0", "6.3.2", "6.7.4", "6.24.0", "6.28.1", "6.40.0"])
@@ -257,7 +268,7 @@ def test_what_comes_of_a_switch_agrees_step_by_step(release: str) -> None:
     try:
         for name, events in SCRIPTS.items():
             for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
-                pair = LockStep(build, ModelTarget(policy))
+                pair = LockStep(build, ModelTarget(CLERK, policy))
                 try:
                     run(pair, *events, runtime=runtime)
                 except NotEnabled:  # one that takes itself for offline does not send all that the script answers

@@ -95,7 +95,7 @@ def test_a_step_dims_what_is_still_to_come_and_shows_the_state_after_it(
     assert ["later" in one for one in classes(document)] == [False] * 5 + [True] * 2
     assert "3 of 4: answer(1, unauthorized) (8:00:43)" in document
     (state,) = re.findall(r'<div id="state">(.*?)</div>', document, re.DOTALL)
-    assert "2: client, in the background" in state
+    assert "2: introspect, in the background" in state
     assert 'class="changed"' in state
 
 

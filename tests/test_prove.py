@@ -13,39 +13,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from model.assumptions.landmarks import SKEWS
 from model.assumptions.sets import Assumptions
 from model.clerk import session
 from model.clerk.policy import POLICIES, PROPOSED, Policy
-from model.clerk.state import Client
-from model.terms import Runtime
-from model.world.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    FreezeKind,
-    GetToken,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    SetClock,
-    UnlockKeychain,
-)
-from properties.invariants.catalogue import INVARIANTS, USUAL
+from model.clerk.sdk import CLERK
+from model.clerk.terms import GetToken
+from model.sdk import Client
+from model.step import App, Span, enabled
+from model.terms import Outcome, Runtime
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
+from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Cell, Findings, HeldTo, Proved, Vacuous, Violated
-from properties.prove.app import App
-from properties.prove.canonical import Memory, contains, known, known_instants
+from properties.prove.canonical import Memory, contains, split_instants, state_of
 from properties.prove.graph import Graph
 from properties.prove.matrix import confirmed
-from properties.prove.prove import Limits, _Search, prove
-from properties.prove.zone import AT_MOST_0, ENDLESS, Zone, at_most
+from properties.prove.prove import Limits, _Search, one_call, prove
+from properties.prove.successors import Problem
+from properties.prove.zone import AT_MOST_0, UNBOUNDED, Zone, at_most
 from properties.run.run import Run
 from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
-from tests.support import HEADLINE, assuming, complaint, model, ready, sessionproof
+from tests.support import HEADLINE, assuming, complaint, model, proposed, ready, sessionproof
+from tests.support import app as calling
 from tests.test_conformance import replayed
 
-ONE_CALL = App()
+ONE_CALL = one_call(CLERK)
+PATIENT = Limits(seconds=600)
 
 ABOUT_HEADLESS = tuple(name for name, one in INVARIANTS.items() if Runtime.HEADLESS in one.runtimes)
 
@@ -56,7 +50,7 @@ def proof(
     """What is proved of a release under some assumptions. Limits that a verdict hangs on are no times."""
     judged = [INVARIANTS[name] for name in judging]
     bounds = Limits(seconds=600, **limits)
-    return prove(model(release).policy, Runtime.HEADLESS, assuming(*assumptions), judged, app, bounds)
+    return prove(model(release), Runtime.HEADLESS, assuming(*assumptions), judged, app, bounds)
 
 
 # -- the verdicts -------------------------------------------------------------------------------------------
@@ -69,21 +63,14 @@ def test_without_the_guard_a_starved_timer_signs_out_in_three_events() -> None:
     assert verdict.trace.path.exists()
 
 
-@pytest.mark.parametrize("app", [App(0), App(), App(2)], ids=str)
+@pytest.mark.parametrize("app", [replace(ONE_CALL, calls=calls) for calls in (0, 1, 2)], ids=str)
 def test_under_the_theory_of_8303_the_guard_is_proved(app: App) -> None:
-    found = proof("6.7.4", "starvation", "stale-after-expiry", judging=USUAL, app=app)
+    found = proof("6.7.4", "starvation", "stale-after-expiry", judging=DEFAULT_INVARIANTS, app=app)
     assert all(isinstance(one, Proved) for one in found.verdicts.values())
 
 
 def test_templates_do_not_break_the_guard() -> None:
-    found = prove(
-        POLICIES["CLERK_JS_6_7_4"],
-        Runtime.HEADLESS,
-        assuming("starvation", "stale-after-expiry"),
-        [INVARIANTS[HEADLINE]],
-        App(templates=True),
-        Limits(seconds=600),
-    )
+    found = proof("6.7.4", "starvation", "stale-after-expiry", judging=[HEADLINE], app=calling(GetToken("api")))
     assert isinstance(found.verdicts[HEADLINE], Proved)
 
 
@@ -105,7 +92,7 @@ def test_what_breaks_on_the_model_breaks_on_the_build(
         assert replayed(trace.path, ready(builds[release]))[0] == trace.invariant
 
 
-QUIET = PROPOSED["FIX_QUIET_BACKGROUND"]
+QUIET = proposed("FIX_QUIET_BACKGROUND")
 
 
 def test_a_background_that_signs_nobody_out_is_proved_where_the_guard_fails() -> None:
@@ -117,21 +104,22 @@ def test_a_background_that_signs_nobody_out_is_proved_where_the_guard_fails() ->
 
 @pytest.mark.parametrize("policy", [one for one in PROPOSED.values() if not one.background_401_marks_stale])
 def test_no_lesser_fix_survives_a_rotated_credential(policy: Policy) -> None:
-    found = prove(policy, Runtime.HEADLESS, assuming("rotated-credential"), [INVARIANTS[HEADLINE]])
+    target = ModelTarget(CLERK, policy)
+    found = prove(target, Runtime.HEADLESS, assuming("rotated-credential"), [INVARIANTS[HEADLINE]])
     assert isinstance(found.verdicts[HEADLINE], Violated)
 
 
 @pytest.mark.parametrize("assumption", ["calm", "stale-edge"])
 def test_a_refresh_that_is_tried_again_keeps_the_chain(assumption: str) -> None:
-    policy, chain = PROPOSED["FIX_KEEP_TRYING"], "refresh-chain-survives"
-    found = prove(policy, Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]], limits=Limits(depth=100))
+    target, chain = proposed("FIX_KEEP_TRYING"), "refresh-chain-survives"
+    found = prove(target, Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]], limits=Limits(depth=100))
     assert isinstance(found.verdicts[chain], Proved)
 
 
 @pytest.mark.parametrize("assumption", ["stale-edge", "outage"])
 def test_a_refresh_that_comes_to_nothing_ends_the_chain_of_releases(assumption: str) -> None:
     chain = "refresh-chain-survives"
-    found = prove(POLICIES["CLERK_JS_6_40_0"], Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]])
+    found = prove(model("6.40.0"), Runtime.HEADLESS, assuming(assumption), [INVARIANTS[chain]])
     assert isinstance(found.verdicts[chain], Violated)
 
 
@@ -163,59 +151,59 @@ def test_a_release_that_clears_no_replaced_timers_has_a_graph_with_an_end() -> N
 
 def test_what_gathers_ever_more_timers_is_not_waited_for() -> None:
     """Before #8098 the timers of a replaced token went on: no pass takes long enough to close that graph."""
-    graph = closure(POLICIES["CLERK_JS_6_3_2"], assuming("calm"))
+    graph = closure(model("6.3.2"), assuming("calm"))
     assert not graph.closed
     assert len(graph.states) < 200
 
 
 def test_a_proof_that_never_met_its_assumption_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "refresh", lambda turn, entry: turn)  # nobody ever sends a request
-    verdicts = proof("6.7.4", "rotated-credential", app=App(calls=0)).verdicts
+    verdicts = proof("6.7.4", "rotated-credential", app=replace(ONE_CALL, calls=0)).verdicts
     assert all(isinstance(verdict, Vacuous) for verdict in verdicts.values())
 
 
 # -- nothing is left out ------------------------------------------------------------------------------------
 
 
-def closure(policy: Policy, assumptions: Assumptions, hull: bool = True) -> Graph:
+def asked(target: ModelTarget, assumptions: Assumptions) -> Problem:
+    """What is remembered for all invariants."""
+    memory = Memory.needed(assumptions, ONE_CALL, history=True)
+    return Problem(target, Runtime.HEADLESS, assumptions, ONE_CALL, memory)
+
+
+def closure(target: ModelTarget, assumptions: Assumptions, hull: bool = True) -> Graph:
     """Everything that can be reached."""
-    cell = Cell(f"model@{policy.name}", Runtime.HEADLESS, assumptions)
+    cell = Cell(target.name, Runtime.HEADLESS, assumptions)
     graph = Graph()
-    search = _Search(
-        policy, cell, App(), Limits(depth=1000), Memory.needed(assumptions, history=True), lambda line: None
-    )
+    search = _Search(asked(target, assumptions), cell, Limits(depth=1000), lambda line: None)
     search.explore(graph, [*INVARIANTS.values()], hull)
     return graph
 
 
-def wandering(policy: Policy, assumptions: Assumptions, traces: int) -> Iterator[tuple[Run, Client]]:
+def wandering(model: ModelTarget, assumptions: Assumptions, traces: int) -> Iterator[tuple[Run, Client]]:
     """Random traces of a policy's model, after each event."""
     draw = random.Random(1)
     for _ in range(traces):
-        target = ModelTarget(policy)
+        target = ModelTarget(model.sdk, model.policy)
         run = Run(target, Runtime.HEADLESS, assumptions, ())
         for _ in range(25):
             if (event := random_event(run, draw)) is None:
                 break
             run.play(event)
-            assert target.client is not None
             yield run, target.client
 
 
 def random_event(run: Run, draw: random.Random) -> Event | None:
     """Something that may happen now; time in whole seconds, short or long."""
     second = draw.choice([1, 1, 5, 17, 26, 43, 60, 61, draw.randrange(1, 200)]) * 1000
-    options: list[Event] = [Answer(*answer) for answer in run.assumptions.answers(run.world)]
-    if not run.world.calls:
-        options += [GetToken(), GetToken(skip_cache=True)]
-    options += [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind])), Revoke()]
-    options += [SetClock(skew) for skew in run.assumptions.clocks(run.world)]
-    options += [LockKeychain(), UnlockKeychain(), RestartApp()]
-    allowed = [event for event in options if run.assumptions.permit(run.world, event)]
-    return draw.choice(allowed) if allowed else None
+    passing: list[Event] = [Advance(second), Advance(1000), Freeze(second, draw.choice([*FreezeKind]))]
+    now = enabled(run.system, run.assumptions, ONE_CALL)
+    options: list[Event] = [one for one in now if not isinstance(one, Span)]
+    options += [event for event in passing if run.permits(event)]
+    return draw.choice(options) if options else None
 
 
-@pytest.mark.parametrize("policy", [POLICIES["CLERK_JS_6_7_1"], POLICIES["CLERK_JS_6_40_0"], QUIET])
+@pytest.mark.parametrize("target", [model("6.7.1"), model("6.40.0"), QUIET], ids=lambda target: target.name)
 @pytest.mark.parametrize(
     "names",
     [
@@ -223,17 +211,33 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
         *("calm", "restart,revocation"),
     ],
 )
-def test_random_traces_stay_within_the_closed_graph(policy: Policy, names: str) -> None:
+def test_random_traces_stay_within_the_closed_graph(target: ModelTarget, names: str) -> None:
     assumptions = assuming(*names.split(","))
-    graph = closure(policy, assumptions)
+    graph = closure(target, assumptions)
     assert graph.closed
     of_shape: dict[object, list[int]] = {}
     for number, state in enumerate(graph.states):
-        of_shape.setdefault(known_instants(state)[0], []).append(number)
-    for run, client in wandering(policy, assumptions, traces=40):
-        here = known(run.world, client, Memory.needed(assumptions, history=True))
-        candidates = of_shape.get(known_instants(here)[0], [])
+        of_shape.setdefault(split_instants(state)[0], []).append(number)
+    memory = asked(target, assumptions).memory
+    for run, client in wandering(target, assumptions, traces=40):
+        here = state_of(CLERK, (run.system, client), memory)
+        candidates = of_shape.get(split_instants(here)[0], [])
         assert any(contains(graph.states[number], here) for number in candidates), run.events
+
+
+def test_an_answer_that_hangs_on_an_open_comparison_is_not_left_out() -> None:
+    """While the device's clock may be set back it stays open whether a token has expired; yet a request may meet
+    a stale credential then."""
+    target, assumptions = model("6.7.4"), assuming("starvation", "stale-on-arrival", "clock-skew")
+    graph, memory = closure(target, assumptions), asked(target, assumptions).memory
+    assert graph.closed
+    run = Run(target, Runtime.HEADLESS, assumptions, ())
+    late = (GetToken(), Freeze(1000), Answer(1, Outcome.UNAUTHORIZED))
+    for event in (Freeze(60_000), SetClock(SKEWS[0]), *late):
+        assert run.permits(event)
+        run.play(event)
+        here = state_of(CLERK, (run.system, target.client), memory)
+        assert any(contains(state, here) for state in graph.states), run.events
 
 
 GUARD = INVARIANTS["guard-is-headless-only"]
@@ -243,8 +247,9 @@ TOLD_APART = [("starvation,stale-after-expiry", True), ("rotated-credential", Fa
 @pytest.mark.parametrize("names", [*(names for names, _ in TOLD_APART), "restart"])
 def test_the_guard_is_headless_only(names: str) -> None:
     """In every state that can be reached, and whatever happens."""
-    policy, limits = POLICIES["CLERK_JS_6_7_4"], Limits(seconds=600)
-    found = prove(policy, Runtime.BROWSER_LIKE, assuming(*names.split(",")), [GUARD], limits=limits)
+    found = prove(
+        model("6.7.4"), Runtime.BROWSER_LIKE, assuming(*names.split(",")), [GUARD], limits=Limits(seconds=600)
+    )
     assert isinstance(found.verdicts[GUARD.id], Proved)
 
 
@@ -252,18 +257,19 @@ def test_the_guard_is_headless_only(names: str) -> None:
 def test_where_a_timer_may_be_late_the_guard_can_be_told_from_none(names: str, seen: bool) -> None:
     """On the one runtime that it is for: a comparison that sees no difference anywhere would be worth nothing."""
     here = replace(GUARD, runtimes=frozenset({Runtime.HEADLESS}))
-    policy, limits = POLICIES["CLERK_JS_6_7_4"], Limits(seconds=600)
-    found = prove(policy, Runtime.HEADLESS, assuming(*names.split(",")), [here], limits=limits)
+    found = prove(
+        model("6.7.4"), Runtime.HEADLESS, assuming(*names.split(",")), [here], limits=Limits(seconds=600)
+    )
     assert isinstance(found.verdicts[GUARD.id], Violated if seen else Proved)
 
 
 @pytest.mark.parametrize("names", ["calm", "revocation", "stale-for-good"])
 def test_both_passes_agree_on_what_can_be_reached(names: str) -> None:
     """The hull holds every state of the exact graph, and has no shape that the exact one lacks."""
-    hull, exact = (closure(POLICIES["CLERK_JS_6_7_4"], assuming(*names.split(",")), one) for one in (True, False))
+    hull, exact = (closure(model("6.7.4"), assuming(*names.split(",")), one) for one in (True, False))
     assert hull.closed
     assert exact.closed
-    shapes = [{known_instants(state)[0] for state in graph.states} for graph in (hull, exact)]
+    shapes = [{split_instants(state)[0] for state in graph.states} for graph in (hull, exact)]
     assert shapes[0] == shapes[1]
     for state in exact.states:
         assert any(contains(other, state) for other in hull.states)
@@ -273,7 +279,7 @@ def test_both_passes_agree_on_what_can_be_reached(names: str) -> None:
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(-4, 4)), max_size=5))
 def test_a_zone_knows_what_follows_from_what_it_was_told(told: list[tuple[int, int, int]]) -> None:
     points = [(0, *rest) for rest in product(range(-9, 10), repeat=2)]
-    zone = Zone([[AT_MOST_0 if i == j else ENDLESS for j in range(3)] for i in range(3)])
+    zone = Zone([[AT_MOST_0 if i == j else UNBOUNDED for j in range(3)] for i in range(3)])
     learnt = []
     for i, j, ms in told:
         if zone.decide(i, j, at_most(ms)):
@@ -281,7 +287,7 @@ def test_a_zone_knows_what_follows_from_what_it_was_told(told: list[tuple[int, i
     possible = [p for p in points if all(p[i] - p[j] <= ms for i, j, ms in learnt)]
     assert possible, "a zone never becomes empty"
     for i, j in product(range(3), repeat=2):
-        if zone.bounds[i][j] != ENDLESS:
+        if zone.bounds[i][j] != UNBOUNDED:
             assert max(p[i] - p[j] for p in possible) <= zone.bounds[i][j] // 2
 
 
@@ -327,7 +333,8 @@ def test_a_counterexample_of_a_release_is_confirmed_on_its_build(builds: dict[st
 
 def test_what_a_build_does_not_do_is_not_confirmed(builds: dict[str, ClerkJsTarget]) -> None:
     wrong = replace(POLICIES["CLERK_JS_6_7_4"], guard_expired_refresh=False)
-    found = prove(wrong, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"), [INVARIANTS[HEADLINE]])
+    assumptions, target = assuming("starvation", "stale-after-expiry"), ModelTarget(CLERK, wrong)
+    found = prove(target, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]])
     ready(builds["6.7.4"])
     (judged,) = confirmed([found], lambda line: None)
     verdict = judged.verdicts[HEADLINE]

@@ -8,12 +8,12 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk import cache, session
+from model.clerk.sdk import Clerk
 from model.clerk.state import Call, Flight, Turn
 from model.terms import Outcome, Runtime, Token
 from model.world.state import World
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import MayStarve, Proved, Verdict
-from properties.prove import liveness as recovery
 from properties.prove.prove import Limits, prove
 from tests.support import assuming, model
 
@@ -21,8 +21,8 @@ NAME = "foreground-recovers"
 
 
 def verdict(*assumptions: str, release: str = "6.40.0", runtime: Runtime = Runtime.HEADLESS) -> Verdict:
-    policy, limits = model(release).policy, Limits(seconds=600)
-    return prove(policy, runtime, assuming(*assumptions), [INVARIANTS[NAME]], limits=limits).verdicts[NAME]
+    judged, limits = [INVARIANTS[NAME]], Limits(seconds=600)
+    return prove(model(release), runtime, assuming(*assumptions), judged, limits=limits).verdicts[NAME]
 
 
 @pytest.mark.parametrize("assumption", ["starvation", "outage", "locked-keychain", "revocation"])
@@ -56,7 +56,7 @@ def no_timer_for_another_try(patch: pytest.MonkeyPatch) -> None:
         later = replace(call, failures=call.failures + 1, waits_for=None)
         return turn.but(calls=(*turn.client.calls, later))
 
-    patch.setattr(session, "_again", wrong)
+    patch.setattr(session, "_retry_later", wrong)
 
 
 @pytest.mark.parametrize(("mutant", "again"), [(never_content, True), (no_timer_for_another_try, False)])
@@ -67,16 +67,16 @@ def test_a_client_that_lets_its_user_wait_for_ever_is_noticed(
     mutant(monkeypatch)
     found = verdict("starvation" if again else "outage")
     assert isinstance(found, MayStarve)
-    assert ("again and again" in found.story) is again
+    assert ("again and again" in found.path) is again
 
 
 def test_a_timer_that_is_waited_for_fires_sooner_or_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refreshes that go round while it stays set are no excuse, and would be taken for one."""
-    monkeypatch.setattr(recovery, "awaited", lambda state: set())
+    monkeypatch.setattr(Clerk, "awaited", lambda sdk, client: set())
     assert isinstance(verdict("outage"), MayStarve)
 
 
 def test_a_server_that_lies_for_ever_starves_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a world is taken for healthy only where it is."""
-    monkeypatch.setattr(World, "told", lambda world, request: Outcome.BROKEN)
+    monkeypatch.setattr(World, "honest_answer", lambda world, request: Outcome.BROKEN)
     assert isinstance(verdict("outage"), MayStarve)

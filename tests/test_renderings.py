@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from model.clerk.terms import GetToken
 from model.terms import Outcome, Runtime
-from model.world.events import Advance, Answer, Freeze, GetToken
+from model.world.events import Advance, Answer, Freeze
 from properties.render.files import FORMATS, release, save, script
 from properties.render.markdown import report
 from properties.render.regression import regression
@@ -93,7 +94,7 @@ def test_the_state_of_the_world_and_of_the_client_is_told_after_every_step(seed:
     assert dict(stages[0].world)["user"] == "signed in"
     assert dict(stages[-1].world)["user"] == "signed out"
     assert dict(stages[-1].world)["session on the server"] == "valid"
-    assert dict(stages[1].client or ())["refresh in progress"] == "session token"
+    assert dict(stages[1].client or ())["refreshing"] == "session token"
 
 
 # -- the bug report -----------------------------------------------------------------------------------------

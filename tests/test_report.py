@@ -11,7 +11,8 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
 from properties.render.tables import known_findings, plain, verdict_table
 from properties.run.run import Run, Violation
-from properties.system.wording import clock, notable
+from properties.system.fact_kinds import notable
+from properties.system.wording import clock
 from tests.support import DAY, HEADLINE, HOUR, assuming, model, run
 
 

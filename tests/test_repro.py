@@ -13,7 +13,8 @@ from typing import NoReturn
 import pytest
 from msgspec.structs import replace
 
-from model.clerk.transition import MODELLED
+from model.clerk.sdk import CLERK
+from model.clerk.terms import GetToken, SwitchOrganization, Touch
 from model.terms import Millis, Outcome, Runtime
 from model.world.events import (
     Advance,
@@ -21,16 +22,13 @@ from model.world.events import (
     Event,
     Freeze,
     FreezeKind,
-    GetToken,
     GoOffline,
     GoOnline,
     RestartApp,
     Revoke,
     SetClock,
-    SwitchOrganization,
-    Touch,
 )
-from model.world.facts import Dropped, Fact, Sent, Settled
+from model.world.facts import Fact, Sent, SessionDropped, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.system.target import TargetError
 from properties.system.trace import Trace, load
@@ -208,7 +206,7 @@ def test_a_token_that_goes_backwards_is_shown_too(install: Install, name: str, v
 
 
 @pytest.mark.parametrize("version", ["6.7.1", "6.7.4", "6.40.0"])
-@pytest.mark.parametrize("runtime", sorted(MODELLED))  # a script has no page
+@pytest.mark.parametrize("runtime", CLERK.runtimes)  # a script has no page
 def test_a_script_sees_what_the_driver_sees(
     install: Install, builds: dict[str, ClerkJsTarget], version: str, runtime: Runtime
 ) -> None:
@@ -244,7 +242,7 @@ def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: d
     trace = replace(played.trace, invariant="every-call-settles")
     done = play(install("6.40.0"), repro(trace, "6.40.0"))
     assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
-    assert sum(isinstance(fact, Dropped) for fact in played.facts) == 2
+    assert sum(isinstance(fact, SessionDropped) for fact in played.facts) == 2
     assert done.stdout.splitlines()[-1] == GONE  # of the call that still waited, nobody is to blame
 
 
@@ -256,7 +254,7 @@ def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
                 yield at, f"sends request {request}"
             case Settled(at, call, _, _, token, error):
                 yield at, f"call {call} {'gets' if token else 'fails' if error else 'ends'}"
-            case Dropped(at):
+            case SessionDropped(at):
                 yield at, "signs the user out"
 
 
@@ -396,7 +394,7 @@ def test_an_sdk_that_does_not_start_is_told_in_one_line(fake_timers: Path, tmp_p
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.json")), ids=lambda path: path.stem)
 def test_every_script_comes_to_a_verdict_or_says_that_it_cannot(path: Path) -> None:
     trace = load(path)
-    if trace.runtime in MODELLED:  # a script has no page
+    if trace.runtime in CLERK.runtimes:  # a script has no page
         text = repro(trace, "1.2.3")
         assert ("const [defect, says]" in text) is not ("is not for a script to say" in text)
 

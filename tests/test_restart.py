@@ -9,13 +9,15 @@ import pytest
 
 from model.assumptions.sets import Assumptions
 from model.clerk import transition
-from model.clerk.policy import CLERK_JS_6_40_0, policy_of
+from model.clerk.policy import CLERK_JS_6_40_0
+from model.clerk.sdk import CLERK
 from model.clerk.state import Turn
-from model.clerk.transition import sign_in, step
+from model.clerk.terms import TIMINGS, GetToken, TokenId
+from model.clerk.transition import start, step
+from model.step import App, Step, permits
 from model.terms import (
-    SESSION_LIFETIME,
+    Called,
     CallSettled,
-    CookieChanged,
     Endpoint,
     Outcome,
     Runtime,
@@ -25,32 +27,20 @@ from model.terms import (
     TimerSet,
     Token,
     TokenAnnounced,
-    TokenAsked,
-    TokenId,
+    TokenShown,
 )
-from model.world.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    GetToken,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    UnlockKeychain,
-)
-from model.world.facts import Dropped, Fact, Fired, Origin, Restarted, Sent, Settled
-from model.world.state import NotEnabled
-from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.causes import sentence
+from model.world.course import NotEnabled
+from model.world.events import Advance, Answer, Event, Freeze, LockKeychain, RestartApp, Revoke, UnlockKeychain
+from model.world.facts import Fact, Origin, Restarted, Sent, SessionDropped, Settled, TimerFired
+from properties.invariants.catalogue import INVARIANTS, breach_of
+from properties.invariants.causes import cause_sentence
 from properties.invariants.verdict import Proved, Vacuous
 from properties.prove.prove import prove
 from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.search.machine import needless_rules
-from properties.system.step import Step
-from properties.system.trace import brief
-from properties.system.wording import tell
+from properties.system.event_kinds import brief
+from properties.system.fact_kinds import tell
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import ClerkJsTarget, bundle_target
@@ -112,31 +102,34 @@ def test_nobody_is_to_blame_for_what_ended_with_the_process(assumption: str) -> 
     """A call that never settles, a request that is never answered, a refresh chain that is begun anew."""
     ran = Run(model(RELEASE), Runtime.HEADLESS, assuming("restart", assumption), INVARIANTS.values())
     for event in (*EVERYTHING_ENDS, Advance(20 * SECOND), GetToken(), Advance(23 * SECOND)):
-        assert ran.assumptions.permit(ran.world, event)
+        assert ran.permits(event)
         ran.play(event)
     assert [fact.call for fact in ran.facts if isinstance(fact, Settled)] == [2]
-    assert [fact.set_at for fact in ran.facts if isinstance(fact, Fired)] == [0, 43 * SECOND]
+    assert [fact.set_at for fact in ran.facts if isinstance(fact, TimerFired)] == [0, 43 * SECOND]
 
 
 def test_a_client_that_starts_with_a_token_has_no_need_to_refresh_it() -> None:
     """The invariant judges it by the token that it was given, and by no request of the process before."""
-    world = run(model(RELEASE), REFRESH).world
-    sent = Sent(world.now, 2, Endpoint.TOKENS, TokenId(), Origin.BACKGROUND, stale_for=0)
+    system = run(model(RELEASE), REFRESH).system
+    world = system.world
+    sent = Sent(world.now, 2, Endpoint.MINT, TokenId(), Origin.BACKGROUND, stale_for=0)
     facts = (Restarted(world.now, Token(2, TokenId(), 43, 103)), sent)
-    why = INVARIANTS["one-refresh-at-a-time"].check(Step(world, RestartApp(), facts, world))
-    assert why == "the background sends request 2, with most of the life of T2 to go"
+    breach = INVARIANTS["one-refresh-at-a-time"].check(Step(system, RestartApp(), facts, system))
+    assert breach is not None
+    assert breach.why == "the background sends request 2, with most of the life of T2 to go"
+    assert breach.fact == sent
 
 
 def test_a_call_after_a_restart_is_out_of_the_trouble_before_it() -> None:
     trouble = (FETCH, Answer(1, Outcome.BROKEN))  # it would be tried again
     before, after = (run(model(RELEASE), *trouble, *more, FETCH) for more in ((), (RestartApp(),)))
-    assert [call.healthy for call in before.world.calls] == [False, False]
-    assert [call.healthy for call in after.world.calls] == [True]
+    assert [call.healthy for call in before.system.monitor.calls] == [False, False]
+    assert [call.healthy for call in after.system.monitor.calls] == [True]
 
 
 def test_a_client_that_starts_knows_nothing_of_the_one_before() -> None:
-    client, _ = sign_in(CLERK_JS_6_40_0, Runtime.HEADLESS, FIRST)
-    for stimulus in (TimerDue(2), TokenAsked(1, TokenId("api"))):
+    client, _ = start(CLERK_JS_6_40_0, Runtime.HEADLESS, FIRST)
+    for stimulus in (TimerDue(2), Called(1, GetToken("api"))):
         client, _ = step(client, stimulus, 43 * SECOND)
     token = Token(2, TokenId(), 50, 110, behind=True)  # a staler one than that before: it cannot know
     client, outputs = step(client, Started(token), 50 * SECOND)
@@ -148,17 +141,17 @@ def test_a_client_that_starts_knows_nothing_of_the_one_before() -> None:
 # -- who is signed in ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", [Revoke(), Advance(SESSION_LIFETIME + DAY)], ids=brief)
+@pytest.mark.parametrize("end", [Revoke(), Advance(TIMINGS.session + DAY)], ids=brief)
 def test_to_start_without_a_session_is_a_true_sign_out_and_the_last_start(end: Event) -> None:
     ran = judged(model(RELEASE), end, RestartApp())
-    dropped = [(fact.valid, fact.origin) for fact in ran.facts if isinstance(fact, Dropped)]
+    dropped = [(fact.valid, fact.origin) for fact in ran.facts if isinstance(fact, SessionDropped)]
     assert dropped == [(False, Origin.FOREGROUND)]
     assert restarted(ran)[0].token is None
     assert not ran.world.signed_in
     assert not ran.world.timers
     with pytest.raises(NotEnabled, match="the user is signed out, and the session has ended"):
         ran.play(RestartApp())
-    assert not assuming("restart").permit(ran.world, RestartApp())
+    assert not permits(ran.system, assuming("restart"), RestartApp())
 
 
 def test_a_restart_brings_back_a_session_that_was_dropped_while_it_was_valid() -> None:
@@ -173,7 +166,7 @@ def test_a_restart_brings_back_a_session_that_was_dropped_while_it_was_valid() -
 def test_an_app_is_not_started_while_the_keychain_is_locked() -> None:
     """What it asks would be a stranger's question: the honest answer signs everybody out, whatever the client."""
     ran = run(model(RELEASE), LockKeychain())
-    assert not assuming("restart", "locked-keychain").permit(ran.world, RestartApp())
+    assert not permits(ran.system, assuming("restart", "locked-keychain"), RestartApp())
     with pytest.raises(NotEnabled, match="the keychain is locked"):
         ran.play(RestartApp())
     ran.play(UnlockKeychain())
@@ -184,15 +177,15 @@ def test_an_app_is_not_started_while_the_keychain_is_locked() -> None:
 
 
 def test_without_the_assumption_nothing_is_restarted() -> None:
-    world = run(model(RELEASE)).world
-    assert not assuming("calm", "starvation").permit(world, RestartApp())
-    assert assuming("calm", "restart").permit(world, RestartApp())
-    assert "app_is_killed_and_started_again" in needless_rules(assuming("starvation"), Runtime.HEADLESS)
-    assert "app_is_killed_and_started_again" not in needless_rules(assuming("restart"), Runtime.HEADLESS)
+    system, app = run(model(RELEASE)).system, App(CLERK.operations)
+    assert not permits(system, assuming("calm", "starvation"), RestartApp())
+    assert permits(system, assuming("calm", "restart"), RestartApp())
+    assert "app_is_killed_and_started_again" in needless_rules(assuming("starvation"), app, Runtime.HEADLESS)
+    assert "app_is_killed_and_started_again" not in needless_rules(assuming("restart"), app, Runtime.HEADLESS)
 
 
 def test_a_run_that_never_restarted_the_app_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Assumptions, "may_restart", lambda assumptions, world: False)
+    monkeypatch.setattr(Assumptions, "events", ())
     verdict = explore(model(RELEASE), "restart", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Vacuous)
     assert verdict.never == ("the app was killed and started again",)
@@ -206,7 +199,7 @@ def test_random_traces_restart_with_calls_and_requests_under_way() -> None:
 def test_that_the_background_destroys_nothing_is_proved_over_restarts_too() -> None:
     names = ("starvation", "stale-after-expiry")
     without, with_restarts = (
-        prove(CLERK_JS_6_40_0, Runtime.HEADLESS, assuming(*more), [INVARIANTS[HEADLINE]]).verdicts[HEADLINE]
+        prove(model("6.40.0"), Runtime.HEADLESS, assuming(*more), [INVARIANTS[HEADLINE]]).verdicts[HEADLINE]
         for more in (names, (*names, "restart"))
     )
     assert isinstance(without, Proved)
@@ -221,7 +214,8 @@ def test_a_sign_out_after_a_restart_is_told_with_it() -> None:
     with pytest.raises(Violation) as caught:
         for event in (*events, Answer(3, Outcome.NO_SESSION)):
             ran.play(event)
-    assert sentence([fact for one in caught.value.played for fact in one.facts]).startswith(
+    breach = breach_of(caught.value.trace, caught.value.played)
+    assert cause_sentence(caught.value.played, breach).startswith(
         "The app was killed and started again, with T2; the timer set at +43 s fired 7 h 59 min 17 s late, "
     )
     assert tell(ran.steps[1].facts[0]) == (
@@ -233,11 +227,11 @@ def test_a_sign_out_after_a_restart_is_told_with_it() -> None:
 # -- real builds ---------------------------------------------------------------------------------------------
 
 
-def in_lock_step(build: ClerkJsTarget, *events: Event) -> Run:
+def in_lock_step(build: ClerkJsTarget | ExpoTarget, *events: Event) -> Run:
     """Play the events on a build and its model, which must agree."""
-    policy = policy_of(build.release or "")
-    assert policy is not None
-    pair = LockStep(ready(build), build.model(policy))
+    described = ready(build).described_by()
+    assert described is not None
+    pair = LockStep(build, described)
     ran = Run(pair, Runtime.HEADLESS, assuming("calm"), [conforms(pair)])
     for event in events:
         ran.play(event)
@@ -256,7 +250,7 @@ def test_a_build_starts_anew_as_its_model_does(builds: dict[str, ClerkJsTarget],
     for event in more:
         ran.play(event)
     assert len(restarted(ran)) == 5
-    assert [fact.valid for fact in ran.facts if isinstance(fact, Dropped)] == [True, False]
+    assert [fact.valid for fact in ran.facts if isinstance(fact, SessionDropped)] == [True, False]
 
 
 def test_a_model_that_keeps_its_cache_over_a_restart_is_noticed(
@@ -270,7 +264,7 @@ def test_a_model_that_keeps_its_cache_over_a_restart_is_noticed(
         return turn.but(cache=(*turn.client.cache, *kept))
 
     monkeypatch.setattr(transition, "_started", wrong)
-    with pytest.raises(Violation, match="the build sends request 2 for tokens"):
+    with pytest.raises(Violation, match=r"the build sends request 2 for mint \(api\)"):
         in_lock_step(builds["6.40.0"], GetToken("api"), Answer(1, Outcome.GRANTED), RestartApp(), GetToken("api"))
 
 
@@ -307,15 +301,15 @@ LATER = Token(2, TokenId(), 3600, 3660)
 def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_go_on(stub: ClerkJsTarget) -> None:
     fresh(stub)
     program = "setTimeout(() => {}, 1000); asked"
-    assert stub.feed(TokenAsked(1, TokenId(program)), 5) == (TimerSet(1, 1005, 1), CallSettled(1, None, "1"))
+    assert stub.feed(Called(1, GetToken(program)), 5) == (TimerSet(1, 1005, 1), CallSettled(1, None, "1"))
     assert stub.feed(Started(LATER), HOUR) == ()
     program = "setTimeout(() => {}, 1000); asked + ` at ${Date.now()}`"
-    assert stub.feed(TokenAsked(2, TokenId(program)), HOUR) == (
+    assert stub.feed(Called(2, GetToken(program)), HOUR) == (
         TimerSet(2, HOUR + 1000, 2),
         CallSettled(2, None, f"1 at {fapi.EPOCH * 1000 + HOUR}"),
     )
     fresh(stub)
-    assert stub.feed(TokenAsked(1, TokenId("setTimeout(() => {}, 1); asked")), 0)[0] == TimerSet(1, 1, 1)
+    assert stub.feed(Called(1, GetToken("setTimeout(() => {}, 1); asked")), 0)[0] == TimerSet(1, 1, 1)
 
 
 def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: ClerkJsTarget) -> None:
@@ -331,19 +325,19 @@ def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: ClerkJsTar
     ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
     leave = "document.cookie = 'a=1; max-age=10'; localStorage.setItem('b', 2); sessionStorage.setItem('c', 3)"
     look = "[document.cookie.slice(25), localStorage.getItem('b'), sessionStorage.getItem('c')]"
-    stub.feed(TokenAsked(1, TokenId(leave)), 0)
+    stub.feed(Called(1, GetToken(leave)), 0)
     for call, at, seen in ((2, 9_999, "a=1,2,3"), (3, 10_000, ",2,3")):
         stub.feed(Started(FIRST), at)
-        assert stub.feed(TokenAsked(call, TokenId(look)), at) == (CallSettled(call, None, seen),)
+        assert stub.feed(Called(call, GetToken(look)), at) == (CallSettled(call, None, seen),)
     ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
-    assert stub.feed(TokenAsked(1, TokenId(look)), 0) == (CallSettled(1, None, ",,"),)  # and the next one has not
+    assert stub.feed(Called(1, GetToken(look)), 0) == (CallSettled(1, None, ",,"),)  # and the next one has not
 
 
 def test_the_session_cookie_of_a_page_is_renewed_by_a_restart(builds: dict[str, ClerkJsTarget]) -> None:
     build = ready(builds["6.40.0"], Runtime.BROWSER)
     build.start(Runtime.BROWSER, FIRST)
     outputs = build.feed(Started(LATER), HOUR)
-    assert [one.token for one in outputs if isinstance(one, TokenAnnounced | CookieChanged)] == [LATER, LATER]
+    assert [one.token for one in outputs if isinstance(one, TokenAnnounced | TokenShown)] == [LATER, LATER]
 
 
 @pytest.fixture(scope="module")
@@ -365,5 +359,5 @@ def test_a_phone_that_lost_its_credential_is_a_strangers_when_the_app_starts(exp
     """The token cache deletes what it could not read (tests/test_expo.py): the session is valid, but out of
     reach. No timer of the background signs out here."""
     ran = in_lock_step(expo, LockKeychain(), REFRESH, UnlockKeychain(), RestartApp())
-    dropped: list[Fact] = [Dropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
-    assert of_kind(Dropped, ran.facts) == dropped
+    dropped: list[Fact] = [SessionDropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
+    assert of_kind(SessionDropped, ran.facts) == dropped

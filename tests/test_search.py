@@ -12,13 +12,16 @@ import pytest
 from hypothesis import settings
 from hypothesis.database import ExampleDatabase
 
-from model.terms import Millis, Output, Runtime, Stimulus
+from model.clerk.policy import POLICIES
+from model.clerk.sdk import CLERK
+from model.step import Step
+from model.terms import Millis, Output, Runtime, SignedOut, Stimulus, TimerDue, Token
 from model.world.events import FreezeKind
 from model.world.facts import Frozen
+from properties.invariants.breach import Breach
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Cell, Held, NotApplicable, Vacuous, Verdict, Violated
 from properties.search.search import search
-from properties.system.step import Step
 from properties.system.target import TargetError
 from properties.system.trace import FOLDER, load
 from properties.targets.model import ModelTarget
@@ -108,7 +111,10 @@ def test_what_else_is_imported_changes_no_search(tmp_path: Path, monkeypatch: py
 def test_a_wrong_invariant_is_violated() -> None:
     """An invariant that is false of a correct client does not pass."""
     never_asks = Invariant(
-        "never-asks", "", lambda step: "it asked" if step.after.requests else None, frozenset(Runtime)
+        "never-asks",
+        "",
+        lambda step: Breach("it asked", step.facts[-1]) if step.after.requests else None,
+        frozenset(Runtime),
     )
     assert isinstance(explore_with(never_asks), Violated)
 
@@ -124,7 +130,7 @@ def test_a_run_that_never_saw_what_it_assumed_is_vacuous() -> None:
         def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
             return tuple(out for out in super().feed(stimulus, at) if "Timer" not in type(out).__name__)
 
-    verdict = explore(Timerless(model("6.7.4").policy), "starvation", traces=30).verdicts[HEADLINE]
+    verdict = explore(Timerless(CLERK, POLICIES["CLERK_JS_6_7_4"]), "starvation", traces=30).verdicts[HEADLINE]
     assert isinstance(verdict, Vacuous)
     assert verdict == Vacuous(verdict.traces, verdict.steps, ("a late timer",))
 
@@ -157,9 +163,55 @@ def test_a_broken_target_or_ctrl_c_leaves_the_trace_so_far_on_disk(error: BaseEx
             return super().feed(stimulus, at)
 
     with pytest.raises(type(error)):
-        explore(Breaking(model("6.7.4").policy), "starvation")
+        explore(Breaking(CLERK, POLICIES["CLERK_JS_6_7_4"]), "starvation")
     (saved,) = FOLDER.iterdir()
     assert load(saved).invariant is None
+
+
+class _Seldom(ModelTarget):
+    """A client that its background signs out a few times, and then never again."""
+
+    starts, times = 0, 0
+
+    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        self.starts += 1
+        return super().start(runtime, token)
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        outputs = super().feed(stimulus, at)
+        if not isinstance(stimulus, TimerDue) or at <= 50_000 or not self.times:
+            return outputs
+        self.times -= 1
+        return (*outputs, SignedOut(None))
+
+
+class _Mended(_Seldom):
+    """A client that has the guard of #8303 once it was started so often."""
+
+    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        self.policy = POLICIES["CLERK_JS_6_7_4" if self.starts >= self.times else "CLERK_JS_6_7_1"]
+        return super().start(runtime, token)
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        return ModelTarget.feed(self, stimulus, at)
+
+
+def _searched(target: _Seldom, times: int) -> _Seldom:
+    target.times = times
+    explore(target, "starvation", "stale-after-expiry", traces=100, judging=[HEADLINE])
+    return target
+
+
+@pytest.mark.parametrize("kind", [_Seldom, _Mended])
+def test_what_breaks_once_and_not_again_ends_the_search_with_one_clear_error(kind: type[_Seldom]) -> None:
+    """Wherever that begins: when something has just been found, while it shrinks, or at the very end."""
+    policy = POLICIES["CLERK_JS_6_7_4"]
+    whole = _searched(kind(CLERK, policy), 10**9).starts
+    for times in (1, 2, 3) if kind is _Seldom else (whole // 2, *range(whole - 12, whole, 3)):
+        target = kind(CLERK, policy)
+        with pytest.raises(TargetError, match=r"^[^\n]*(went two ways|not again)[^\n]*: not deterministic$"):
+            _searched(target, times)
+        assert target.starts <= whole + 10, "it does not go on for ever"
 
 
 def test_no_invariant_is_judged_twice_or_left_out() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from model.clerk.policy import FIX_GUARD_OWN_TOKEN
-from model.terms import SESSION_TOKEN, Endpoint, Outcome, Runtime, TokenId
-from model.world.events import Advance, Answer, Freeze, FreezeKind, GetToken
-from model.world.facts import Announced, Dropped, Fired, Origin, Sent, Settled
+from model.clerk.sdk import CLERK
+from model.clerk.terms import SESSION_TOKEN, GetToken, TokenId
+from model.terms import Endpoint, Outcome, Runtime
+from model.world.events import Advance, Answer, Freeze, FreezeKind
+from model.world.facts import Announced, Origin, Sent, SessionDropped, Settled, TimerFired
 from properties.run.run import Run
 from properties.targets.model import ModelTarget
 from tests.support import HOUR, SECOND, model, of_kind, run
@@ -83,7 +85,7 @@ def test_a_foreground_call_is_tried_nine_times_with_growing_delays() -> None:
 
 def test_a_401_keeps_the_call_waiting_until_get_client_is_answered() -> None:
     ran = run(model("6.7.4"), GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED))
-    assert [request.endpoint for request in ran.world.requests] == [Endpoint.CLIENT]
+    assert [request.endpoint for request in ran.world.requests] == [Endpoint.INTROSPECT]
     assert settled(ran) == []
     ran.play(Answer(2, Outcome.SESSION))
     assert [fact.error for fact in settled(ran)] == ["api-401"]
@@ -93,7 +95,7 @@ def test_a_401_keeps_the_call_waiting_until_get_client_is_answered() -> None:
 @pytest.mark.parametrize("outcome", [Outcome.NO_SESSION, Outcome.BROKEN])
 def test_no_session_or_a_500_after_a_401_signs_the_user_out(outcome: Outcome) -> None:
     ran = run(model("6.7.4"), Advance(43 * SECOND), Answer(1, Outcome.UNAUTHORIZED), Answer(2, outcome))
-    assert of_kind(Dropped, ran.facts) == [Dropped(43 * SECOND, Origin.BACKGROUND, valid=True)]
+    assert of_kind(SessionDropped, ran.facts) == [SessionDropped(43 * SECOND, Origin.BACKGROUND, valid=True)]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE])
@@ -166,7 +168,7 @@ def test_the_guard_looks_at_the_session_token_where_another_organizations_has_no
         Answer(1, Outcome.GRANTED),
         Freeze(59 * SECOND),
     )
-    own = run(ModelTarget(FIX_GUARD_OWN_TOKEN), *events)
+    own = run(ModelTarget(CLERK, FIX_GUARD_OWN_TOKEN), *events)
     assert [request.token_id for request in own.world.requests] == [TokenId(organization="org_b")]
     assert run(model("6.40.0"), *events).world.requests == ()
 
@@ -174,7 +176,7 @@ def test_the_guard_looks_at_the_session_token_where_another_organizations_has_no
 def test_at_thaw_a_starved_timer_fires_late_and_a_sleeping_one_keeps_its_time() -> None:
     starved = run(model("6.7.1"), Freeze(8 * HOUR))
     asleep = run(model("6.7.1"), Freeze(8 * HOUR, FreezeKind.ASLEEP))
-    assert [fact.late_by for fact in starved.facts if isinstance(fact, Fired)] == [
+    assert [fact.late_by for fact in starved.facts if isinstance(fact, TimerFired)] == [
         8 * HOUR - 43 * SECOND,
         8 * HOUR - 60 * SECOND,
     ]

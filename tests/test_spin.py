@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from model.clerk.policy import CLERK_JS_6_7_1, CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
+from model.clerk.sdk import CLERK
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Proved, Violated
 from properties.prove.prove import prove
+from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, debian
 
 MODEL = Path(__file__).with_name("spin") / "session.pml"
@@ -40,7 +42,9 @@ def spin() -> str:
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell[0].name}-{','.join(cell[1])}")
 def test_spin_comes_to_the_same_verdict_with_a_trace_as_short(spin: str, tmp_path: Path, cell: Cell) -> None:
     policy, assumptions, flags = cell
-    ours = prove(policy, Runtime.HEADLESS, assuming(*assumptions), [INVARIANTS[HEADLINE]]).verdicts[HEADLINE]
+    model = ModelTarget(CLERK, policy)
+    found = prove(model, Runtime.HEADLESS, assuming(*assumptions), [INVARIANTS[HEADLINE]])
+    ours = found.verdicts[HEADLINE]
     match ours:
         case Proved():
             assert not breaks(spin, tmp_path, *flags)

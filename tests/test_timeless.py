@@ -3,43 +3,59 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pytest
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.clerk.policy import POLICIES, PROPOSED, Policy
-from model.clerk.state import Client
+from model.clerk.sdk import CLERK
+from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, Touch
 from model.clerk.transition import step
+from model.sdk import Client
+from model.step import App, Span, enabled
 from model.terms import Runtime, TimerDue
-from model.world.course import absorb, begin
-from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp, SwitchOrganization, Touch
-from model.world.facts import Fired
-from model.world.state import World
-from properties.invariants.catalogue import INVARIANTS
+from model.world.course import begin, without_timer
+from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp
+from model.world.facts import TimerFired
+from model.world.outputs import absorb
+from model.world.state import System
+from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Proved, Violated
-from properties.prove.app import App
 from properties.prove.canonical import NOW, Memory
-from properties.prove.prove import Limits, prove
-from properties.prove.untimed import AT_ONCE, BITS, LOW, Product, Reach
-from properties.prove.untimed_states import SKEWED
-from properties.prove.zone import either_way
+from properties.prove.prove import Limits, most_timers, prove
+from properties.prove.successors import Problem
+from properties.prove.untimed import ANY_LENGTH, BITS, LOW, Product, UntimedResult
+from properties.prove.untimed_states import DEVICE_TIME
+from properties.prove.zone import Instant, UntimedZone, either_way
 from properties.run.run import Run
-from properties.system.step import start
 from properties.targets.model import ModelTarget
-from tests.support import HEADLINE, assuming
-from tests.test_prove import wandering
+from tests.support import HEADLINE, assuming, model, proposed
+from tests.support import app as calling
+from tests.test_prove import ONE_CALL, wandering
 
-QUIET = PROPOSED["FIX_QUIET_BACKGROUND"]
+QUIET = proposed("FIX_QUIET_BACKGROUND")
 EVERYTHING = tuple(name for name in ASSUMPTIONS if name != "calm")
 TIMELESS = [one for one in INVARIANTS.values() if one.timeless and Runtime.HEADLESS in one.runtimes]
 
 
-def product(policy: Policy, *names: str) -> tuple[Product, Reach]:
-    """All that can be reached; it has an end, or the test is wrong."""
+def tables_of(
+    target: ModelTarget,
+    *names: str,
+    runtime: Runtime = Runtime.HEADLESS,
+    app: App = ONE_CALL,
+    history: bool = True,
+    judged: Sequence[Invariant] = (),
+) -> Product:
+    """The tables of a proof, with nothing in them."""
     assumptions = assuming(*names)
-    tables = Product(policy, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, history=True), ())
+    memory = Memory.needed(assumptions, app, history)
+    return Product(Problem(target, runtime, assumptions, app, memory), most_timers(CLERK, app), judged)
+
+
+def product(target: ModelTarget, *names: str) -> tuple[Product, UntimedResult]:
+    """All that can be reached; it has an end, or the test is wrong."""
+    tables = tables_of(target, *names)
     found = tables.search(seconds=600, states=1_000_000, steps=1_000_000)
     assert found.closed
     return tables, found
@@ -56,13 +72,10 @@ def test_the_recommended_fix_is_proved_under_all_assumptions_together() -> None:
 
 def test_what_holds_by_the_clock_alone_is_left_to_the_zones() -> None:
     cell = ("starvation", "stale-after-expiry")
-    guarded = POLICIES["CLERK_JS_6_7_4"]
-    assumptions = assuming(*cell)
-    tables = Product(
-        guarded, Runtime.HEADLESS, assumptions, App(), Memory.needed(assumptions, False), [INVARIANTS[HEADLINE]]
-    )
+    guarded, judged = model("6.7.4"), [INVARIANTS[HEADLINE]]
+    tables = tables_of(guarded, *cell, history=False, judged=judged)
     assert tables.search(seconds=600, states=1_000_000, steps=1_000_000).broken == {HEADLINE}
-    (verdict,) = prove(guarded, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]]).verdicts.values()
+    (verdict,) = prove(guarded, Runtime.HEADLESS, assuming(*cell), judged).verdicts.values()
     assert isinstance(verdict, Proved)
 
 
@@ -70,17 +83,16 @@ def test_what_holds_by_the_clock_alone_is_left_to_the_zones() -> None:
 def test_what_the_zones_break_is_not_proved_without_them(name: str) -> None:
     """Each of these breaks somewhere, so that a pass that sees nothing would show."""
     breaks = {
-        HEADLINE: ("CLERK_JS_6_7_1", "rotated-credential"),
-        "valid-session-survives": ("CLERK_JS_6_40_0", "rotated-credential"),
-        "revoked-session-signs-out": ("CLERK_JS_6_40_0", "revocation"),
-        "tokens-never-go-backwards": ("CLERK_JS_6_7_4", "stale-edge"),
-        "offline-is-not-signed-out": ("CLERK_JS_6_40_0", "outage"),
-        "no-request-storm": ("CLERK_JS_6_40_0", "refused-credential"),
+        HEADLINE: ("6.7.1", "rotated-credential"),
+        "valid-session-survives": ("6.40.0", "rotated-credential"),
+        "revoked-session-signs-out": ("6.40.0", "revocation"),
+        "tokens-never-go-backwards": ("6.7.4", "stale-edge"),
+        "offline-is-not-signed-out": ("6.40.0", "outage"),
+        "no-request-storm": ("6.40.0", "refused-credential"),
     }
-    policy, assumption = breaks[name]
-    (verdict,) = prove(
-        POLICIES[policy], Runtime.HEADLESS, assuming(assumption), [INVARIANTS[name]]
-    ).verdicts.values()
+    release, assumption = breaks[name]
+    found = prove(model(release), Runtime.HEADLESS, assuming(assumption), [INVARIANTS[name]])
+    (verdict,) = found.verdicts.values()
     never_broken = name in ("revoked-session-signs-out", "offline-is-not-signed-out")
     assert isinstance(verdict, Proved if never_broken else Violated)
 
@@ -88,43 +100,47 @@ def test_what_the_zones_break_is_not_proved_without_them(name: str) -> None:
 # -- the tables against the plain functions -----------------------------------------------------------------
 
 
-def plainly(tables: Product, world: World, client: Client) -> Iterator[int]:
+def plainly(tables: Product, system: System, client: Client) -> Iterator[int]:
     """Where a state leads, without tables: the model's functions, one after the other."""
-    at = SKEWED if tables.assumptions.skews else NOW
-    for timer in world.timers:
-        rest = world.but(timers=tuple(other for other in world.timers if other is not timer))
+    assumptions, app = tables.problem.assumptions, tables.problem.app
+    at = DEVICE_TIME if assumptions.skews else NOW
+    for timer in system.world.timers:
+        rest = without_timer(system, timer.timer)
         for after, outputs in either_way(partial(step, client, TimerDue(timer.timer), at)):
-            yield tables.number(absorb(rest, outputs, wake=False)[0], after)
-    freezes = [Freeze(AT_ONCE, kind) for kind in FreezeKind if tables.assumptions.may_freeze]
-    for event in [*tables.app.events(world, tables.assumptions), *freezes]:
-        begun, _, cue = begin(world, event)
-        if cue is None:
-            yield tables.number(begun, client)
-            continue
-        for after, outputs in either_way(partial(step, client, cue.stimulus, at)):
-            yield tables.number(absorb(begun, outputs, wake=False)[0], after)
+            yield tables.number(absorb(rest, outputs, tainted=False)[0], after)
+    Instant.zone = UntimedZone()
+    Instant.zone.assume_nothing = True
+    freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
+    options = [one for one in enabled(system, assumptions, app) if not isinstance(one, Span)]
+    for event in [*options, *freezes]:
+        for begun, _, cue in either_way(partial(begin, system, event)):
+            if cue is None:
+                yield tables.number(begun, client)
+                continue
+            for after, outputs in either_way(partial(step, client, cue.stimulus, at)):
+                yield tables.number(absorb(begun, outputs, tainted=False)[0], after)
 
 
 @pytest.mark.parametrize(
-    ("policy", "assumptions"),
+    ("target", "assumptions"),
     [
         (QUIET, ("outage", "locked-keychain", "revocation")),
-        (POLICIES["CLERK_JS_6_40_0"], ("starvation", "stale-edge", "clock-skew")),
-        (POLICIES["CLERK_JS_6_7_4"], ("rotated-credential", "revocation")),
+        (model("6.40.0"), ("starvation", "stale-edge", "clock-skew")),
+        (model("6.7.4"), ("rotated-credential", "revocation")),
     ],
     ids=["quiet", "6.40.0", "6.7.4"],
 )
 def test_the_tables_have_the_states_and_edges_of_the_plain_functions(
-    policy: Policy, assumptions: tuple[str, ...]
+    target: ModelTarget, assumptions: tuple[str, ...]
 ) -> None:
-    tables, found = product(policy, *assumptions)
-    reached = tables.number(*first(policy))
+    tables, found = product(target, *assumptions)
+    reached = tables.number(*tables.problem.at_sign_in())
     seen, stack, edges = {reached}, [reached], 0
     while stack:
         state = stack.pop()
-        world = tables.worlds.all[state >> BITS]
+        system = tables.worlds.all[state >> BITS]
         client = tables.clients.all[state & LOW]
-        plain = sorted({*plainly(tables, world, client)})
+        plain = sorted({*plainly(tables, system, client)})
         assert plain == sorted({*tables.successors(state >> BITS, [state & LOW])})
         edges += len(plain)
         stack += [one for one in plain if one not in seen]
@@ -134,58 +150,51 @@ def test_the_tables_have_the_states_and_edges_of_the_plain_functions(
     assert 0 < edges <= found.transitions
 
 
-def first(policy: Policy) -> tuple[World, Client]:
-    target = ModelTarget(policy)
-    world = start(target, Runtime.HEADLESS)
-    assert target.client is not None
-    return world, target.client
-
-
 # -- nothing is left out ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", [QUIET, POLICIES["CLERK_JS_6_40_0"]], ids=["quiet", "6.40.0"])
-def test_random_traces_stay_within_the_graph(policy: Policy) -> None:
-    assumptions = assuming(*EVERYTHING)
-    tables, _ = product(policy, *EVERYTHING)
-    for run, client in wandering(policy, assumptions, traces=30):
-        assert tables.number(run.world, client) in tables.states, run.events
+@pytest.mark.parametrize("target", [QUIET, model("6.40.0")], ids=["quiet", "6.40.0"])
+def test_random_traces_stay_within_the_graph(target: ModelTarget) -> None:
+    tables, _ = product(target, *EVERYTHING)
+    for run, client in wandering(target, assuming(*EVERYTHING), traces=30):
+        assert tables.number(run.system, client) in tables.states, run.events
 
 
 def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
     """Something that this app, or the world, may do now; as often as not, time, until the next timer runs."""
-    now: list[Event] = [*app.events(run.world, run.assumptions)]
+    options = enabled(run.system, run.assumptions, app)
+    now: list[Event] = [one for one in options if not isinstance(one, Span)]
     due = min((timer.due for timer in run.world.timers), default=0) - run.world.now
     passing: list[Event] = [Advance(max(due, 1000)), Freeze(max(due, 1000), draw.choice([*FreezeKind]))]
-    passing = [event for event in passing if run.assumptions.permit(run.world, event)]
+    passing = [event for event in passing if run.permits(event)]
     either = [some for some in (now, passing) if some]
     return draw.choice(draw.choice(either)) if either else None
 
 
 @pytest.mark.parametrize(
-    ("policy", "runtime"),
+    ("model", "runtime"),
     [
         (QUIET, Runtime.HEADLESS),
-        (POLICIES["CLERK_JS_6_40_0"], Runtime.HEADLESS),
-        (POLICIES["CLERK_JS_6_0_0"], Runtime.BROWSER_LIKE),
+        (model("6.40.0"), Runtime.HEADLESS),
+        (model("6.0.0"), Runtime.BROWSER_LIKE),
     ],
     ids=["quiet", "6.40.0", "6.0.0"],
 )
-def test_each_step_of_an_app_that_switches_is_in_the_tables(policy: Policy, runtime: Runtime) -> None:
+def test_each_step_of_an_app_that_switches_is_in_the_tables(model: ModelTarget, runtime: Runtime) -> None:
     """Too much for a test is all that such an app can reach: so each step is looked for where it began."""
-    app, assumptions = App(calls=2, touches=True, organizations=True, switches=True), assuming(*EVERYTHING)
-    memory = Memory.needed(assumptions, history=True, switches=True)
-    tables, draw = Product(policy, runtime, assumptions, app, memory, ()), random.Random(1)
+    organizations = [GetToken(organization="org_b"), GetToken(organization=PERSONAL)]
+    switches = [SwitchOrganization("org_b"), SwitchOrganization(None)]
+    app = calling(*organizations, Touch(), *switches, calls=2)
+    tables, draw = tables_of(model, *EVERYTHING, runtime=runtime, app=app), random.Random(1)
     played: set[type[Event]] = set()
     for _ in range(40):
-        target = ModelTarget(policy)
-        run = Run(target, runtime, assumptions, ())
+        target = tables.problem.fresh()
+        run = Run(target, runtime, tables.problem.assumptions, ())
         for _ in range(20):
-            assert target.client is not None
-            reached = {tables.number(run.world, target.client)}
+            reached = {tables.number(run.system, target.client)}
             if (event := busy_event(run, draw, app)) is None:
                 break
-            fired = sum(isinstance(fact, Fired) for fact in run.play(event).facts)
+            fired = sum(isinstance(fact, TimerFired) for fact in run.play(event).facts)
             steps = fired + (not isinstance(event, Advance))
             if steps > 2:  # any timer may run next, so that there are ever more ways
                 continue
@@ -194,5 +203,5 @@ def test_each_step_of_an_app_that_switches_is_in_the_tables(policy: Policy, runt
                 reached = {
                     after for state in reached for after in tables.successors(state >> BITS, [state & LOW])
                 }
-            assert tables.number(run.world, target.client) in reached, run.events
+            assert tables.number(run.system, target.client) in reached, run.events
     assert {SwitchOrganization, RestartApp, Touch, Advance, Freeze} <= played

@@ -5,25 +5,26 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from model.assumptions.sets import MAX_CALLS
-from model.clerk.policy import POLICIES, policy_of
-from model.terms import SESSION_TOKEN, Endpoint, Outcome, RequestSent, Runtime, TouchAsked
-from model.world.events import Advance, Answer, Event, Freeze, GetToken, LockKeychain, Touch
-from model.world.facts import Announced, Dropped, Origin, Sent, Settled
-from model.world.state import NotEnabled
+from model.clerk.policy import policy_of
+from model.clerk.sdk import CLERK
+from model.clerk.terms import SESSION_TOKEN, GetToken, Touch
+from model.step import MAX_CALLS, App, permits
+from model.terms import Called, Endpoint, Outcome, RequestSent, Runtime
+from model.world.course import NotEnabled
+from model.world.events import Advance, Answer, Event, Freeze, LockKeychain
+from model.world.facts import Announced, Origin, Sent, SessionDropped, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.causes import sentence
 from properties.invariants.verdict import Cell, Held, Proved
-from properties.prove.app import App
 from properties.prove.prove import prove
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run
-from properties.search import machine
 from properties.search.search import search
-from properties.system.wording import tell
+from properties.system.fact_kinds import tell
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, SECOND, assuming, fresh, model, of_kind, ready, run, sessionproof
+from tests.support import app as calling
 
 BACKWARDS = "tokens-never-go-backwards"
 REFUSED, STALE = Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN
@@ -47,7 +48,7 @@ def ended(ran: Run) -> list[str | None]:
 def test_a_touch_asks_whatever_is_cached_and_ends_well() -> None:
     ran = run(model("6.40.0"), *TOUCHED)
     (sent,) = [fact for fact in ran.facts if isinstance(fact, Sent)]
-    assert (sent.endpoint, sent.origin) == (Endpoint.TOUCH, Origin.FOREGROUND)
+    assert (sent.endpoint, sent.origin) == (Endpoint.MUTATE, Origin.FOREGROUND)
     assert ended(ran) == [None]
 
 
@@ -85,16 +86,16 @@ def test_a_client_that_takes_itself_for_offline_takes_a_lost_touch_for_a_success
 
 def test_a_touch_that_meets_a_401_signs_out_in_the_foreground_when_the_session_is_gone() -> None:
     ran = run(model("6.40.0"), Touch(), Answer(1, REFUSED), Answer(2, Outcome.NO_SESSION))
-    assert of_kind(Dropped, ran.facts) == [Dropped(0, Origin.FOREGROUND, valid=True)]
+    assert of_kind(SessionDropped, ran.facts) == [SessionDropped(0, Origin.FOREGROUND, valid=True)]
     assert ended(ran) == ["api-401"]
 
 
 def test_nobody_touches_a_session_that_is_gone_and_the_app_has_only_so_many_calls() -> None:
     gone = run(model("6.40.0"), Touch(), Answer(1, REFUSED), Answer(2, Outcome.NO_SESSION))
-    with pytest.raises(NotEnabled, match="no session to touch"):
+    with pytest.raises(NotEnabled, match="there is no session to call touch on"):
         gone.play(Touch())
     busy = run(model("6.40.0"), *[Touch()] * MAX_CALLS)
-    assert not assuming("calm").permit(busy.world, Touch())
+    assert not permits(busy.system, assuming("calm"), Touch())
 
 
 def test_a_keychain_that_is_locked_makes_a_touch_a_strangers() -> None:
@@ -117,10 +118,10 @@ def test_until_9284_a_staler_client_takes_the_place_of_a_fresher_one(release: st
 
 def test_what_is_said_of_it_names_the_touch() -> None:
     ran = run(model("6.24.0"), *STALER)
-    assert [tell(fact)[1] for fact in ran.facts if isinstance(fact, Settled)] == ["call 1 ends well"]
+    assert [tell(fact)[1] for fact in ran.facts if isinstance(fact, Settled)] == ["settles call 1"]
     assert sentence(ran.facts) == (
-        "The app called touch (call 1); the SDK touched the session in the foreground (request 1); the answer "
-        "was a token made from older data; and so T2 took the place of T1, which was made from fresher data."
+        "The app called touch (call 1); the SDK updated the session in the foreground (request 1); the answer "
+        "was a token made from older data (T2); and so T2 took the place of T1, which was made from fresher data."
     )
 
 
@@ -129,21 +130,22 @@ def test_what_is_said_of_it_names_the_touch() -> None:
 
 def test_touches_do_not_break_the_guard_under_the_theory_of_8303() -> None:
     assumptions, judged = assuming("starvation", "stale-after-expiry"), [INVARIANTS[HEADLINE]]
-    found = prove(POLICIES["CLERK_JS_6_7_4"], Runtime.HEADLESS, assumptions, judged, App(touches=True))
+    found = prove(model("6.7.4"), Runtime.HEADLESS, assumptions, judged, calling(Touch()))
     assert isinstance(found.verdicts[HEADLINE], Proved)
 
 
 def test_a_proof_with_touches_finds_the_staler_client() -> None:
-    words = ("--assume=stale-edge", f"--invariant={BACKWARDS}", "--policy=CLERK_JS_6_24_0", "--touches")
-    done = sessionproof("prove", *words)
+    words = ("--assume=stale-edge", f"--invariant={BACKWARDS}", "--policy=CLERK_JS_6_24_0")
+    calls = [f"--operation={name}" for name in ("getToken()", "getToken(skipCache)", "touch")]
+    done = sessionproof("prove", *words, *calls)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "touch() -> answer(1, stale-token)" in done.stdout
-    assert "touches too" in done.stdout
+    assert "the app makes one call at a time of getToken(), getToken(skipCache), touch()\n" in done.stdout
 
 
 def test_since_9284_no_touch_takes_a_token_back() -> None:
-    policy, judged = POLICIES["CLERK_JS_6_28_1"], [INVARIANTS[BACKWARDS]]
-    found = prove(policy, Runtime.HEADLESS, assuming("stale-edge"), judged, App(touches=True))
+    judged = [INVARIANTS[BACKWARDS]]
+    found = prove(model("6.28.1"), Runtime.HEADLESS, assuming("stale-edge"), judged, calling(Touch()))
     assert isinstance(found.verdicts[BACKWARDS], Proved)
 
 
@@ -185,7 +187,7 @@ def test_what_a_touch_brings_agrees_step_by_step(release: str) -> None:
     try:
         for name, events in SCRIPTS.items():
             for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
-                pair = LockStep(build, ModelTarget(policy))
+                pair = LockStep(build, ModelTarget(CLERK, policy))
                 sends = policy.sends_when_offline or not policy.offline_in_react_native
                 if GetToken in map(type, events) and runtime is Runtime.HEADLESS and not sends:
                     continue  # 6.1.0 takes itself for offline there, and getToken sends nothing
@@ -196,19 +198,17 @@ def test_what_a_touch_brings_agrees_step_by_step(release: str) -> None:
         build.close()
 
 
-def test_traces_full_of_touches_agree_too(
-    builds: dict[str, ClerkJsTarget], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "CALLS", (*machine.CALLS, *[Touch()] * len(machine.CALLS)))
+def test_traces_full_of_touches_agree_too(builds: dict[str, ClerkJsTarget]) -> None:
+    app = App((*CLERK.operations, *[Touch()] * len(CLERK.operations)))
     pair = LockStep(ready(builds["6.40.0"]), model("6.40.0"))
     cell = Cell(pair.name, Runtime.HEADLESS, assuming("starvation", "outage", "stale-edge", "stale-for-good"))
     profile = settings(max_examples=80, derandomize=True, database=None, stateful_step_count=30)
-    assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Held)
+    assert isinstance(search(pair, cell, [conforms(pair)], profile, app=app).verdicts[CONFORMS], Held)
 
 
 def test_a_touch_is_the_cause_of_its_request_and_of_the_recovery(builds: dict[str, ClerkJsTarget]) -> None:
     target = fresh(builds["6.40.0"])
-    assert target.feed(TouchAsked(7), 10) == (RequestSent(1, Endpoint.TOUCH, SESSION_TOKEN, 7),)
+    assert target.feed(Called(7, Touch()), 10) == (RequestSent(1, Endpoint.MUTATE, SESSION_TOKEN, 7),)
     answer = run(target, Touch(), Answer(1, REFUSED)).facts[-1]
     assert isinstance(answer, Sent)
-    assert (answer.endpoint, answer.origin) == (Endpoint.CLIENT, Origin.FOREGROUND)
+    assert (answer.endpoint, answer.origin) == (Endpoint.INTROSPECT, Origin.FOREGROUND)

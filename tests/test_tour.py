@@ -8,24 +8,22 @@ import re
 import pytest
 
 from model.clerk import session
-from model.clerk.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, Policy
 from model.clerk.state import Entry, Turn
 from model.terms import Runtime
-from properties.conformance.plan import Plan, plan
+from properties.conformance.plan import TourPlan, plan_tour
 from properties.conformance.tour import walk
-from properties.prove.app import App
-from properties.prove.prove import Limits
+from properties.prove.prove import Limits, problem
 from properties.run.run import Run
 from properties.system.target import TargetError
 from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
-from tests.support import assuming, complaint, ready, sessionproof
+from tests.support import assuming, complaint, model, ready, sessionproof
 
 
-def planned(policy: Policy, *names: str, states: int = 10_000, pairs: bool = False) -> Plan:
+def planned(target: ModelTarget, *names: str, states: int = 10_000, pairs: bool = False) -> TourPlan:
     """Every transition there is."""
     limits = Limits(seconds=600, states=states)
-    return plan(policy, Runtime.HEADLESS, assuming(*names), App(), limits, lambda line: None, pairs)
+    return plan_tour(problem(target, Runtime.HEADLESS, assuming(*names)), limits, lambda line: None, pairs)
 
 
 @pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
@@ -46,11 +44,11 @@ def test_every_pair_of_transitions_is_taken_on_the_build_in_lock_step(builds: di
     assert done.returncode == 0, done.stdout + done.stderr
     (taken, there_are) = re.findall(r"events: (\d+) of (\d+) pairs of transitions", done.stdout)[0]
     assert taken == there_are
-    assert int(there_are) > len(planned(CLERK_JS_6_40_0, "revocation").transitions)
+    assert int(there_are) > len(planned(model("6.40.0"), "revocation").transitions)
 
 
 def test_the_pairs_of_a_plan_are_those_of_its_transitions() -> None:
-    single, pairs = planned(CLERK_JS_6_40_0, "calm"), planned(CLERK_JS_6_40_0, "calm", pairs=True)
+    single, pairs = planned(model("6.40.0"), "calm"), planned(model("6.40.0"), "calm", pairs=True)
     ends = {(how, pairs.shape_of.get(after, after)) for _, how, after in pairs.transitions}
     assert len(ends) == len({(how, after) for _, how, after in single.transitions})
     for before, _, after in pairs.transitions:
@@ -59,7 +57,7 @@ def test_the_pairs_of_a_plan_are_those_of_its_transitions() -> None:
 
 
 def test_two_seeds_take_other_ways_and_one_seed_the_same() -> None:
-    seen = planned(CLERK_JS_6_40_0, "revocation")
+    seen = planned(model("6.40.0"), "revocation")
 
     def traces(seed: int) -> list[str]:
         return [str(trace) for trace in walk(seen, random.Random(seed), Limits(), lambda line: None).traces]
@@ -69,17 +67,17 @@ def test_two_seeds_take_other_ways_and_one_seed_the_same() -> None:
 
 
 def test_the_traces_of_a_tour_are_permitted_and_play_to_their_end() -> None:
-    seen = planned(CLERK_JS_6_7_4, "starvation")
+    seen = planned(model("6.7.4"), "starvation")
     for trace in walk(seen, random.Random(3), Limits(), lambda line: None).traces:
-        run = Run(ModelTarget(CLERK_JS_6_7_4), trace.runtime, trace.assumptions, ())
+        run = Run(model("6.7.4"), trace.runtime, trace.assumptions, ())
         for event in trace.events:
-            assert trace.assumptions.permit(run.world, event)
+            assert run.permits(event)
             run.play(event)
 
 
 def test_a_mistake_on_the_edge_of_the_guard_is_met_by_the_tour(monkeypatch: pytest.MonkeyPatch) -> None:
     """`>=` for `>`: only a freeze that ends at the instant of expiry tells, and the tour goes to the edges."""
-    seen = planned(CLERK_JS_6_7_4, "starvation")
+    seen = planned(model("6.7.4"), "starvation")
     tour = walk(seen, random.Random(0), Limits(), lambda line: None)
     right = [play(trace.events) for trace in tour.traces]
 
@@ -93,7 +91,7 @@ def test_a_mistake_on_the_edge_of_the_guard_is_met_by_the_tour(monkeypatch: pyte
 
 def play(events: tuple[object, ...]) -> list[str]:
     """What is seen of a trace on the model, as far as it goes."""
-    run = Run(ModelTarget(CLERK_JS_6_7_4), Runtime.HEADLESS, assuming("starvation"), ())
+    run = Run(model("6.7.4"), Runtime.HEADLESS, assuming("starvation"), ())
     seen = []
     for event in events:
         try:
@@ -105,7 +103,7 @@ def play(events: tuple[object, ...]) -> list[str]:
 
 def test_a_graph_that_is_not_closed_is_no_plan() -> None:
     with pytest.raises(TargetError, match=r"is not closed after .* and 1\d states"):
-        planned(CLERK_JS_6_7_4, "outage", states=10)
+        planned(model("6.7.4"), "outage", states=10)
 
 
 def test_what_a_tour_cannot_do_is_told_in_one_line() -> None:

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.clerk.terms import GetToken, SwitchOrganization, Touch
 from model.terms import Outcome, Runtime
 from model.world.events import (
-    EVENTS,
     Advance,
     Answer,
     Event,
     Freeze,
     FreezeKind,
-    GetToken,
     LockKeychain,
     RestartApp,
     Revoke,
     SetClock,
-    Touch,
     UnlockKeychain,
 )
-from properties.system.trace import BadTrace, Trace, brief, duration, load
+from properties.system.event_kinds import brief, event_types
+from properties.system.trace import VERSION, BadTrace, Trace, load
+from properties.system.wording import duration
 from tests.support import DAY, HOUR, assuming
 
 TRACE = Trace(
@@ -39,7 +39,7 @@ TRACE = Trace(
 
 
 def events() -> st.SearchStrategy[Event]:
-    return st.one_of(*(st.builds(kind) for kind in EVENTS))
+    return st.one_of(*map(st.from_type, event_types().values()))
 
 
 @given(st.lists(events()))
@@ -65,6 +65,7 @@ def test_a_trace_prints_as_one_line() -> None:
         (LockKeychain(), "lock()"),
         (UnlockKeychain(), "unlock()"),
         (Touch(), "touch()"),
+        (SwitchOrganization(None), "setActive(personal)"),
         (RestartApp(), "restart()"),
     ],
 )
@@ -111,6 +112,14 @@ def damage(path: Path, **changes: object) -> Path:
         ({"events": [{"event": "Advance", "ms": "soon"}]}, "Expected `int`"),
         ({"events": None}, "damaged"),
         ({"runtime": "toaster"}, "toaster"),
+        ({"version": "4"}, "version"),
+        ({"target": 7}, "Expected `str`"),
+        ({"why": ["because"]}, "Expected `str | null`"),
+        ({"assume": "calm"}, "Expected `array`"),
+        ({"assume": [["calm"]]}, "Expected `str`"),
+        ({"events": ["Advance"]}, "Expected `object`"),
+        ({"events": [{"event": ["Advance"]}]}, "unknown event"),
+        ({"events": [{"event": "GetToken", "template": 1}]}, "Expected `str | null`"),
     ],
 )
 def test_a_damaged_trace_gets_one_line_that_says_what_is_wrong(
@@ -120,6 +129,15 @@ def test_a_damaged_trace_gets_one_line_that_says_what_is_wrong(
     with pytest.raises(BadTrace, match=complaint) as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_the_events_of_every_version_load(version: int) -> None:
+    """Among them those that were an app's calls before there were operations."""
+    calls = ({"event": "GetToken", "template": "api", "skip_cache": True}, {"event": "Touch"})
+    switch = {"event": "SwitchOrganization", "organization": "org_b"}
+    path = damage(TRACE.save(), version=version, events=[*calls, switch])
+    assert load(path).events == (GetToken("api", skip_cache=True), Touch(), SwitchOrganization("org_b"))
 
 
 def test_a_truncated_or_missing_trace_gets_one_line() -> None:

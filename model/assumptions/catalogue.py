@@ -1,4 +1,7 @@
-"""The catalogue of assumptions: what each lets the world do beyond an honest server and a punctual clock."""
+"""The catalogue of assumptions: what each lets the world do beside an honest server and timers that run on time.
+
+`calm` adds nothing. A set of assumptions is a value of its own (`sets.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,74 +10,74 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.assumptions.landmarks import (
-    BARE,
+    CLOCK_SKEWED,
     CUT_OFF,
+    DEVICE_OFFLINE,
     ENDED,
-    FAILURES,
+    FAILED_REQUESTS,
     FAULT,
-    FREEZES,
+    FREEZES_BY_KIND,
     FROZEN,
-    GONE,
     HANGING,
     LATE_TIMER,
     LIE_401,
     LOCKED,
-    OFFLINE,
-    REFUSED,
+    OLDER_DATA,
+    REFUSED_REQUESTS,
+    REJECTED,
     RESTARTED,
-    SKEWED,
-    STALE,
+    SKEWS,
     TRUE_SIGN_OUT,
-    Sometimes,
+    UNAUTHENTICATED_REQUEST,
+    Landmark,
 )
-from model.terms import Outcome
+from model.sdk import Server
+from model.terms import FAILURES, Outcome, Runtime
+from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock
 from model.world.facts import Origin
-from model.world.state import STRANGER, Request, World
+from model.world.state import Request, World
 
 
 def _nothing(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    """No outcome beside the honest one."""
     return ()
 
 
 class Assumption(Struct, frozen=True):
-    """One way in which the world may misbehave."""
+    """One way in which the world may misbehave. `meaning` is printed in reports and in the documentation."""
 
     name: str
     meaning: str
-    outcomes: Callable[[World, Request], tuple[Outcome, ...]] = _nothing
-    freezes: bool = False
-    hangs: bool = False
-    revokes: bool = False
-    lags: bool = False
-    skews: bool = False
-    locks: bool = False
-    disconnects: bool = False
-    sometimes: tuple[Sometimes, ...] = ()  # a run that never reaches one of these is vacuous
-    faults: tuple[Sometimes, ...] = ()  # a run that never uses one of these says so
-    restarts: bool = False
+    outcomes: Callable[[World, Request], tuple[Outcome, ...]] = _nothing  # how a request may end, beside honestly
+    events: tuple[Event, ...] = ()  # what may happen at an instant, where it is possible
+    freezes: bool = False  # the operating system may freeze the event loop
+    hangs: bool = False  # a request may take longer than the network's patience
+    lags: bool = False  # a token may be made from older data than one before
+    sometimes: tuple[Landmark, ...] = ()  # a run that does not reach all of these is vacuous
+    faults: tuple[Landmark, ...] = ()  # a report lists those that its run did not reach
+
+    def possible(self, runtime: Runtime, server: Server) -> bool:
+        """Can a run on `runtime`, with such a server, reach all that it must reach?"""
+        return all(one.possible(runtime, server) for one in self.sometimes)
 
 
-def _gone(request: Request) -> tuple[Outcome, ...]:
-    """What a server says to a credential it no longer takes."""
-    return (STRANGER[request.endpoint],)
+def _rejected(world: World, request: Request) -> tuple[Outcome, ...]:
+    """The server no longer takes the credential: it answers as if the session had ended."""
+    return (world.server.refusal(request.endpoint),)
 
 
 def _stale_after_expiry(world: World, request: Request) -> tuple[Outcome, ...]:
     background = world.origin(request.cause) is Origin.BACKGROUND
-    return _gone(request) if request.stale and background else ()
+    return _rejected(world, request) if request.stale and background else ()
 
 
-def _stale_for_good(_world: World, request: Request) -> tuple[Outcome, ...]:
-    return _gone(request) if request.stale else ()
+def _stale_for_good(world: World, request: Request) -> tuple[Outcome, ...]:
+    return _rejected(world, request) if request.stale else ()
 
 
 def _stale_on_arrival(world: World, request: Request) -> tuple[Outcome, ...]:
     background = world.origin(request.cause) is Origin.BACKGROUND
-    return _gone(request) if world.stale and background else ()
-
-
-def _rotated(_world: World, request: Request) -> tuple[Outcome, ...]:
-    return _gone(request)
+    return _rejected(world, request) if world.stale and background else ()
 
 
 def _refused(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -82,7 +85,7 @@ def _refused(_world: World, _request: Request) -> tuple[Outcome, ...]:
 
 
 def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
-    return (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+    return FAILURES
 
 
 def _stale_edge(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -101,7 +104,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "The operating system freezes the app's event loop for any length of time: an audio app overnight.",
             freezes=True,
             sometimes=(FROZEN, LATE_TIMER),
-            faults=FREEZES,
+            faults=FREEZES_BY_KIND,
         ),
         Assumption(
             "stale-after-expiry",
@@ -109,28 +112,28 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "401, then a client without sessions. The next foreground call finds the credential fresh again. "
             "This is the theory of #8303.",
             _stale_after_expiry,
-            faults=GONE,
+            faults=REJECTED,
         ),
         Assumption(
             "stale-for-good",
             "As stale-after-expiry, but the credential stays stale in the foreground too.",
             _stale_for_good,
-            faults=GONE,
+            faults=REJECTED,
         ),
         Assumption(
             "stale-on-arrival",
             "As stale-after-expiry, but judged when the request arrives: latency, or a freeze, may lie between "
             "the client's last look at the clock and the server.",
             _stale_on_arrival,
-            faults=GONE,
+            faults=REJECTED,
         ),
         Assumption(
             "rotated-credential",
             "Another client on the device renewed the credential: 401, then a client without sessions, at any "
             "time, though the session is valid.",
-            _rotated,
+            _rejected,
             sometimes=(LIE_401,),
-            faults=GONE,
+            faults=REJECTED,
         ),
         Assumption(
             "refused-credential",
@@ -138,7 +141,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "sessions there are too, though the session is valid.",
             _refused,
             sometimes=(LIE_401,),
-            faults=REFUSED,
+            faults=REFUSED_REQUESTS,
         ),
         Assumption(
             "outage",
@@ -146,37 +149,37 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "or the device is offline for a while; the session stays valid.",
             _outage,
             hangs=True,
-            disconnects=True,
+            events=(GoOffline(),),
             sometimes=(FAULT,),
-            faults=(*FAILURES, HANGING, OFFLINE),
+            faults=(*FAILED_REQUESTS, HANGING, DEVICE_OFFLINE),
         ),
         Assumption(
             "locked-keychain",
-            "The device's keychain is locked at times, and hands out no credential: to the server a request sent "
-            "then is a stranger's. 401, then a client without sessions, though the session is valid.",
-            locks=True,
-            sometimes=(LOCKED, BARE),
-            faults=GONE,
+            "The device's keychain is locked at times, and hands out no credential: a request sent then is "
+            "unauthenticated. 401, then a client without sessions, though the session is valid.",
+            events=(LockKeychain(),),
+            sometimes=(LOCKED, UNAUTHENTICATED_REQUEST),
+            faults=REJECTED,
         ),
         Assumption(
             "stale-edge",
             "A request is answered by an edge that lags behind: the token in the answer, or in the client that "
-            "comes with it, is valid, but made from older data (lower oiat) than one already given.",
+            "comes with it, is valid, but made from older data than one already given.",
             _stale_edge,
             lags=True,
-            sometimes=(STALE,),
+            sometimes=(OLDER_DATA,),
         ),
         Assumption(
             "clock-skew",
             "The device's clock is set an hour behind the server's, or ahead, or right again, and nobody tells "
             "the app.",
-            skews=True,
-            sometimes=SKEWED,
+            events=tuple(map(SetClock, SKEWS)),
+            sometimes=CLOCK_SKEWED,
         ),
         Assumption(
             "revocation",
             "The server really ends the session: revoked, or 30 days old.",
-            revokes=True,
+            events=(Revoke(),),
             sometimes=(ENDED, TRUE_SIGN_OUT),
         ),
         Assumption(
@@ -186,7 +189,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "answered honestly and at once; it is not started while the keychain is locked.",
             sometimes=(RESTARTED,),
             faults=CUT_OFF,
-            restarts=True,
+            events=(RestartApp(),),
         ),
     )
 }

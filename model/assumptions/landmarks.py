@@ -1,6 +1,6 @@
-"""What a run can come across, by name: what it must reach to be evidence of anything, and what it may use.
+"""Landmarks: kinds of facts with a name. A run is evidence for an assumption only if it has reached certain ones.
 
-Each looks at one fact. Which of them belong to an assumption is said there (`assumptions.py`).
+A landmark is seen in one fact. `catalogue.py` has the landmarks of each assumption.
 """
 
 from __future__ import annotations
@@ -9,87 +9,110 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from model.terms import CAN_LOOK, SKEWS, Endpoint, Outcome, Runtime
+from model.sdk import Server
+from model.terms import FAILURES, Endpoint, Millis, Outcome, Runtime, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
-    Connected,
-    Dropped,
-    Ended,
+    Answered,
+    ClockSet,
     Fact,
-    Fired,
     Frozen,
+    KeychainChanged,
+    NetworkChanged,
     Restarted,
     Sent,
-    Skewed,
-    Told,
-    Turned,
+    SessionDropped,
+    SessionEnded,
+    TimerFired,
 )
-from model.world.state import PATIENCE
+
+SKEWS: tuple[Millis, ...] = (-3_600_000, 3_600_000, 0)
+"""How far the device's clock may be ahead of the server's: an hour behind, an hour ahead, or right again."""
 
 
-class Sometimes(Struct, frozen=True):
-    """Something that a run under the assumption can reach."""
+class Landmark(Struct, frozen=True):
+    """A kind of fact that a run can reach."""
 
     name: str
     seen: Callable[[Fact], bool]
-    runtimes: tuple[Runtime, ...] = tuple(Runtime)  # elsewhere nobody waits for it
+    runtimes: tuple[Runtime, ...] = tuple(Runtime)  # where it can be reached
+    of: Callable[[Server], bool] = lambda _server: True  # with which servers it can be reached
+
+    def possible(self, runtime: Runtime, server: Server) -> bool:
+        """Can it be reached on `runtime`, with such a server?"""
+        return runtime in self.runtimes and self.of(server)
 
 
-LATE_TIMER = Sometimes("a late timer", lambda fact: isinstance(fact, Fired) and fact.late_by > 0)
-FROZEN = Sometimes("the event loop froze", lambda fact: isinstance(fact, Frozen))
-LIE_401 = Sometimes(
+LATE_TIMER = Landmark("a late timer", lambda fact: isinstance(fact, TimerFired) and fact.late_by > 0)
+FROZEN = Landmark("the event loop froze", lambda fact: isinstance(fact, Frozen))
+LIE_401 = Landmark(
     "a 401 while the session was valid",
-    lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.UNAUTHORIZED and not fact.honest,
+    lambda fact: isinstance(fact, Answered) and fact.outcome is Outcome.UNAUTHORIZED and not fact.honest,
 )
-FAULT = Sometimes("a request failed", lambda fact: isinstance(fact, Told) and not fact.honest)
-STALE = Sometimes(
-    "a token made from older data", lambda fact: isinstance(fact, Told) and fact.outcome is Outcome.STALE_TOKEN
+FAULT = Landmark("a request failed", lambda fact: isinstance(fact, Answered) and not fact.honest)
+OLDER_DATA = Landmark(
+    "a token made from older data",
+    lambda fact: isinstance(fact, Answered) and fact.outcome is Outcome.STALE_TOKEN,
+    of=lambda server: any(Outcome.STALE_TOKEN in server.outcomes(one) for one in Endpoint),
 )
-SKEWED = tuple(
-    Sometimes(
+CLOCK_SKEWED = tuple(
+    Landmark(
         f"a device's clock an hour {word}",
-        lambda fact, skew=skew: isinstance(fact, Skewed) and fact.skew == skew,  # type: ignore[misc]
+        lambda fact, skew=skew: isinstance(fact, ClockSet) and fact.skew == skew,  # type: ignore[misc]
     )
     for skew, word in ((SKEWS[0], "behind"), (SKEWS[1], "ahead"))
 )
-LOCKED = Sometimes("the keychain is locked", lambda fact: isinstance(fact, Turned) and fact.locked)
-BARE = Sometimes("a request without a credential", lambda fact: isinstance(fact, Sent) and fact.bare)
-ENDED = Sometimes("the server ended the session", lambda fact: isinstance(fact, Ended))
+LOCKED = Landmark(
+    "the keychain is locked",
+    lambda fact: isinstance(fact, KeychainChanged) and fact.locked,
+    of=lambda server: server.keychain,
+)
+UNAUTHENTICATED_REQUEST = Landmark(
+    "a request without a credential",
+    lambda fact: isinstance(fact, Sent) and fact.unauthenticated,
+    of=lambda server: server.keychain,
+)
+ENDED = Landmark("the server ended the session", lambda fact: isinstance(fact, SessionEnded))
 
 
-def _fault(endpoint: Endpoint, outcome: Outcome) -> Sometimes:
-    return Sometimes(
+def _fault(endpoint: Endpoint, outcome: Outcome) -> Landmark:
+    """A request to `endpoint` ends with `outcome`, and that is not honest."""
+    return Landmark(
         f"{outcome} for {endpoint}",
         lambda fact: (
-            isinstance(fact, Told) and (fact.endpoint, fact.outcome, fact.honest) == (endpoint, outcome, False)
+            isinstance(fact, Answered)
+            and (fact.endpoint, fact.outcome, fact.honest) == (endpoint, outcome, False)
         ),
+        of=lambda server: outcome in server.outcomes(endpoint),
     )
 
 
-FREEZES = tuple(
-    Sometimes(f"a freeze, {kind}", lambda fact, kind=kind: isinstance(fact, Frozen) and fact.kind is kind)  # type: ignore[misc]
+FREEZES_BY_KIND = tuple(
+    Landmark(f"a freeze, {kind}", lambda fact, kind=kind: isinstance(fact, Frozen) and fact.kind is kind)  # type: ignore[misc]
     for kind in FreezeKind
 )
-_ASKED = (Endpoint.TOKENS, Endpoint.CLIENT)
-"""What a client asks for by itself. Whether there are touches is the app's affair: no proof has to have any."""
-GONE = (_fault(Endpoint.TOKENS, Outcome.UNAUTHORIZED), _fault(Endpoint.CLIENT, Outcome.NO_SESSION))
-REFUSED = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in _ASKED)
-FAILURES = tuple(
-    _fault(endpoint, outcome)
-    for endpoint in _ASKED
-    for outcome in (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
+_BY_ITSELF = (Endpoint.MINT, Endpoint.INTROSPECT)
+"""What a client asks for without a call of the app. A run need not have any other request: not every app makes
+one."""
+REJECTED = (_fault(Endpoint.MINT, Outcome.UNAUTHORIZED), _fault(Endpoint.INTROSPECT, Outcome.NO_SESSION))
+REFUSED_REQUESTS = tuple(_fault(endpoint, Outcome.UNAUTHORIZED) for endpoint in _BY_ITSELF)
+FAILED_REQUESTS = tuple(_fault(endpoint, outcome) for endpoint in _BY_ITSELF for outcome in FAILURES)
+HANGING = Landmark(
+    "a request that hangs",
+    lambda fact: isinstance(fact, Answered) and fact.at - fact.sent_at > Timings().patience,
 )
-HANGING = Sometimes(
-    "a request that hangs", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > PATIENCE
+DEVICE_OFFLINE = Landmark(
+    "the device offline",
+    lambda fact: isinstance(fact, NetworkChanged) and not fact.online,
+    tuple(one for one in Runtime if one.sees_network),
 )
-OFFLINE = Sometimes("the device offline", lambda fact: isinstance(fact, Connected) and not fact.online, CAN_LOOK)
-TRUE_SIGN_OUT = Sometimes(
-    "a sign-out of an ended session", lambda fact: isinstance(fact, Dropped) and not fact.valid
+TRUE_SIGN_OUT = Landmark(
+    "a sign-out of an ended session", lambda fact: isinstance(fact, SessionDropped) and not fact.valid
 )
-RESTARTED = Sometimes("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
+RESTARTED = Landmark("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
 CUT_OFF = (
-    Sometimes("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),
-    Sometimes(
+    Landmark("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),
+    Landmark(
         "a restart with a request in flight", lambda fact: isinstance(fact, Restarted) and bool(fact.requests)
     ),
 )

@@ -1,12 +1,17 @@
-"""Where releases differ: a policy is a release's choices, one field for each.
+"""How releases differ: a policy has one field for each choice that a release makes.
 
-A proposed fix is one more policy, to be tried here before anyone writes TypeScript.
+A proposed fix is a policy too, so that it can be checked before it is written in TypeScript. A number such as
+#8303 is that of a pull request of clerk/javascript: a release with it makes the choice or, after "until", no
+longer makes it.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 from msgspec.structs import replace
+
+from model.clerk.terms import TIMINGS
+from model.terms import Timings
 
 
 class Policy(Struct, frozen=True):
@@ -15,66 +20,68 @@ class Policy(Struct, frozen=True):
     name: str
 
     guard_expired_refresh: bool
-    """Headless: a refresh timer that fires after the last active token expired sends nothing (#8303)."""
+    """Headless: a refresh timer that fires after the last active token has expired sends nothing (#8303)."""
 
     keep_freshest: bool
-    """A token made from older data takes the place of no fresher one, and a fetch whose cache entry was replaced
-    meanwhile still freshens the entry that replaced it (#9030)."""
+    """A token made from older data replaces no fresher one. A fetch whose cache entry was replaced before its
+    answer came still puts a fresher token into the slot (#9030)."""
 
     timers_by_expiry: bool
-    """A token's timers are set by what its `exp` leaves of it, on the device's clock. Before that by its whole
-    lifetime, whatever the clock says (#9030)."""
+    """The timers of a token are set by the time left until its `exp`, on the device's clock (#9030). Before, by
+    its whole lifetime, whatever the clock says."""
 
     clear_replaced_timers: bool
-    """A token that takes the place of another in the cache clears its timers (#8098). Without it they fire in
-    their time, and each refresh begins a chain of its own."""
+    """A token that replaces another in the cache clears the other's timers (#8098). Before, they stayed set, and
+    the refresh timer of each began a chain of its own."""
 
     offline_in_react_native: bool
-    """Headless: a navigator that does not say whether it is online counts as offline (until #8084)."""
+    """Headless: a navigator without `onLine` counts as offline (until #8084)."""
 
     sends_when_offline: bool
-    """A foreground call that misses the cache while offline sends its request all the same; when that is lost, an
-    empty token comes of it, in the background too (until #7912)."""
+    """A foreground call that misses the cache while offline sends its request nevertheless. If that is lost, the
+    answer counts as an empty token; so it does for a refresh (until #7912)."""
 
     retry_rate_limited: bool
-    """A call that is answered 429 tries again (#8004)."""
+    """A call whose request is answered 429 tries again (#8004)."""
 
     switch_fails_with_touch: bool
-    """A switch to another organization ends with the error of its touch, unless that is a 401. Before, it went on
-    as if nothing had happened, and took any 4xx for a 401 (#8004)."""
+    """A switch to another organization ends with the error of its touch, unless that is a 401 (#8004). Before, it
+    went on whatever the error was, and took any 4xx for a 401."""
 
     client_keeps_freshest: bool
-    """A session in an answer, or in the client that comes with one, takes over the last active token of the
-    session that it replaces, if its own was made from older data (#9284)."""
+    """A session in an answer, or in its client payload, takes over the last active token of the session that it
+    replaces, if its own was made from older data (#9284)."""
 
     gateway_page_error: str
-    """What a call ends with when only a gateway's page of HTML answers. Seen on the builds: up to 6.34.1 the body
-    is parsed before the status is looked at; 6.40.0 speaks of the status."""
+    """The name of the error that a call ends with when a gateway answers with a page of HTML. Seen on the builds:
+    up to 6.34.1 the body is parsed before the status is checked; in 6.40.0 the error has the status."""
 
     tries_when_offline: bool
-    """A foreground call that misses the cache while offline sends its request, and what is lost then is a failure
-    like any other. Seen on the builds: 6.40.0 does, 6.34.1 does not yet."""
+    """A foreground call that misses the cache while offline sends its request, and a lost one is a failure like
+    any other. Seen on the builds: in 6.40.0, not in 6.34.1."""
 
     answers_stand: bool
-    """A call that the server has refused ends with that, offline or not; else being offline hides it. Seen on the
-    builds: in 6.40.0 it stands, in 6.34.1 not yet."""
+    """A call that the server refused ends with the server's error, offline or not. Without it the error is
+    `OFFLINE` while offline. Seen on the builds: in 6.40.0, not in 6.34.1."""
 
-    # What nobody has released: proposed fixes.
+    # Proposed fixes, in no release.
 
     guard_own_token: bool = False
-    """The guard looks at the expiry of the token whose timer fired, not at the last active one's."""
+    """The guard of #8303 checks the expiry of the token whose timer fired, not that of the last active one."""
 
     background_401_marks_stale: bool = False
-    """A 401 in the background asks nothing and signs nobody out: the token leaves the cache, and the next
-    foreground call finds out."""
+    """A 401 to a refresh starts no recovery and signs no user out. The token is dropped from the cache, and the
+    next foreground call meets the 401."""
 
     sign_out_only_without_session: bool = False
-    """After a 401, only an answer without the session signs the user out: a 500 is an error like any other, and a
-    second 401 is not looked into again."""
+    """Only a recovery whose answer has no session signs the user out. A 500 is an error like any other, and a 401
+    to a recovery starts no other."""
 
     rearm_refresh: bool = False
-    """A refresh that failed, was skipped, or brought nothing fresher is tried again after a while, as long as the
-    token can be read."""
+    """A refresh that failed, was skipped, or brought nothing fresher is tried again after `cache.REARM_DELAY`, as
+    long as the token can be read."""
+
+    timings: Timings = TIMINGS
 
 
 CLERK_JS_6_0_0 = Policy(
@@ -122,14 +129,15 @@ SINCE: dict[tuple[int, int, int], Policy] = {
     (6, 28, 1): CLERK_JS_6_28_1,
     (6, 40, 0): CLERK_JS_6_40_0,
 }
-"""The first release that behaves as a policy says, oldest first; the last policy is the newest release's."""
+"""The policies by the first release that has each, oldest first. The last one is that of the newest release."""
 
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in SINCE.values()}
 """The released policies by name, oldest first."""
 
 
 def policy_of(version: str) -> Policy | None:
-    """The policy of a release, such as `6.28.1`; None for one that is older than all of ours, or no number."""
+    """The policy of a release such as `6.28.1`; None if that is older than the first policy, or is not three
+    numbers."""
     numbers = tuple(int(part) for part in version.split(".") if part.isdecimal())
     return next((SINCE[since] for since in reversed(SINCE) if len(numbers) == 3 and since <= numbers), None)
 
@@ -148,4 +156,5 @@ PROPOSED: dict[str, Policy] = {
     policy.name: policy
     for policy in (FIX_GUARD_OWN_TOKEN, FIX_ONLY_WITHOUT_SESSION, FIX_QUIET_BACKGROUND, FIX_KEEP_TRYING, FIX_BOTH)
 }
-"""Proposed fixes by name. The quiet background goes without the guard of #8303: is it needed then?"""
+"""Proposed fixes by name. FIX_QUIET_BACKGROUND is without the guard of #8303, to see whether the guard is
+needed."""

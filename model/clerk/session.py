@@ -1,6 +1,6 @@
-"""What a Session object does: calls of getToken in the foreground, refreshes in the background.
+"""What a Session object does: calls of the app in the foreground, refreshes in the background.
 
-Places are in clerk/javascript, packages/clerk-js/src/core: resources/Session.ts unless they say otherwise.
+Models resources/Session.ts in clerk/javascript, packages/clerk-js/src/core; other files are named.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
+from model.clerk.terms import PERSONAL, SESSION_TOKEN, TokenId
 from model.terms import (
-    PERSONAL,
-    SESSION_TOKEN,
+    OFFLINE_ERROR,
     CallId,
     CallSettled,
     Millis,
@@ -21,33 +21,30 @@ from model.terms import (
     SignedOut,
     TimerSet,
     Token,
-    TokenId,
 )
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""
 
 OFFLINE_RETRIES = 3
-"""Session.ts getToken, while the client takes itself for offline."""
-OFFLINE = "offline"
-"""What a call ends with that is not told anything, because there is no network (ClerkOfflineError, #7598)."""
+"""Session.ts getToken: how often a call is tried again while the client takes itself for offline."""
 
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
-"""What the network layer fails at, rather than the server: no reply, or one that it cannot read."""
+"""The failures of the network layer, not the server's: no reply, or one that it cannot parse."""
 ERROR_NAMES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: "api-401",
     Outcome.RATE_LIMITED: "api-429",
     Outcome.BROKEN: "api-500",
     Outcome.LOST: "Error",
 }
-"""What the app sees when a call ends without a token. What a gateway's page ends in, a policy says."""
+"""The name of the error that a call ends with. For a gateway's page it is `Policy.gateway_page_error`."""
 
 
 def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
-    """A session token becomes the last active one of the object that asked for it.
+    """The token becomes the last active one of the Session object that requested it, if the flight `announces`.
 
-    Session.ts #dispatchTokenEvents: a template's never does, nor one for an organization that was not the active
-    one when it was first asked for.
+    Session.ts #dispatchTokenEvents: a template's token never does, nor one for an organization that was not
+    active when it was first requested.
     """
     if not flight.announces:
         return turn
@@ -57,8 +54,8 @@ def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
 
 
 def comparable(known: Token | None, token: Token) -> Token | None:
-    """The last active token by which another's freshness is judged: only one for the same organization
-    (tokenFreshness.ts shouldKeepExistingLastActiveToken)."""
+    """The last active token to compare another one's freshness with: `known` if it has the same token id, else
+    None (tokenFreshness.ts shouldKeepExistingLastActiveToken)."""
     return known if known is not None and known.token_id == token.token_id else None
 
 
@@ -66,10 +63,10 @@ def comparable(known: Token | None, token: Token) -> Token | None:
 
 
 def attempt(turn: Turn, call: Call) -> Turn:
-    """One attempt of a foreground call: read the cache, wait for a pending fetch, or send one."""
+    """One try of a call of getToken: read the cache, wait for a pending fetch, or send one."""
     token_id = turn.client.meant(call)
     entry = None if call.skip_cache else turn.client.entry(token_id)
-    if entry and entry.token and entry.token.expires - turn.at // 1000 <= cache.READ_CUTOFF:
+    if entry and entry.token and cache.unreadable(turn, entry.token):
         turn = cache.drop(turn, entry)
         entry = None
     if entry and entry.token:
@@ -81,7 +78,7 @@ def attempt(turn: Turn, call: Call) -> Turn:
     if is_offline(turn.client) and not (policy.sends_when_offline or policy.tries_when_offline):
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
-    # To whoever says `PERSONAL` that is not the active organization, even if none is (#fetchToken compares them).
+    # #fetchToken compares what the app passed with the active organization: `PERSONAL` is never equal to that.
     active = TokenId(organization=turn.client.organization(call.holder))
     announces = token_id == active and call.token_id.organization != PERSONAL
     flight = Flight(request, Purpose.FETCH, token_id, call.holder, call.call, asks=token_id, announces=announces)
@@ -92,34 +89,31 @@ def attempt(turn: Turn, call: Call) -> Turn:
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
-def touch(turn: Turn, call: CallId) -> Turn:
-    """The session is in use: one request, tried once, whether the client takes itself for offline or not.
+def touch(turn: Turn, call: CallId, purpose: Purpose = Purpose.TOUCH) -> Turn:
+    """Send one request, once, even if the client takes itself for offline (Session.ts touch).
 
-    Session.ts touch. The answer goes to the object that was touched; network.py has what it brings.
+    Its answer is for the Session object that was touched (network.py, `_touched`).
     """
     holder, request = turn.client.current, turn.client.next_request
     active = TokenId(organization=turn.client.organization(holder))
-    return turn.send(Flight(request, Purpose.TOUCH, active, holder, cause=call))
+    return turn.send(Flight(request, purpose, active, holder, cause=call))
 
 
 def switch(turn: Turn, call: CallId, organization: str | None) -> Turn:
-    """Another organization is the active one from now on, whatever comes of the touch that says so to the server.
-
-    clerk.ts setActive.
-    """
-    turn = turn.activate(turn.client.current, organization)
-    touched = touch(turn, call)
-    *flights, flight = touched.client.flights
-    return touched.but(flights=(*flights, replace(flight, purpose=Purpose.SWITCH)))
+    """Make another organization the active one at once, and tell the server by a touch (clerk.ts setActive)."""
+    return touch(turn.activate(turn.client.current, organization), call, Purpose.SWITCH)
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
-    """A fetch brought a token: cache it, announce it, give it to every call that waits for it."""
+    """A fetch brought a token: cache it, announce it, and end every call that waits for it.
+
+    If the promise of the fetch is no longer in the slot, releases differ in what becomes of the token there.
+    """
     entry = turn.client.entry(flight.token_id)
     if entry and entry.request == flight.request:
         turn = cache.keep(turn, entry, token)
     elif entry and turn.client.policy.keep_freshest:
-        turn = _late(turn, entry, token)
+        turn = _answered_late(turn, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
         late = Entry(flight.token_id, flight.holder, token, replaced=True)
         turn = cache.arm(turn, replace(late, asks=flight.asks, announces=flight.announces))
@@ -131,11 +125,14 @@ def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
 
 
 def _end(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn:
-    """A call ends. One that switches gives the app no token, and minds nothing that comes of being offline: the
-    session is now the object that it asked (clerk.ts setActive), even if it has been dropped meanwhile."""
+    """A call ends with a token or an error.
+
+    Of a switch (clerk.ts setActive): the app gets no token, and an `OFFLINE_ERROR` error counts as success. After
+    success the app's Session object is the one that the call was for, even if the user was signed out in between.
+    """
     if not call.switches:
         return turn.put(CallSettled(call.call, token, error))
-    if error not in (None, OFFLINE):
+    if error not in (None, OFFLINE_ERROR):
         return turn.put(CallSettled(call.call, None, error))
     turn = turn.but(chosen=None if call.holder == turn.client.newest else call.holder)
     if not turn.client.signed_in:
@@ -143,8 +140,9 @@ def _end(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn
     return turn.put(CallSettled(call.call, None, None))
 
 
-def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
-    """A token for a slot in which its fetch was replaced meanwhile (tokenCache.ts setInternal, #9030)."""
+def _answered_late(turn: Turn, entry: Entry, token: Token) -> Turn:
+    """A fetch brought a token after another entry took its slot: the fresher token stays (tokenCache.ts
+    setInternal, #9030)."""
     if entry.token is None:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
     if cache.fresher(turn, entry.token, token) is entry.token:
@@ -153,9 +151,10 @@ def _late(turn: Turn, entry: Entry, token: Token) -> Turn:
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
-    """The calls that wait for a request, in the order in which they hear of its end: those that joined first.
+    """The calls that wait for a request, which they do no more, in the order in which its answer reaches them.
 
-    Session.ts _getToken awaits the cached promise itself, #fetchToken one that was derived from it.
+    The call that sent the request is last: Session.ts #fetchToken awaits a promise derived from the cached one,
+    while _getToken awaits that itself.
     """
     waiting = [call for call in turn.client.calls if call.waits_for == flight.request]
     turn = turn.but(calls=tuple(call for call in turn.client.calls if call not in waiting))
@@ -163,10 +162,10 @@ def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
 
 
 def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
-    """A fetch or refresh failed: drop the promise; each call that waits tries again later, or ends.
+    """A request failed. A fetch drops its promise, and each call that waits for it tries again later, or ends.
 
-    tokenCache.ts drops the slot only if it still holds this promise. Session.ts getToken: 4xx other than 429
-    ends at once. Session.ts #refreshTokenInBackground: a failure is swallowed, and re-arms nothing.
+    tokenCache.ts empties the slot only if it still has this promise. Session.ts #refreshTokenInBackground
+    swallows the failure of a refresh and arms no timer.
     """
     policy = turn.client.policy
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
@@ -186,7 +185,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
-    """A touch ends, well or not. Nobody else waits for it; a switch goes on to what is the session then."""
+    """A touch ended, well or with a failure, and with it its call. A switch goes on with a call of getToken on
+    the newest Session object, unless its policy ends it with the failure."""
     assert flight.cause is not None, "only the app touches a session"
     policy = turn.client.policy
     error = None if failure is None else ERROR_NAMES.get(failure, policy.gateway_page_error)
@@ -196,12 +196,12 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
     refused = refused or (failure is Outcome.RATE_LIMITED and not policy.switch_fails_with_touch)
     if error and not refused and policy.switch_fails_with_touch:
         return turn.put(CallSettled(flight.cause, None, error))
-    if refused and turn.client.signed_in:  # clerk.ts #touchCurrentSession asks once more, and does not wait
+    if refused and turn.client.signed_in:  # clerk.ts #touchCurrentSession starts a recovery and does not wait
         request = turn.client.next_request
         recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
         turn = turn.send(replace(recovery, offline=is_offline(turn.client)))
     holder = turn.client.newest
-    if turn.client.holders[holder] is None:  # nor is the session any longer that an earlier switch took up again
+    if turn.client.holders[holder] is None:  # no session, not even the one that an earlier switch has chosen
         last = turn.client.holders[turn.client.current] or turn.client.dropped
         turn = sign_out(turn.but(chosen=None, dropped=last), flight.cause)
         return turn.put(CallSettled(flight.cause, None, None))
@@ -209,21 +209,24 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
 
 
 def sign_out(turn: Turn, cause: CallId | None) -> Turn:
-    """clerk.ts setActive({session: null}). The cache and its timers are left as they are: so does the SDK."""
+    """Drop the session (clerk.ts setActive({session: null})). Cache and timers stay, as they do in the SDK."""
     if not turn.client.signed_in:
         return turn
     return turn.but(signed_in=False).put(SignedOut(cause))
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
-    """Is this null to the client, and no error (Base.ts _baseFetch, while offline)? Since #7912 whoever asked for
-    a token takes it for a failure all the same, whoever touched a session does not."""
+    """Does this outcome make the network layer return null, not an error (Base.ts _baseFetch, while offline)?
+    Since #7912 a request for a token takes that for a failure; a touch does not."""
     return outcome in NO_REPLY and is_offline(client)
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """An empty token is not kept, nor is what it takes the place of; who waits hears of being offline (#7598). To
-    a touch it is an answer like another: it ends well, and nothing has changed."""
+    """A request was answered null (`nothing_came`), and takes that for an empty token (until #7912).
+
+    An empty token replaces what is in the slot, and is not kept. Calls that wait end with `OFFLINE_ERROR`
+    (#7598). A touch ends well, and changes nothing.
+    """
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
         return touched(turn, flight)
     if flight.purpose is Purpose.REFRESH:
@@ -234,31 +237,35 @@ def empty(turn: Turn, flight: Flight) -> Turn:
         turn = cache.drop(turn, entry)
     turn, waiting = _release(turn, flight)
     for call in waiting:
-        turn = _end(turn, call, None, OFFLINE)
+        turn = _end(turn, call, None, OFFLINE_ERROR)
     return turn
 
 
 def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
-    """An attempt of a call failed, or was not made: it tries again later, or ends (Session.ts getToken)."""
+    """A try of a call failed with `failure`, or was not made while offline (None): the call tries again later, or
+    ends.
+
+    Session.ts getToken: a 4xx other than 429 ends it at once.
+    """
     policy, offline = turn.client.policy, is_offline(turn.client)
     final = failure is Outcome.UNAUTHORIZED or (failure is Outcome.RATE_LIMITED and not policy.retry_rate_limited)
     if not final and call.failures < (OFFLINE_RETRIES if offline else len(CALL_RETRY_DELAYS)):
-        return _again(turn, call)
-    error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE
+        return _retry_later(turn, call)
+    error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE_ERROR
     hidden = offline and not (policy.answers_stand and failure not in NO_REPLY)
-    return _end(turn, call, None, OFFLINE if hidden else error)
+    return _end(turn, call, None, OFFLINE_ERROR if hidden else error)
 
 
 def is_offline(client: Client) -> bool:
-    """Does the client take itself for offline (browser.ts isBrowserOnline)? It looks at a navigator each time;
-    React Native's does not say."""
+    """Does the client take itself for offline (browser.ts isBrowserOnline)? It reads the navigator each time;
+    React Native's has no `onLine`."""
     if client.runtime is Runtime.HEADLESS:
         return client.policy.offline_in_react_native
     return client.offline
 
 
-def _again(turn: Turn, call: Call) -> Turn:
-    """A call tries again after a while. Side effect: sets its retry timer."""
+def _retry_later(turn: Turn, call: Call) -> Turn:
+    """Set the retry timer of a call."""
     timer = turn.client.next_timer
     later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
     turn = turn.but(calls=(*turn.client.calls, later), next_timer=timer + 1)
@@ -269,10 +276,10 @@ def _again(turn: Turn, call: Call) -> Turn:
 
 
 def _guarded(turn: Turn, entry: Entry) -> bool:
-    """The guard of #8303: headless, and the object's last active token has expired, strictly.
+    """Does the guard of #8303 skip this refresh? Headless, it does if the last active token of the Session object
+    has expired, strictly.
 
-    Note what it looks at: the last active *session* token, whatever token the timer belongs to, and only
-    before sending.
+    It checks the *session* token, whatever token the timer is for, and only before the request is sent.
     """
     client = turn.client
     token = entry.token if client.policy.guard_own_token else client.holders[entry.holder]
@@ -282,7 +289,7 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
 
 
 def refresh(turn: Turn, entry: Entry) -> Turn:
-    """A refresh timer fired: one background request for this token, unless one is already in flight."""
+    """A refresh timer fired: send a request for this token, unless one is in flight, or the guard skips it."""
     if entry.token_id in turn.client.refreshing or _guarded(turn, entry):
         return cache.rearm(turn, entry)
     turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})

@@ -1,7 +1,7 @@
-"""What the client remembers between two stimuli: its state, as values.
+"""The state of the client: what it remembers between two stimuli, as values.
 
-Only shapes belong here; what happens to them is in `transition.py`, with the theory of operation. Places are in
-clerk/javascript, packages/clerk-js/src/core.
+The words slot, entry, promise, recovery and holder are defined in `transition.py`, with the theory of operation.
+Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.clerk.policy import Policy
+from model.clerk.terms import TokenId
 from model.terms import (
     CallId,
     Endpoint,
@@ -22,99 +23,98 @@ from model.terms import (
     Runtime,
     TimerId,
     Token,
-    TokenId,
     Word,
 )
 
 
 class Purpose(Word):
-    """Why a request is in flight, which decides what its answer does."""
+    """What a request is for, which decides what its answer does."""
 
-    FETCH = "fetch"  # a foreground call missed the cache; its promise is cached
-    REFRESH = "refresh"  # a timer fired; nothing is cached before it succeeds
-    RECOVERY = "recovery"  # a 401 made the client ask whether it still has a session
-    TOUCH = "touch"  # the app says that the session is in use; its cause is the call that waits for it
+    FETCH = "fetch"  # a foreground call missed the cache; the promise of the answer is cached
+    REFRESH = "refresh"  # a refresh timer fired; nothing is cached before the answer
+    RECOVERY = "recovery"  # a 401 made the client ask whether there still is a session
+    TOUCH = "touch"  # the app says that the session is in use; the `cause` is the call that waits for the answer
     SWITCH = "switch"  # a touch that makes another organization the active one
 
 
-ENDPOINTS = {Purpose.RECOVERY: Endpoint.CLIENT, Purpose.TOUCH: Endpoint.TOUCH, Purpose.SWITCH: Endpoint.TOUCH}
-"""What a request with each purpose asks for, where that is not a token."""
+ENDPOINTS = {
+    Purpose.RECOVERY: Endpoint.INTROSPECT,
+    Purpose.TOUCH: Endpoint.MUTATE,
+    Purpose.SWITCH: Endpoint.MUTATE,
+}
+"""The endpoint of a request by its purpose; MINT for the others."""
 
 
 class Entry(Struct, frozen=True, cache_hash=True):
-    """One slot of the token cache: a token with its timers, or the promise of one, that is to be fresher than the
-    `baseline`. Where nobody clears the timers of what was replaced in a slot, that lives on without one
-    (`replaced`).
+    """What is in a slot of the token cache: a token with its timers, or the promise of one.
 
-    A refresh `asks` for what the slot was filled with when somebody first asked for it, and what it brings is
-    announced if that was the session token then (`announces`). What came with a session asks for nothing yet:
-    whoever refreshes it asks for the session token of what is the active organization by then, and puts it into
-    this slot, whatever that is for (Session.ts #hydrateCache)."""
+    A refresh of the entry requests `asks`: the token that the call which filled the slot was for. An entry that
+    came with a session has None. Its refresh requests the session token of the organization that is active by
+    then, and puts that into this slot, whatever the slot is for (Session.ts #hydrateCache).
+    """
 
-    token_id: TokenId
-    holder: int
-    token: Token | None = None
-    request: RequestId | None = None
+    token_id: TokenId  # of the slot
+    holder: int  # the Session object whose callbacks its timers have
+    token: Token | None = None  # None for a promise
+    request: RequestId | None = None  # the fetch that a promise waits for
     eviction: TimerId | None = None
     refresh: TimerId | None = None
-    replaced: bool = False
-    baseline: Token | None = None
+    replaced: bool = False  # no longer in the slot, but its timers are still set (before #8098)
+    baseline: Token | None = None  # of a promise: the freshest token that the slot held before
     asks: TokenId | None = None
-    announces: bool = False
+    announces: bool = False  # what a refresh brings may become the last active token
 
 
 class Flight(Struct, frozen=True, cache_hash=True):
-    """A request in flight, for the slot of `token_id`, even if it `asks` for another token. A recovery remembers
-    the request whose 401 it looks into (`parent`), if that waits for it."""
+    """A request in flight, and what the client has to remember for its answer."""
 
     request: RequestId
     purpose: Purpose
-    token_id: TokenId
-    holder: int
+    token_id: TokenId  # of the slot that the answer is for
+    holder: int  # the Session object that sent it
     cause: CallId | None
-    parent: Flight | None = None
-    tries: int = 1
-    offline: bool = False  # a recovery that was first sent while the client took itself for offline
-    asks: TokenId | None = None
-    announces: bool = False
+    parent: Flight | None = None  # of a recovery: the request that met a 401 and stays unsettled, if one waits
+    tries: int = 1  # of a recovery: how often it was sent
+    offline: bool = False  # of a recovery: the client took itself for offline when it was first sent
+    asks: TokenId | None = None  # the token that it requests; None: that of the slot
+    announces: bool = False  # what it brings may become the last active token
 
 
 class Call(Struct, frozen=True):
-    """A foreground call under way: it waits for a request, or for its retry timer. It may be the last part of one
-    that `switches` to another organization."""
+    """A call of getToken under way: it waits for a request, or for its retry timer."""
 
     call: CallId
-    token_id: TokenId
+    token_id: TokenId  # as the app asked; which token that means now, `Client.meant` says
     skip_cache: bool
-    holder: int
-    failures: int = 0
+    holder: int  # the Session object on which it was called
+    failures: int = 0  # how many tries have failed
     waits_for: RequestId | None = None
     retry: TimerId | None = None
-    switches: bool = False
+    switches: bool = False  # it is the last part of a switch to another organization
 
 
 class Client(Struct, frozen=True, cache_hash=True):
-    """Everything the client remembers between two stimuli."""
+    """Everything that the client remembers between two stimuli."""
 
     policy: Policy
     runtime: Runtime
     signed_in: bool
-    holders: tuple[Token | None, ...]
+    holders: tuple[Token | None, ...]  # the last active token of each Session object, oldest object first
     cache: tuple[Entry, ...] = ()
-    refreshing: frozenset[TokenId] = frozenset()
+    refreshing: frozenset[TokenId] = frozenset()  # the slots with a refresh in flight
     flights: tuple[Flight, ...] = ()
     calls: tuple[Call, ...] = ()
-    resends: tuple[tuple[TimerId, Flight], ...] = ()
+    resends: tuple[tuple[TimerId, Flight], ...] = ()  # lost recoveries, with the timers to send them again
     next_request: RequestId = 1
     next_timer: TimerId = 1
-    offline: bool = False  # what it sees when it looks whether the device is online
-    organizations: tuple[str | None, ...] = ()  # of the holders: which is active; none, for those beyond
-    chosen: int | None = None  # the holder that is the session, if not the newest
-    dropped: Token | None = None  # the last active token when the newest client came without a session
+    offline: bool = False  # the navigator says that the device is offline
+    organizations: tuple[str | None, ...] = ()  # the active one of each holder; None for holders beyond its end
+    chosen: int | None = None  # the holder that the app has, after a switch to one that is not the newest
+    dropped: Token | None = None  # the last active token before a client payload without a session
 
     @property
     def newest(self) -> int:
-        """The Session object of the newest client."""
+        """The Session object of the newest client payload."""
         return len(self.holders) - 1
 
     @property
@@ -123,22 +123,23 @@ class Client(Struct, frozen=True, cache_hash=True):
         return self.newest if self.chosen is None else self.chosen
 
     def organization(self, holder: int) -> str | None:
-        """The active organization of a Session object."""
+        """The active organization of a Session object; None for the personal workspace."""
         return self.organizations[holder] if holder < len(self.organizations) else None
 
     def meant(self, call: Call) -> TokenId:
-        """Which token a call is for, now (Session.ts _getToken): each try finds out anew."""
+        """Which token a call is for now (Session.ts _getToken). Each try asks again, for the active organization
+        may have changed."""
         asked = call.token_id.organization
         organization = self.organization(call.holder) if asked is None else asked or None
         return TokenId(call.token_id.template, organization)
 
     def entry(self, token_id: TokenId) -> Entry | None:
-        """The cache's slot for `token_id`, if there is one."""
+        """What is in the slot of `token_id`; None if it is empty."""
         return next((one for one in self.cache if one.token_id == token_id and not one.replaced), None)
 
 
 class Turn(Struct, frozen=True):
-    """A transition under way: the client so far, the instant, and what it has put out."""
+    """A transition under way: the client so far, the instant on the device's clock, and the outputs so far."""
 
     client: Client
     at: Millis
@@ -161,8 +162,8 @@ class Turn(Struct, frozen=True):
         return replace(self, outputs=self.outputs + outputs)
 
     def send(self, flight: Flight) -> Turn:
-        """The same turn with a request sent. Its number is the client's next one."""
+        """The same turn with a request sent. `flight.request` is the client's `next_request`."""
         asks = (flight.asks or flight.token_id).requested
-        endpoint = ENDPOINTS.get(flight.purpose, Endpoint.TOKENS)
+        endpoint = ENDPOINTS.get(flight.purpose, Endpoint.MINT)
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
         return turn.put(RequestSent(flight.request, endpoint, asks, flight.cause))

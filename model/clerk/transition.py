@@ -1,40 +1,43 @@
-"""The client: what an SDK does with a session, as one pure transition function.
+"""The client: what the SDK does with a session, as one pure transition function (`step`).
 
-Its rules are in three more rooms, named for what they stand for in the SDK: `cache.py`, `session.py` (what the
-foreground asks for, and what timers begin) and `network.py`. Two rules about these four files. They may contain
-only the client, never the world: no clock, no network, no server, no idea of what is true beyond the device. And
-each rule names the place in the SDK it stands for.
+The rules are here and in three more files, named for what they model: `cache.py` (the token cache), `session.py`
+(calls in the foreground, refreshes in the background) and `network.py` (what an answer does). They hold the
+client only, never the world: no clock, no network, no server, nothing that the device cannot know. Each rule
+names the function of the SDK that it models.
 
 Theory of operation
 -------------------
-A client that is signed in keeps tokens in a *cache*, one entry for each token id (the session token, a
-template's, an organization's). An entry has two timers: *refresh* at 17 s before expiry and *eviction* at
-expiry. When the refresh timer fires, the client asks for a new token in the background; the old one stays
-readable until the answer is there. A failed refresh is swallowed and re-arms nothing: the entry then dies by its
-eviction timer, or by a read that finds 5 s or less on it.
+The *cache* has a *slot* for each token id (the session token, a
+template's, an organization's). What is in a slot is an *entry*: a token with two timers, *refresh* 17 s before
+its expiry and *eviction* at its expiry. When the refresh timer fires, the client requests a new token in the
+background; the old one stays readable until the answer comes. A failed refresh is swallowed and arms no timer.
+Then the entry is dropped by its eviction timer, or by a read that finds 5 s or less left.
 
-A foreground call of `getToken` reads the cache. On a miss it sends a request and caches the *promise* of it,
-so that later calls wait for the same answer. A failure is tried again up to eight times, unless it is a 4xx other
-than 429.
+A foreground call of `getToken` reads the cache. On a miss it sends a request and caches the *promise* of the
+answer, so that later calls wait for the same one. A failed call is tried again up to eight times, unless it
+failed with a 4xx other than 429.
 
-Any 401, whoever asked, makes the client ask GET /client whether it still has a session. The request that met
-the 401 stays unsettled meanwhile. No session in the answer, or a 500, and the user is signed out.
+A 401 to any request starts a *recovery*: GET /client, which asks whether there still is a session. The request
+that was answered 401 stays unsettled until the recovery ends. No session in the answer, or a 500, signs the user
+out.
 
-Each Session object of the SDK remembers its last active token, and the closures of its timers read *its*
-token. An answer with a client payload replaces the object; timers set before go on reading the old one.
-`Client.holders` are those objects: their last active tokens, oldest object first; None for a client without one.
+A Session object of the SDK remembers its last active token, and the callbacks of its timers read the token of
+*their* object. An answer with a client payload makes a new object; timers that were set before go on reading the
+old one. `Client.holders` has one item for each object, oldest first: its last active token, or None for a client
+payload without a session. A *holder* is the index of an object in there.
 
-A touch sends one request, whatever is cached, and is never tried again. Its answer brings a client payload beside
-the session, and ends the call. A switch to another organization is a touch and then a call of getToken; without
-waiting for either, the object takes that organization for the active one (`Client.organizations`).
+A *touch* sends one request, whatever is cached, and is never tried again. Its answer has the session and a client
+payload, and ends the call. A *switch* to another organization is a touch and then a call of getToken. The object
+takes that organization for its active one at once, whether or not the two succeed (`Client.organizations`).
 
 Known gaps
 ----------
-A page is not modelled, whose cookie service has a poller. Answers are minted when they arrive. The SDK draws
-jitter for the network layer's retries; here, as in our driver, the draw is always 0. What a client asks while it
-loads is answered at once and honestly: what load() makes of a failure (a stub of a client, say) is not modelled.
+A page is not modelled: its cookie service has a poller. A token is minted when its answer
+arrives. The network layer adds random jitter to its retries; here, as in our driver, it is always 0. What a
+client requests while it loads is answered honestly and at once: what load() does after a failure (such as a stub
+of a client) is not modelled.
 
-Places are in clerk/javascript, packages/clerk-js/src/core unless they say otherwise.
+Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript, unless they say otherwise.
 """
 
 from __future__ import annotations
@@ -44,31 +47,27 @@ from msgspec.structs import replace
 from model.clerk import cache, network, session
 from model.clerk.policy import Policy
 from model.clerk.state import Call, Client, Entry, Turn
+from model.clerk.terms import GetToken, SwitchOrganization, TokenId, Touch, key
 from model.terms import (
-    Answered,
+    Called,
     ClockChanged,
-    KeychainTurned,
+    ConnectionChanged,
+    LockChanged,
     Millis,
-    NetworkTurned,
     Output,
+    Replied,
     Runtime,
     SignedOut,
     Started,
     Stimulus,
-    SwitchAsked,
     TimerDue,
     TimerId,
     Token,
     TokenAnnounced,
-    TokenAsked,
-    TouchAsked,
 )
 
-MODELLED = frozenset({Runtime.HEADLESS, Runtime.BROWSER_LIKE})
-"""The runtimes that these rules describe."""
 
-
-def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
+def start(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(token,))
     turn = _hydrated(Turn(client, at=0), token)
@@ -76,46 +75,51 @@ def sign_in(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tup
 
 
 def _hydrated(turn: Turn, token: Token) -> Turn:
-    """Session.ts #hydrateCache: the token that a new session comes with is cached."""
-    turn = turn.activate(0, token.token_id.organization)
-    return cache.keep(turn, Entry(token.token_id, 0, announces=True), token)
+    """Cache the token that a new session comes with (Session.ts #hydrateCache)."""
+    turn = turn.activate(0, key(token).organization)
+    return cache.keep(turn, Entry(key(token), 0, announces=True), token)
 
 
 def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
-    """What `stimulus` does to the client at `at` ms of its own clock.
+    """What `stimulus` does to the client at the instant `at` of the device's clock.
 
-    Raises `LookupError` for a timer or request that the client does not have: the world lost count.
+    Raises `LookupError` for a timer or request that the client does not have, and `TypeError` for an operation
+    that is not Clerk's.
     """
     turn = Turn(client, at)
     match stimulus:
-        case TokenAsked(call, token_id, skip_cache):
+        case Called(call, GetToken(template, skip_cache, organization)):
+            token_id = TokenId(template, organization)
             turn = session.attempt(turn, Call(call, token_id, skip_cache, client.current))
+        case Called(call, Touch()):
+            turn = session.touch(turn, call)
+        case Called(call, SwitchOrganization(organization)):
+            turn = session.switch(turn, call, organization)
+        case Called(_, operation):
+            raise TypeError(f"{operation!r} is no operation of this SDK")
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
-        case Answered(request, outcome, token):
-            flight = next(flight for flight in client.flights if flight.request == request)
-            turn = turn.but(flights=tuple(f for f in client.flights if f is not flight))
+        case Replied(request, outcome, token):
+            flight = next((flight for flight in client.flights if flight.request == request), None)
+            if flight is None:
+                raise LookupError(f"the client has no request {request}")
+            turn = turn.but(flights=tuple(other for other in client.flights if other is not flight))
             turn = network.answered(turn, flight, outcome, token)
         case ClockChanged():
-            pass  # whoever looks at the clock will see it
-        case KeychainTurned():
-            pass  # the credential is the device's affair: what leaves with a request is not seen here
-        case TouchAsked(call):
-            turn = session.touch(turn, call)
-        case NetworkTurned(online):
-            turn = turn.but(offline=not online)  # nobody listens for it: it is seen by whoever looks next
+            pass  # rules read the clock when they need it
+        case LockChanged():
+            pass  # the device adds the credential to a request: the client does not see it
+        case ConnectionChanged(online):
+            turn = turn.but(offline=not online)  # no rule listens for it: rules look when they need it
         case Started(token):
             turn = _started(turn, token)
             return turn.client, turn.outputs
-        case SwitchAsked(call, organization):
-            turn = session.switch(turn, call, organization)
     return _announced(client, turn)
 
 
 def _started(turn: Turn, token: Token | None) -> Turn:
-    """Nothing of a client outlives its process (clerk.ts load): a new one, whose requests and timers are only
-    numbered on. What was the last active token of the one before, it does not know; which organization is the
-    active one, the server tells it."""
+    """The app has started again: a new client (clerk.ts load). Nothing of the old one is left but its policy, its
+    runtime, and the numbers of the next request and timer. The active organization is that of `token`."""
     old = turn.client
     new = Client(
         old.policy,
@@ -130,7 +134,7 @@ def _started(turn: Turn, token: Token | None) -> Turn:
 
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
-    """What the current Session object's last active token has become is for everybody to see."""
+    """Tell the app of the current Session object's last active token, if that is another one than before."""
     old, new = before.holders[before.current] or before.dropped, turn.client.holders[turn.client.current]
     if new is not None and new is not old and turn.client.signed_in:
         turn = turn.put(TokenAnnounced(new, old))
@@ -138,7 +142,7 @@ def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
 
 
 def _timer_due(turn: Turn, timer: TimerId) -> Turn:
-    """Run the callback that `timer` stands for."""
+    """Run the callback of a timer: a refresh, an eviction, another try of a call, or a recovery sent again."""
     client = turn.client
     for entry in client.cache:
         if entry.refresh == timer:
@@ -152,6 +156,8 @@ def _timer_due(turn: Turn, timer: TimerId) -> Turn:
         if call.retry == timer:
             turn = turn.but(calls=tuple(other for other in client.calls if other is not call))
             return session.attempt(turn, replace(call, retry=None))
-    flight = next(flight for resend, flight in client.resends if resend == timer)
-    turn = turn.but(resends=tuple(pair for pair in client.resends if pair[0] != timer))
-    return turn.send(replace(flight, request=client.next_request))
+    for resend, flight in client.resends:
+        if resend == timer:
+            turn = turn.but(resends=tuple(pair for pair in client.resends if pair[0] != timer))
+            return turn.send(replace(flight, request=client.next_request))
+    raise LookupError(f"the client has no timer {timer}")

@@ -1,51 +1,41 @@
-"""The course of the world: what an event does to it, and what comes of what the client does in return.
+"""What an event does to the world, when it is impossible, and which timer runs next.
 
 Theory of operation
 -------------------
-`begin` lets an event happen: it moves the world and says which stimuli reach the client. `absorb` takes what
-the client put out in return. Then `next_due` names the timer that runs next, if one does before the step's
-time is over, and so on until nothing is left (`properties/system/step.py` is that loop, for any target).
+`begin` lets an event happen: it changes the world and names the stimulus that reaches the client, if one does.
+`next_due` takes the next timer that is due before the step is over. `finish` ends the step. `absorb` takes what
+the client puts out in return for a stimulus (`outputs.py`). `next` in `model/step.py` calls these four.
 
-An event and an answer happen at an instant. Time passes only in `Advance` and `Freeze`. A freeze of the kind
-`STARVED` leaves the timers' deadlines alone, so at thaw they are late and run in deadline order; one of the
-kind `ASLEEP` moves all deadlines by its length.
+Time passes in `Advance` and `Freeze` only; every other event happens at an instant. A `STARVED` freeze leaves the
+deadlines of timers alone: at thaw those that are due run late, in deadline order. An `ASLEEP` freeze moves all
+deadlines by its length.
 
-Known gaps: one device, one session; an answer is formed when it arrives; what an app asks while it starts again
-is answered at once, and honestly; whoever asks is a member of every organization, and a template's token says
-nothing of any.
+Known gaps: there is one device and one session. The content of an answer is fixed when it arrives, not when the
+server sends it. What an app asks while it starts again is answered honestly and at once.
 """
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from model.terms import (
-    CAN_LOOK,
-    SESSION_TOKEN,
-    TOKEN_LIFETIME,
-    Answered,
-    CallSettled,
+    GRANTS,
+    Called,
     ClockChanged,
-    CookieChanged,
-    Endpoint,
-    KeychainTurned,
+    ConnectionChanged,
+    LockChanged,
     Millis,
-    NetworkTurned,
+    Operation,
     Outcome,
-    Output,
-    RequestSent,
-    SignedIn,
-    SignedOut,
+    Replied,
+    RequestId,
     Started,
-    SwitchAsked,
-    TimerCleared,
+    Stimulus,
     TimerDue,
-    TimerSet,
+    TimerId,
     Token,
-    TokenAnnounced,
-    TokenAsked,
     TokenId,
-    TouchAsked,
 )
 from model.world.events import (
     Advance,
@@ -53,187 +43,194 @@ from model.world.events import (
     Event,
     Freeze,
     FreezeKind,
-    GetToken,
     GoOffline,
     GoOnline,
     LockKeychain,
     RestartApp,
     Revoke,
     SetClock,
-    SwitchOrganization,
-    Touch,
     UnlockKeychain,
 )
 from model.world.facts import (
-    Announced,
-    Armed,
-    Asked,
-    Connected,
-    Dropped,
-    Ended,
+    Answered,
+    CallStarted,
+    ClockSet,
     Fact,
-    Fired,
     Frozen,
-    Kept,
-    Origin,
-    Regained,
+    KeychainChanged,
+    NetworkChanged,
     Restarted,
-    Sent,
-    Settled,
-    Skewed,
-    Told,
-    Turned,
+    SessionEnded,
+    TimerFired,
 )
-from model.world.state import GRANTS, PATIENCE, POSSIBLE, Call, Cue, NotEnabled, Request, Timer, World
+from model.world.state import CallRecord, PendingCall, System, World
+
+
+class NotEnabled(Exception):
+    """The event is impossible in this world, whatever is assumed. The message says why."""
+
+
+class Cue(Struct, frozen=True):
+    """A stimulus for the client. It is `tainted` if it is an answer that was not honest, or the callback of a
+    tainted timer: the timers that the client sets and the requests that it sends in return are tainted too."""
+
+    stimulus: Stimulus
+    tainted: bool = False
+
 
 # -- an event begins ----------------------------------------------------------------------------------------
 
 
-def begin(world: World, event: Event) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """Let `event` happen: the world after it, what was seen, and the cue for the client, if any.
-
-    `Advance` moves the clock only as its timers run (`next_due`). Raises `NotEnabled`.
-    """
+def impossible(world: World, event: Event) -> str | None:
+    """Why the event cannot happen in this world, whatever is assumed of it; None if it can."""
     match event:
         case Advance(ms) | Freeze(ms) if ms <= 0:
-            raise NotEnabled(f"time cannot pass by {ms} ms")
-        case Advance():
-            return world, (), None
-        case Freeze(ms, kind):
-            fact = Frozen(world.now, world.now + ms, kind)
-            if kind is FreezeKind.ASLEEP:
-                world = world.but(timers=tuple(replace(t, due=t.due + ms) for t in world.timers))
-            thaw = world.now + ms
-            calls = tuple(replace(call, awake_since=thaw) for call in world.calls)
-            return world.but(now=thaw, calls=calls).unhealthy(), (fact,), None
-        case GetToken(template, skip_cache, organization):
-            if not world.signed_in:
-                raise NotEnabled("the user is signed out: there is no session to ask for a token")
-            number, token_id = world.next_call, TokenId(template, organization)
-            asked = Asked(world.now, number, token_id, skip_cache)
-            meant = TokenId(template, organization or None)
-            world = _called(world, meant, active=world.active if meant == token_id == SESSION_TOKEN else ())
-            return world, (asked,), Cue(TokenAsked(number, token_id, skip_cache))
+            return f"time cannot pass by {ms} ms"
+        case Operation() if not world.signed_in:
+            return f"the user is signed out: there is no session to call {event.verb} on"
         case Answer(number, outcome):
-            return _answer(world, world.request(number), outcome)
-        case Revoke():
-            if not world.valid:
-                raise NotEnabled("the session has already ended")
-            return world.but(revoked=True).unhealthy(), (Ended(world.now),), None
-        case SetClock(skew):
-            if skew == world.skew:
-                raise NotEnabled(f"the device's clock is {skew} ms ahead already")
-            return world.but(skew=skew), (Skewed(world.now, skew),), Cue(ClockChanged(skew))
-        case LockKeychain() | UnlockKeychain():
-            locks = isinstance(event, LockKeychain)
-            if world.locked == locks:
-                raise NotEnabled(f"the keychain is {'locked' if locks else 'unlocked'} already")
-            world = world.but(locked=locks)
-            world = world.unhealthy() if locks else world
-            return world, (Turned(world.now, locks),), Cue(KeychainTurned(locks))
-        case Touch():
-            if not world.signed_in:
-                raise NotEnabled("the user is signed out: there is no session to touch")
-            number = world.next_call
-            touched = Asked(world.now, number, SESSION_TOKEN, skip_cache=False, touch=True)
-            return _called(world, SESSION_TOKEN), (touched,), Cue(TouchAsked(number))
-        case GoOffline() | GoOnline():
-            return _turn_network(world, isinstance(event, GoOnline))
+            return _unanswerable(world, number, outcome)
+        case Revoke() if not world.valid:
+            return "the session has already ended"
+        case SetClock(skew) if skew == world.skew:
+            return f"the device's clock is {skew} ms ahead already"
+        case LockKeychain() if not world.server.keychain:
+            return "no request carries a credential from the device's keychain"
+        case LockKeychain() | UnlockKeychain() if world.locked == isinstance(event, LockKeychain):
+            return f"the keychain is {'locked' if world.locked else 'unlocked'} already"
+        case GoOffline() | GoOnline() if not world.runtime.sees_network:
+            return f"the runtime {world.runtime} does not say whether it is online"
+        case GoOffline() | GoOnline() if world.offline == isinstance(event, GoOffline):
+            return f"the device is {'offline' if world.offline else 'online'} already"
         case RestartApp():
-            return _restart(world)
-        case SwitchOrganization(organization):
-            return _switched(world, organization)
+            return _unstartable(world)
+    return None
 
 
-def _switched(world: World, organization: str | None) -> tuple[World, tuple[Fact, ...], Cue]:
-    """The app has chosen an organization; the server hears of it by a touch."""
-    if not world.signed_in:
-        raise NotEnabled("the user is signed out: there is no session whose organization could be another")
-    number, chosen = world.next_call, TokenId(organization=organization)
-    asked = Asked(world.now, number, chosen, skip_cache=False, switch=True)
-    world = _called(_activated(world.but(chosen=organization)), chosen, switches=True)
-    return world, (asked,), Cue(SwitchAsked(number, organization))
+def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | None:
+    """Why the request cannot end with `outcome`; None if it can."""
+    request = world.request(number)
+    if request is None:
+        return f"no request {number} is in flight"
+    if outcome not in world.server.outcomes(request.endpoint):
+        return f"a request to {request.endpoint} cannot end with '{outcome}'"
+    if request.unauthenticated and outcome in GRANTS:
+        return f"a request to {request.endpoint} without a credential cannot end with '{outcome}'"
+    if world.offline and outcome is not Outcome.LOST:
+        return f"the device is offline: a request cannot end with '{outcome}'"
+    return None
 
 
-def _activated(world: World) -> World:
-    """The world with calls that may mean what is active now, too."""
-    if not any(call.active for call in world.calls):
-        return world
-
-    def more(call: Call) -> Call:
-        active = tuple(dict.fromkeys((*call.active, *world.active)))
-        return replace(call, active=active) if call.active else call
-
-    return world.but(calls=tuple(map(more, world.calls)))
-
-
-def _called(
-    world: World, token_id: TokenId, active: tuple[str | None, ...] = (), *, switches: bool = False
-) -> World:
-    """The world with one more call under way."""
-    healthy = world.valid and not _in_trouble(world)
-    call = Call(world.next_call, token_id, world.now, healthy, False, False, world.now, active, switches)
-    return world.but(calls=(*world.calls, call), next_call=call.call + 1)
-
-
-def _turn_network(world: World, online: bool) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """The device loses the network, or has it back. What it does with requests in flight, an answer says."""
-    if world.runtime not in CAN_LOOK:
-        raise NotEnabled(f"the runtime {world.runtime} does not say whether it is online")
-    if world.offline is not online:
-        raise NotEnabled(f"the device is {'online' if online else 'offline'} already")
-    world = world.but(offline=not online)
-    world = world if online else world.unhealthy()
-    return world, (Connected(world.now, online),), Cue(NetworkTurned(online))
-
-
-def _restart(world: World) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """The process ends, and what it waited for with it: nobody is to blame for that. A new one asks who is signed
-    in, and is told the truth, the active organization too. Whoever was signed out while the session is valid is
-    signed in again."""
-    if not world.may_start:
+def _unstartable(world: World) -> str | None:
+    """Why the app cannot be started again; None if it can."""
+    if world.locked:  # the new client would ask without a credential: the honest answer to that has no session
+        why = "the keychain is locked"
+    elif world.offline:  # the new client would get no answer
+        why = "the device is offline"
+    elif not (world.signed_in or world.valid):
         why = "the user is signed out, and the session has ended"
-        why = "the keychain is locked" if world.locked else "the device is offline" if world.offline else why
-        raise NotEnabled(f"{why}: an app that starts now has no session to ask for")
+    else:
+        return None
+    return f"{why}: an app that starts now has no session to ask for"
+
+
+def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue | None]:
+    """Let `event` happen: the system after it, what was seen, and the cue for the client, if any.
+
+    `Advance` changes nothing here: `next_due` and `finish` move the clock. Raises `NotEnabled` for an event that
+    is impossible.
+    """
+    world = system.world
+    if why := impossible(world, event):
+        raise NotEnabled(why)
+    match event:
+        case Advance():
+            return system, (), None
+        case Freeze(ms, kind):
+            thaw, timers = world.now + ms, world.timers
+            if kind is FreezeKind.ASLEEP:
+                timers = tuple(replace(timer, due=timer.due + ms) for timer in timers)
+            system = system.but(now=thaw, timers=timers).noting(system.monitor.each(awake_since=thaw))
+            return system.fault(), (Frozen(world.now, thaw, kind),), None
+        case Operation():
+            started = CallStarted(world.now, world.next_call, event)
+            return _called(system, event), (started,), Cue(Called(world.next_call, event))
+        case Answer(number, outcome):
+            return _answered(system, number, outcome)
+        case Revoke():
+            return system.but(revoked=True).fault(), (SessionEnded(world.now),), None
+        case SetClock(skew):
+            return system.but(skew=skew), (ClockSet(world.now, skew),), Cue(ClockChanged(skew))
+        case LockKeychain():
+            system = system.but(locked=True).fault()
+            return system, (KeychainChanged(world.now, locked=True),), Cue(LockChanged(locked=True))
+        case UnlockKeychain():
+            system = system.but(locked=False)
+            return system, (KeychainChanged(world.now, locked=False),), Cue(LockChanged(locked=False))
+        case GoOffline():
+            system = system.but(offline=True).fault()
+            return system, (NetworkChanged(world.now, online=False),), Cue(ConnectionChanged(online=False))
+        case GoOnline():
+            system = system.but(offline=False)
+            return system, (NetworkChanged(world.now, online=True),), Cue(ConnectionChanged(online=True))
+        case RestartApp():
+            return _restarted(system)
+
+
+def _called(system: System, operation: Operation) -> System:
+    """The system with one more call under way."""
+    world, number = system.world, system.world.next_call
+    server = world.server.called(operation)
+    monitor = system.monitor
+    if server is not world.server:
+        monitor = monitor.accepting(server.session_tokens)
+    accepts = server.session_tokens if operation.wants_session_token else ()
+    healthy = world.valid and not system.in_trouble
+    record = CallRecord(number, world.now, healthy, awake_since=world.now, accepts=accepts)
+    calls = (*world.calls, PendingCall(number, operation.token_id, operation.changes_session))
+    system = system.but(server=server, calls=calls, next_call=number + 1)
+    return system.noting(replace(monitor, calls=(*monitor.calls, record)))
+
+
+def _restarted(system: System) -> tuple[System, tuple[Fact, ...], Cue]:
+    """The process ends, and with it every timer, request and pending call. Their history is forgotten: a restart
+    is no fault. The new process is told the truth about the session: while that is valid, it is signed in."""
+    world, token = system.world, None
     calls = tuple(call.call for call in world.calls)
     requests = tuple(request.request for request in world.requests)
-    world, token = world.but(timers=(), requests=(), calls=(), chosen=world.organization), None
+    server = world.server.restarted()
+    after = world.but(timers=(), requests=(), calls=(), server=server)
     if world.valid:
-        issued = world.now // 1000
-        active = TokenId(organization=world.organization)
-        token = Token(world.minted + 1, active, issued, issued + TOKEN_LIFETIME)
-        world = world.but(minted=token.number, token=token, signed_in=True)
-    return world, (Restarted(world.now, token, calls, requests),), Cue(Started(token))
+        token = _minted(after, server.session_token)
+        after = after.but(minted=token.number, token=token, signed_in=True)
+    return System(after), (Restarted(world.now, token, calls, requests),), Cue(Started(token))
 
 
-def _in_trouble(world: World) -> bool:
-    """Is the keychain locked, the device offline, or something still under way that follows from a fault?"""
-    under_way = any(request.wake or request.bare for request in world.requests)
-    return world.locked or world.offline or under_way or any(timer.wake for timer in world.timers)
+def _minted(world: World, token_id: TokenId, *, behind: bool = False) -> Token:
+    """The next token that the server mints, at this instant."""
+    issued = world.now // 1000
+    return Token(world.minted + 1, token_id, issued, issued + world.timings.lifetime, behind)
 
 
-def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tuple[Fact, ...], Cue | None]:
-    """Form the answer to `request` now, and hand it to the client."""
-    if outcome not in POSSIBLE[request.endpoint] or (request.bare and outcome in GRANTS):
-        bare = "without a credential " * request.bare
-        raise NotEnabled(f"a request for {request.endpoint} {bare}cannot end with '{outcome}'")
-    if world.offline and outcome is not Outcome.LOST:
-        raise NotEnabled(f"the device is offline: a request cannot end with '{outcome}'")
-    honest = outcome is world.honest(request.endpoint) and not request.bare
+def _answered(system: System, number: RequestId, outcome: Outcome) -> tuple[System, tuple[Fact, ...], Cue | None]:
+    """The request ends: the server mints a token if the outcome grants one, and the client gets the answer."""
+    world, monitor = system.world, system.monitor
+    request = world.request(number)
+    assert request is not None, "`impossible` excludes requests that are not in flight"
+    honest = outcome is world.honest(request.endpoint) and not request.unauthenticated
     token: Token | None = None
     stale_for = world.stale_for
     if outcome in GRANTS:
-        issued, behind = world.now // 1000, outcome is Outcome.STALE_TOKEN
-        token_id = request.token_id
-        if request.endpoint is Endpoint.TOUCH:
-            world = _activated(world.but(organization=token_id.organization))
-        if request.endpoint is Endpoint.CLIENT:
-            token_id = TokenId(organization=world.organization)
-        token = Token(world.minted + 1, token_id, issued, issued + TOKEN_LIFETIME, behind)
-        world = world.but(minted=token.number, token=world.token if token_id.template else token)
-    told = Told(
+        server = world.server.acted(request.endpoint, request.token_id)
+        if server is not world.server:
+            monitor = monitor.accepting(server.session_tokens)
+        brought = server.brings(request.endpoint, request.token_id)
+        token = _minted(world, brought, behind=outcome is Outcome.STALE_TOKEN)
+        last = token if server.authenticates(brought) else world.token
+        world = world.but(server=server, minted=token.number, token=last)
+    answered = Answered(
         world.now,
-        request.request,
+        number,
         request.endpoint,
         outcome,
         token,
@@ -244,102 +241,58 @@ def _answer(world: World, request: Request, outcome: Outcome) -> tuple[World, tu
     )
     world = world.but(requests=tuple(other for other in world.requests if other is not request))
     if not honest:
-        world = world.unhealthy()
+        monitor = monitor.fault()
     ended = honest and outcome is Outcome.UNAUTHORIZED
-    calls = tuple(
-        replace(call, told_ended=call.told_ended or ended, lied_to=call.lied_to or not honest)
-        if call.call == request.cause
-        else call
-        for call in world.calls
+    records = tuple(
+        replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
+        if record.call == request.cause
+        else record
+        for record in monitor.calls
     )
-    cue = Cue(Answered(request.request, outcome, token), wake=not honest)
-    return world.but(calls=calls), (told,), cue
+    tainted = tuple(other for other in monitor.tainted_requests if other != number)
+    monitor = replace(monitor, calls=records, tainted_requests=tainted)
+    return System(world, monitor), (answered,), Cue(Replied(number, outcome, token), tainted=not honest)
 
 
 # -- timers run ---------------------------------------------------------------------------------------------
 
 
 def horizon(world: World, event: Event) -> Millis:
-    """The instant at which the step that `event` begins is over. Ask before `begin`."""
+    """The instant at which the step of `event` is over. `world` is the one before `begin`."""
     return world.now + event.ms if isinstance(event, Advance | Freeze) else world.now
 
 
-def next_due(world: World, until: Millis) -> tuple[World, Fact, Cue] | None:
-    """The next timer that runs by `until`, with the clock moved to it; None when none does.
+def next_due(system: System, until: Millis) -> tuple[System, Fact, Cue] | None:
+    """Take the next timer that is due by `until`: the system without it, its clock at that instant; the fact that
+    it ran; and the cue for the client. None when no timer is due.
 
     Timers run in deadline order, those with the same deadline in the order in which they were set.
     """
-    due = min(world.timers, key=lambda timer: (timer.due, timer.timer), default=None)
-    if due is None or due.due > until:
+    world = system.world
+    first = min(world.timers, key=lambda timer: (timer.due, timer.timer), default=None)
+    if first is None or first.due > until:
         return None
-    now = max(world.now, due.due)
-    world = world.but(now=now, timers=tuple(timer for timer in world.timers if timer is not due))
-    return world, Fired(now, due.timer, due.set_at, now - due.planned), Cue(TimerDue(due.timer), due.wake)
+    now = max(world.now, first.due)
+    tainted = first.timer in system.monitor.tainted_timers
+    fired = TimerFired(now, first.timer, first.set_at, now - first.planned)
+    return without_timer(system, first.timer).but(now=now), fired, Cue(TimerDue(first.timer), tainted)
 
 
-def finish(world: World, until: Millis) -> World:
-    """The end of a step: the clock stands at `until`, and whoever waits too long is no longer healthy."""
-    world = world.but(now=until) if world.now < until else world
-    hanging = any(world.now - request.sent_at > PATIENCE for request in world.requests)
-    return world.unhealthy() if hanging or not world.valid else world
+def without_timer(system: System, timer: TimerId) -> System:
+    """The system without a timer, which ran or was cleared, and without its taint."""
+    system = system.but(timers=tuple(other for other in system.world.timers if other.timer != timer))
+    tainted = system.monitor.tainted_timers
+    if timer not in tainted:
+        return system
+    rest = tuple(other for other in tainted if other != timer)
+    return system.noting(replace(system.monitor, tainted_timers=rest))
 
 
-# -- the client's outputs -----------------------------------------------------------------------------------
-
-
-def absorb(
-    world: World, outputs: tuple[Output, ...], wake: bool, starting: bool = False
-) -> tuple[World, tuple[Fact, ...]]:
-    """Take what the client put out, and say what was seen of it. `wake` is that of the cue it follows from;
-    `starting` if that is the start of the app."""
-    facts: list[Fact] = []
-    for output in outputs:
-        world, fact = _absorb_one(world, output, wake, starting)
-        if fact:
-            facts.append(fact)
-    return world, tuple(facts)
-
-
-def _absorb_one(world: World, output: Output, wake: bool, starting: bool) -> tuple[World, Fact | None]:
-    match output:
-        case TimerSet(timer, due_on_device, cause):
-            due = due_on_device - world.skew
-            armed = Armed(world.now, timer, due)
-            # A poller goes on whatever happened: else a page would never be out of trouble after one fault.
-            wake = wake and not world.polls(due - world.now)
-            return world.but(timers=(*world.timers, Timer(timer, due, due, world.now, wake, cause))), armed
-        case TimerCleared(timer):
-            return world.but(timers=tuple(t for t in world.timers if t.timer != timer)), None
-        case RequestSent(number, endpoint, token_id, cause, credential):
-            bare = world.locked if credential is None else not credential
-            request = Request(number, endpoint, token_id, cause, world.now, world.stale, wake, bare)
-            origin = world.origin(cause)
-            sent = Sent(world.now, number, endpoint, token_id, origin, world.stale_for, bare)
-            return world.but(requests=(*world.requests, request)), sent
-        case SignedIn(cause):
-            return world.but(signed_in=True), Regained(world.now, world.origin(cause))
-        case SignedOut(cause):
-            origin = Origin.FOREGROUND if starting else world.origin(cause)
-            return world.but(signed_in=False), Dropped(world.now, origin, world.valid)
-        case TokenAnnounced(token, before):
-            return world, Announced(world.now, token, before)
-        case CookieChanged(token):
-            due = world.valid and world.signed_in
-            return world.but(cookie=token), Kept(world.now, token, due)
-        case CallSettled(number, token, error):
-            call = next(call for call in world.calls if call.call == number)
-            meant = call.token_id
-            if call.active:  # whichever was active will do
-                given = token.token_id.organization if token else None
-                meant = TokenId(organization=given if given in call.active else call.active[-1])
-            settled = Settled(
-                world.now,
-                number,
-                call.asked_at,
-                meant,
-                token,
-                error,
-                call.healthy,
-                call.told_ended and not call.lied_to,
-            )
-            return world.but(calls=tuple(c for c in world.calls if c is not call)), settled
+def finish(system: System, until: Millis) -> System:
+    """End the step at `until`. That a request hangs, or that the session is over, is a fault: no call that is
+    under way is healthy any more."""
+    if system.world.now < until:
+        system = system.but(now=until)
+    world = system.world
+    hanging = any(world.now - request.sent_at > world.timings.patience for request in world.requests)
+    return system.fault() if hanging or not world.valid else system

@@ -1,4 +1,7 @@
-"""What can happen in the world. Frozen values whose repr is code; a trace is a list of them."""
+"""The events: what can happen in the world. A trace is a list of them. Frozen values whose repr is code.
+
+A call of the app (`Operation`) is an event like the others; each SDK has its own operations.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import Millis, Outcome, RequestId, Word
+from model.terms import Millis, Operation, Outcome, RequestId, Word
 
 
 class FreezeKind(Word):
-    """What an operating system can mean by "not now". Both happen to real apps; SDKs differ by it."""
+    """How an operating system freezes an event loop. Both happen to real apps, and SDKs behave differently."""
 
-    STARVED = "starved"  # wall time passes, timers do not run; at thaw those that are due run, in deadline order
-    ASLEEP = "asleep"  # the monotonic clock stops too: at thaw a timer has as long to go as before
+    STARVED = "starved"  # the clocks go on and no timer runs; at thaw those that are due run, in deadline order
+    ASLEEP = "asleep"  # the monotonic clock of the timers stops too: at thaw a timer has as long to go as before
 
 
 class Advance(Struct, frozen=True):
-    """Time passes and every timer runs when it is due."""
+    """`ms` pass, and every timer runs when it is due."""
 
     ms: Millis
 
@@ -29,16 +32,9 @@ class Freeze(Struct, frozen=True):
     kind: FreezeKind = FreezeKind.STARVED
 
 
-class GetToken(Struct, frozen=True):
-    """The app calls `getToken`, in the foreground; without an `organization` for the active one."""
-
-    template: str | None = None
-    skip_cache: bool = False
-    organization: str | None = None
-
-
 class Answer(Struct, frozen=True):
-    """The server (or something in between) answers a request, and the client gets the answer, at once."""
+    """A request ends: the server, or something in front of it, answers, and the client gets the answer at once;
+    or the connection breaks."""
 
     request: RequestId
     outcome: Outcome
@@ -49,26 +45,22 @@ class Revoke(Struct, frozen=True):
 
 
 class SetClock(Struct, frozen=True):
-    """Somebody, or the network, sets the device's clock `skew` ms ahead of the server's; below 0, behind it."""
+    """The device's clock is set `skew` ms ahead of the server's; below 0, behind it."""
 
     skew: Millis
 
 
 class LockKeychain(Struct, frozen=True):
-    """The operating system refuses to read the device's credential, or to write it: restarted and not unlocked
-    since, say."""
+    """The device's credential can be neither read nor written from now on: say, the device was restarted and has
+    not been unlocked since."""
 
 
 class UnlockKeychain(Struct, frozen=True):
     """The user unlocks the device: the credential can be read and written again."""
 
 
-class Touch(Struct, frozen=True):
-    """The app calls `session.touch()`, in the foreground: it says that the session is in use."""
-
-
 class GoOffline(Struct, frozen=True):
-    """The device loses the network, and the client can see that: until it has it back, a request can only be
+    """The device loses the network, and the client can see that. Until the network is back every request is
     lost."""
 
 
@@ -77,20 +69,14 @@ class GoOnline(Struct, frozen=True):
 
 
 class RestartApp(Struct, frozen=True):
-    """The operating system, or the user, kills the app, and it is started again: a new client loads, and hears
+    """The operating system or the user kills the app, and it is started again. A new client loads, and is told
     the truth about its session at once."""
-
-
-class SwitchOrganization(Struct, frozen=True):
-    """The app calls `setActive({organization})`, in the foreground; None is the personal workspace."""
-
-    organization: str | None = None
 
 
 Event: TypeAlias = (
     Advance
     | Freeze
-    | GetToken
+    | Operation
     | Answer
     | Revoke
     | SetClock
@@ -98,24 +84,5 @@ Event: TypeAlias = (
     | UnlockKeychain
     | GoOffline
     | GoOnline
-    | Touch
     | RestartApp
-    | SwitchOrganization
 )
-
-EVENTS: tuple[type[Event], ...] = (
-    Advance,
-    Freeze,
-    GetToken,
-    Answer,
-    Revoke,
-    SetClock,
-    LockKeychain,
-    UnlockKeychain,
-    GoOffline,
-    GoOnline,
-    Touch,
-    RestartApp,
-    SwitchOrganization,
-)
-"""Every kind of event, in the order in which a reader meets them."""

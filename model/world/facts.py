@@ -1,7 +1,7 @@
-"""What was seen: the facts of a step, in order. Invariants and reports read these, for every target alike.
+"""The facts: what was seen in a step, in order. Invariants and reports read these, for every target alike.
 
-A fact holds only what a user, a server or an operating system could have noticed, never a cache's internals.
-`at` is virtual time in ms.
+A fact holds only what a user, a server or an operating system can see, never a cache's internals. `at` is the
+instant of the fact, by the server's clock. The past tense is that of the step: the fact has just happened.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import CallId, Endpoint, Millis, Outcome, RequestId, TimerId, Token, TokenId, Word
+from model.terms import CallId, Endpoint, Millis, Operation, Outcome, RequestId, TimerId, Token, TokenId, Word
 from model.world.events import FreezeKind
 
 
 class Origin(Word):
-    """On whose behalf: the app's call that is still pending, or nobody's."""
+    """Whether a call of the app is behind it (`World.origin`)."""
 
-    FOREGROUND = "foreground"
-    BACKGROUND = "background"
+    FOREGROUND = "foreground"  # a call that is still pending caused it
+    BACKGROUND = "background"  # no call did, or that has ended
 
 
 class Frozen(Struct, frozen=True):
@@ -29,45 +29,54 @@ class Frozen(Struct, frozen=True):
     kind: FreezeKind
 
 
-class Skewed(Struct, frozen=True):
+class ClockSet(Struct, frozen=True):
     """The device's clock was set `skew` ms ahead of the server's."""
 
     at: Millis
     skew: Millis
 
 
-class Asked(Struct, frozen=True):
-    """The app asked for a token, or made a call that touches the session."""
-
-    at: Millis
-    call: CallId
-    token_id: TokenId
-    skip_cache: bool
-    touch: bool = False
-    switch: bool = False  # the organization of `token_id` is to be the active one
-
-
-class Ended(Struct, frozen=True):
-    """The server ended the session."""
-
-    at: Millis
-
-
-class Turned(Struct, frozen=True):
+class KeychainChanged(Struct, frozen=True):
     """The device's keychain was locked, or unlocked again."""
 
     at: Millis
     locked: bool
 
 
-class Connected(Struct, frozen=True):
-    """The device lost the network, or got it back: is it `online` from now on?"""
+class NetworkChanged(Struct, frozen=True):
+    """The device lost the network, or got it back: it is `online` from now on, or is not."""
 
     at: Millis
     online: bool
 
 
-class Armed(Struct, frozen=True):
+class SessionEnded(Struct, frozen=True):
+    """The server ended the session."""
+
+    at: Millis
+
+
+class Restarted(Struct, frozen=True):
+    """The app was killed and started again. While it loaded it got `token`, or None: the session has ended.
+
+    `calls` were pending and `requests` in flight when it was killed; they ended with it.
+    """
+
+    at: Millis
+    token: Token | None
+    calls: tuple[CallId, ...] = ()
+    requests: tuple[RequestId, ...] = ()
+
+
+class CallStarted(Struct, frozen=True):
+    """The app made a call."""
+
+    at: Millis
+    call: CallId
+    operation: Operation
+
+
+class TimerArmed(Struct, frozen=True):
     """The client set a timer, to run at `due`."""
 
     at: Millis
@@ -75,8 +84,8 @@ class Armed(Struct, frozen=True):
     due: Millis
 
 
-class Fired(Struct, frozen=True):
-    """A timer ran, `late_by` ms after the instant for which it was set, on the wall clock."""
+class TimerFired(Struct, frozen=True):
+    """A timer ran, `late_by` ms after the instant for which it was set at `set_at`."""
 
     at: Millis
     timer: TimerId
@@ -85,8 +94,11 @@ class Fired(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """The client sent a request, `stale_for` ms after its last session token expired; 0 if that was fresh. A
-    `bare` one does not carry the device's credential."""
+    """The client sent a request.
+
+    `stale_for`: how many ms ago the device's last session token had expired; 0 if it had not. `unauthenticated`:
+    the request did not carry the device's credential.
+    """
 
     at: Millis
     request: RequestId
@@ -94,12 +106,16 @@ class Sent(Struct, frozen=True):
     token_id: TokenId
     origin: Origin
     stale_for: Millis
-    bare: bool = False
+    unauthenticated: bool = False
 
 
-class Told(Struct, frozen=True):
-    """A request was answered. `honest` when the outcome is what a healthy server would have said to the user's
-    device; `stale_for` is that of now."""
+class Answered(Struct, frozen=True):
+    """A request ended.
+
+    `honest`: the outcome is what a healthy server says to a request of the user's device, so the answer to an
+    unauthenticated request never is. `stale_for`: how many ms ago the device's last session token had expired
+    when the answer came; 0 if it had not.
+    """
 
     at: Millis
     request: RequestId
@@ -112,19 +128,27 @@ class Told(Struct, frozen=True):
     stale_for: Millis
 
 
-class Dropped(Struct, frozen=True):
-    """The client dropped its session. `valid` is the ground truth: did the server still hold it?"""
+class SessionDropped(Struct, frozen=True):
+    """The client dropped its session. `valid`: the server still held it."""
 
     at: Millis
     origin: Origin
     valid: bool
 
 
-class Settled(Struct, frozen=True):
-    """A foreground call ended, with a token or an error; with neither, if it was a touch that found its answer.
+class SessionRegained(Struct, frozen=True):
+    """The client holds the session again that it had dropped."""
 
-    `healthy`: since the call began nothing went wrong in the world and the session was valid.
-    `told_ended`: an answer to this very call said, truthfully, that the session is over, and nothing lied.
+    at: Millis
+    origin: Origin
+
+
+class Settled(Struct, frozen=True):
+    """A foreground call ended, with a token or an error; with neither, if it was not for a token.
+
+    `token_id`: which token the call was for. `healthy`: from the call to its end there was no fault and the
+    session was valid. `told_ended`: an honest answer to a request of this call said that the session has ended,
+    and no answer to one was dishonest.
     """
 
     at: Millis
@@ -138,7 +162,7 @@ class Settled(Struct, frozen=True):
 
 
 class Announced(Struct, frozen=True):
-    """The session's last active token is another one."""
+    """The session's last active token is another one now: `token`, where it was `before`."""
 
     at: Millis
     token: Token
@@ -146,16 +170,16 @@ class Announced(Struct, frozen=True):
 
     @property
     def backwards(self) -> bool:
-        """Are the claims of the new one older? That of another organization is no measure (tokenFreshness.ts)."""
+        """Was the new token made from older data? Tokens with other ids are not compared."""
         if self.before is None or self.before.token_id != self.token.token_id:
             return False
         return self.token.behind and not self.before.behind
 
 
-class Kept(Struct, frozen=True):
-    """The session cookie, by which the app's own server knows the user, holds `token` from now on, or nothing.
+class Shown(Struct, frozen=True):
+    """The app's own server, which knows the user by a token, sees `token` from now on, or none.
 
-    `due`: it ought to hold one, because the session is valid on the server and the client has not dropped it.
+    `due`: it ought to see one, because the session is valid and the client has not dropped it.
     """
 
     at: Millis
@@ -164,42 +188,25 @@ class Kept(Struct, frozen=True):
 
     @property
     def emptied(self) -> bool:
-        """Is it empty, although it ought not to be?"""
+        """Does it see none, although it ought to?"""
         return self.due and self.token is None
-
-
-class Restarted(Struct, frozen=True):
-    """The app was killed and started again, and was given `token` while it loaded, or told that there is no
-    session. Ended with it: `calls` that were pending, and `requests` that were in flight."""
-
-    at: Millis
-    token: Token | None
-    calls: tuple[CallId, ...] = ()
-    requests: tuple[RequestId, ...] = ()
-
-
-class Regained(Struct, frozen=True):
-    """The client holds the session again that it had dropped."""
-
-    at: Millis
-    origin: Origin
 
 
 Fact: TypeAlias = (
     Frozen
-    | Skewed
-    | Turned
-    | Asked
-    | Ended
-    | Armed
-    | Fired
+    | ClockSet
+    | KeychainChanged
+    | NetworkChanged
+    | SessionEnded
+    | Restarted
+    | CallStarted
+    | TimerArmed
+    | TimerFired
     | Sent
-    | Told
-    | Dropped
+    | Answered
+    | SessionDropped
+    | SessionRegained
     | Settled
     | Announced
-    | Kept
-    | Connected
-    | Restarted
-    | Regained
+    | Shown
 )

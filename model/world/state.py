@@ -1,19 +1,24 @@
-"""The world's shapes: clock, operating system, network, server and what is true, as one immutable value.
+"""The state of the system without the client: `System`, which is a `World` and a `Monitor`.
 
-What happens to it is in `course.py`, with the theory of operation.
+`World` is the state proper: clock, operating system, network, server session, and the client as seen from
+outside. `Monitor` is history that invariants need: which calls were healthy, and what is tainted by a fault.
 
-Ground truth: the server session is valid unless revoked, for 30 days.
+Terms, in the sense of all facts and invariants:
 
-Foreground or background is causal: a request, or a sign-out, is foreground only while the call in whose course
-it happened is still pending. Everything else, and whatever follows from it, is background. But to start the app
-is the user's doing: who has no session then was signed out in the foreground.
-
-The world's instants are the server's. The device's clock may differ (`skew`): it is what the client sees, and by
-which it says when a timer is due. Timers run by a clock of their own that nobody can set.
-
-A request that does not carry the device's credential (`bare`) is to the server one of a stranger, who has no
-session. A client that says what it sends is believed; for any other the credential stays behind while the
-keychain is locked.
+    valid           The server session is valid until it is revoked, or is as old as `Timings.session`. This is
+                    the ground truth.
+    foreground      A request or a sign-out is in the foreground if the call that caused it is still pending, else
+                    in the background. A sign-out by a restart of the app is in the foreground, for a restart is
+                    the user's doing.
+    instant         The world's instants are the server's. The device's clock is `skew` ms ahead of them. The
+                    client sees that clock alone, and gives the deadlines of its timers by it. Timers run by a
+                    monotonic clock: to set the device's clock moves no timer.
+    stale           A credential is stale when the last session token that the device was given has expired.
+    behind          A token is behind if it was made from older data than another, expired or not. The outcome
+                    `STALE_TOKEN` brings such a token.
+    unauthenticated A request is unauthenticated if it does not carry the device's credential. A client that sends
+                    the credential itself says so; where the device adds it, it is missing while the keychain is
+                    locked.
 """
 
 from __future__ import annotations
@@ -23,83 +28,20 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.sdk import Server
 from model.terms import (
-    POLL_INTERVAL,
-    SESSION_LIFETIME,
-    SESSION_TOKEN,
-    TOKEN_LIFETIME,
     CallId,
     Endpoint,
     Millis,
     Outcome,
     RequestId,
     Runtime,
-    Stimulus,
     TimerId,
+    Timings,
     Token,
     TokenId,
 )
-from model.world.facts import (
-    Origin,
-)
-
-PATIENCE: Millis = 15_000
-"""A healthy network answers within 15 s; a call that outlives this with nothing in flight is stuck."""
-
-
-POSSIBLE: dict[Endpoint, tuple[Outcome, ...]] = {
-    Endpoint.TOKENS: (
-        Outcome.GRANTED,
-        Outcome.BROKEN,
-        Outcome.RATE_LIMITED,
-        Outcome.GATEWAY_PAGE,
-        Outcome.LOST,
-        Outcome.UNAUTHORIZED,
-        Outcome.STALE_TOKEN,
-    ),
-    Endpoint.CLIENT: (
-        Outcome.SESSION,
-        Outcome.BROKEN,
-        Outcome.RATE_LIMITED,
-        Outcome.GATEWAY_PAGE,
-        Outcome.LOST,
-        Outcome.UNAUTHORIZED,
-        Outcome.NO_SESSION,
-        Outcome.STALE_TOKEN,
-    ),
-    Endpoint.TOUCH: (
-        Outcome.SESSION,
-        Outcome.BROKEN,
-        Outcome.RATE_LIMITED,
-        Outcome.GATEWAY_PAGE,
-        Outcome.LOST,
-        Outcome.UNAUTHORIZED,
-        Outcome.STALE_TOKEN,
-    ),
-}
-"""How a request to each endpoint can end at all."""
-
-GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
-"""What brings a token: nothing for a stranger."""
-
-STRANGER: dict[Endpoint, Outcome] = {
-    Endpoint.TOKENS: Outcome.UNAUTHORIZED,
-    Endpoint.CLIENT: Outcome.NO_SESSION,
-    Endpoint.TOUCH: Outcome.UNAUTHORIZED,
-}
-"""What the server says to somebody without the credential of a session, or with one that it no longer takes."""
-
-
-class NotEnabled(Exception):
-    """The event cannot happen in this world. The message says why."""
-
-
-class Cue(Struct, frozen=True):
-    """A stimulus for the client. In the `wake` of a fault: it is an answer that was not honest, or a timer set
-    because of one, so that whatever it sets off is the fault's doing."""
-
-    stimulus: Stimulus
-    wake: bool = False
+from model.world.facts import Origin
 
 
 class Timer(Struct, frozen=True, cache_hash=True):
@@ -107,10 +49,9 @@ class Timer(Struct, frozen=True, cache_hash=True):
 
     timer: TimerId
     due: Millis
-    planned: Millis  # `due` when it was set: a device asleep puts timers off
+    planned: Millis  # `due` as it was set; an `ASLEEP` freeze moves `due`
     set_at: Millis
-    wake: bool
-    cause: CallId | None = None  # the call that will go on when it runs
+    cause: CallId | None = None  # the call that goes on when it runs
 
 
 class Request(Struct, frozen=True, cache_hash=True):
@@ -121,48 +62,37 @@ class Request(Struct, frozen=True, cache_hash=True):
     token_id: TokenId
     cause: CallId | None
     sent_at: Millis
-    stale: bool  # sent when the device's last session token had expired
-    wake: bool  # sent in the wake of a fault
-    bare: bool = False  # sent without the device's credential
+    stale: bool  # the device's last session token had expired when this was sent
+    unauthenticated: bool = False  # sent without the device's credential
 
 
-class Call(Struct, frozen=True):
-    """A foreground call under way, with the history that its verdict needs."""
+class PendingCall(Struct, frozen=True, cache_hash=True):
+    """A foreground call under way, and which token it is for. Only the client knows its other arguments."""
 
     call: CallId
     token_id: TokenId
-    asked_at: Millis
-    healthy: bool  # nothing has gone wrong since
-    told_ended: bool = False  # an honest 401 answered it after the session's end
-    lied_to: bool = False  # one of its answers was not honest
-    awake_since: Millis = 0  # when it was made, or the event loop last thawed
-    active: tuple[
-        str | None, ...
-    ] = ()  # for a session token: the organizations that were active since it was made
-    switches: bool = False  # to another organization
+    changes_session: bool = False
 
 
 class World(Struct, frozen=True, cache_hash=True):
-    """Everything that is not the client, and the client as seen from outside."""
+    """Everything but the client, and the client as seen from outside. A client starts signed in, at instant 0."""
 
     runtime: Runtime
+    timings: Timings
+    server: Server
+    token: Token  # the last session token that the device was given
     now: Millis = 0
     skew: Millis = 0
     signed_in: bool = True
     revoked: bool = False
-    token: Token = Token(
-        1, SESSION_TOKEN, 0, TOKEN_LIFETIME
-    )  # the last session token it was given, for whichever organization
-    minted: int = 1
+    minted: int = 1  # how many tokens the server has minted
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()
-    calls: tuple[Call, ...] = ()
+    calls: tuple[PendingCall, ...] = ()
     next_call: CallId = 1
     locked: bool = False  # the keychain
-    cookie: Token | None = None  # what a page's session cookie holds
     offline: bool = False  # the device has no network, and the client can see that
-    organization: str | None = None  # the session's active one, on the server
-    chosen: str | None = None  # the one that the app chose last
+    shown: Token | None = None  # the token that the app's own server sees
 
     @property
     def device_now(self) -> Millis:
@@ -172,20 +102,14 @@ class World(Struct, frozen=True, cache_hash=True):
     @property
     def valid(self) -> bool:
         """Does the server still hold the session?"""
-        return not self.revoked and self.now < SESSION_LIFETIME
-
-    @property
-    def may_start(self) -> bool:
-        """Would an app that starts now ask for its session? While the keychain is locked it asks as a stranger,
-        and no client can make a session of the honest answer to that; offline, nobody answers it."""
-        return not self.locked and not self.offline and (self.signed_in or self.valid)
+        return not self.revoked and self.now < self.timings.session
 
     @property
     def stale(self) -> bool:
         """Has the device's last session token expired, strictly?
 
-        Strictly, as in the theory of #8303 and its guard: at the very second of `exp` a token is refused by
-        most verifiers, yet not "past expiry". The one instant between the two belongs to nobody's theory.
+        Strictly, as in the theory of #8303 and its guard. At the very second of `exp` most verifiers refuse a
+        token that is not yet "past expiry"; neither the theory nor the guard covers that instant.
         """
         return self.stale_for > 0
 
@@ -194,56 +118,120 @@ class World(Struct, frozen=True, cache_hash=True):
         """For how many ms the device's last session token has been expired; 0 while it is not."""
         return max(0, self.now - self.token.expires * 1000)
 
-    @property
-    def active(self) -> tuple[str | None, ...]:
-        """The organizations that may be said to be active: until the server has heard of a choice, both."""
-        return tuple(dict.fromkeys((self.organization, self.chosen)))
-
     def is_session_token(self, token_id: TokenId) -> bool:
-        """Is it the session's own: made by no template, and for an active organization?"""
-        return token_id.template is None and token_id.organization in self.active
+        """Does `token_id` name the session's own token now? More than one may (`Server.session_tokens`)."""
+        return token_id in self.server.session_tokens
+
+    def ticks(self, wait: Millis) -> bool:
+        """Is a timer that was set to run after `wait` ms the client's ticker? It is known by its period alone."""
+        return self.timings.ticker > 0 and wait == self.timings.ticker
 
     @property
-    def ahead(self) -> tuple[Timer, ...]:
-        """The timers that something may come of: all of them, but those by which a page's poller looks at the
-        session again and again."""
-        if self.runtime is not Runtime.BROWSER:
+    def one_shot_timers(self) -> tuple[Timer, ...]:
+        """All timers but the ticker's."""
+        if not self.timings.ticker:
             return self.timers
-        return tuple(timer for timer in self.timers if not self.polls(timer.planned - timer.set_at))
+        return tuple(timer for timer in self.timers if not self.ticks(timer.planned - timer.set_at))
 
-    def polls(self, wait: Millis) -> bool:
-        """Is a timer that is set for `wait` ms a page's poller's? Nothing else there waits for just as long, but
-        the network layer of one that goes on being offline."""
-        return self.runtime is Runtime.BROWSER and wait == POLL_INTERVAL
-
-    def request(self, number: RequestId) -> Request:
-        """The request in flight with this number; `NotEnabled` when there is none."""
-        for request in self.requests:
-            if request.request == number:
-                return request
-        raise NotEnabled(f"no request {number} is in flight")
+    def request(self, number: RequestId) -> Request | None:
+        """The request in flight with this number."""
+        return next((request for request in self.requests if request.request == number), None)
 
     def origin(self, cause: CallId | None) -> Origin:
-        """Foreground while the call `cause` is pending, else background."""
+        """Foreground if the call `cause` is still pending, else background."""
         pending = cause is not None and any(call.call == cause for call in self.calls)
         return Origin.FOREGROUND if pending else Origin.BACKGROUND
 
     def honest(self, endpoint: Endpoint) -> Outcome:
-        """What a healthy server says: it knows whether the session is valid."""
-        if not self.valid:
-            return STRANGER[endpoint]
-        return Outcome.GRANTED if endpoint is Endpoint.TOKENS else Outcome.SESSION
+        """The honest answer to a request of the user's device: it tells whether the session is valid."""
+        return self.server.honest(endpoint) if self.valid else self.server.refusal(endpoint)
 
-    def told(self, request: Request) -> Outcome:
-        """What a healthy server says to this request: the truth, or to a bare one what it says to a stranger."""
-        return STRANGER[request.endpoint] if request.bare else self.honest(request.endpoint)
+    def honest_answer(self, request: Request) -> Outcome:
+        """The honest answer to this request. An unauthenticated one is refused: it names no user."""
+        endpoint = request.endpoint
+        return self.server.refusal(endpoint) if request.unauthenticated else self.honest(endpoint)
 
     def but(self, **changes: Any) -> World:
         """The same world with fields changed."""
         return replace(self, **changes)
 
-    def unhealthy(self) -> World:
-        """The same world; no call under way can claim any more that nothing went wrong."""
+
+class CallRecord(Struct, frozen=True, cache_hash=True):
+    """The history of a call under way."""
+
+    call: CallId
+    asked_at: Millis
+    healthy: bool  # no fault since it was made, and none was under way then
+    awake_since: Millis  # when it was made, or when the event loop last thawed
+    told_ended: bool = False  # an honest 401 answered one of its requests
+    lied_to: bool = False  # an answer to one of its requests was not honest
+    accepts: tuple[TokenId, ...] = ()  # if any session token will do: the session's own ones since it was made
+
+
+class Monitor(Struct, frozen=True, cache_hash=True):
+    """The history that invariants need.
+
+    Taint follows a fault. What a client sets or sends in return for a dishonest answer is tainted, and so is what
+    it sets or sends when a tainted timer runs. A request loses its taint with its answer: an honest answer taints
+    nothing.
+    """
+
+    calls: tuple[CallRecord, ...] = ()
+    tainted_timers: tuple[TimerId, ...] = ()
+    tainted_requests: tuple[RequestId, ...] = ()
+
+    def call(self, number: CallId) -> CallRecord:
+        """The record of a call under way."""
+        return next(record for record in self.calls if record.call == number)
+
+    def each(self, **changes: Any) -> Monitor:
+        """The same history with fields of every call changed."""
         if not self.calls:
             return self
-        return self.but(calls=tuple(replace(call, healthy=False) for call in self.calls))
+        return replace(self, calls=tuple(replace(record, **changes) for record in self.calls))
+
+    def fault(self) -> Monitor:
+        """The history after a fault: no call under way is healthy any more."""
+        return self.each(healthy=False)
+
+    def accepting(self, tokens: tuple[TokenId, ...]) -> Monitor:
+        """The history after the session's own tokens became `tokens`: a call that takes any session token accepts
+        these, too."""
+        if not any(record.accepts for record in self.calls):
+            return self
+
+        def more(record: CallRecord) -> CallRecord:
+            if not record.accepts:
+                return record
+            return replace(record, accepts=tuple(dict.fromkeys((*record.accepts, *tokens))))
+
+        return replace(self, calls=tuple(map(more, self.calls)))
+
+
+class System(Struct, frozen=True, cache_hash=True):
+    """World and history: the whole state but for the client's."""
+
+    world: World
+    monitor: Monitor = Monitor()
+
+    def but(self, **changes: Any) -> System:
+        """The same system with fields of the world changed."""
+        return replace(self, world=replace(self.world, **changes))
+
+    def noting(self, monitor: Monitor) -> System:
+        """The same world with another history."""
+        return self if monitor is self.monitor else replace(self, monitor=monitor)
+
+    def fault(self) -> System:
+        """The same world after a fault."""
+        return self.noting(self.monitor.fault())
+
+    @property
+    def in_trouble(self) -> bool:
+        """Is a fault still under way? The keychain is locked, the device is offline, or an unauthenticated
+        request or something tainted is pending."""
+        world, monitor = self.world, self.monitor
+        unauthenticated = any(request.unauthenticated for request in world.requests)
+        return bool(
+            world.locked or world.offline or unauthenticated or monitor.tainted_requests or monitor.tainted_timers
+        )

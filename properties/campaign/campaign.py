@@ -1,7 +1,7 @@
-"""A campaign: many traces over many machines, in shards that dask.distributed hands out.
+"""A campaign: many traces on many machines, in shards that dask.distributed schedules.
 
-What a shard found is kept in a journal, one file for a shard, so that a campaign that was cut short goes on where
-it was and counts nothing twice.
+The result of each shard is saved in a journal, one file per shard. An interrupted campaign resumes from its
+journal and counts nothing twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from hypothesis.errors import HypothesisDeprecationWarning
 
 from properties.campaign.progress import bar
-from properties.campaign.shards import Bench, CampaignError, Plan, Result, Shard, shards
+from properties.campaign.shards import CampaignError, CampaignPlan, Shard, ShardResult, ShardRunner, shards
 from properties.campaign.totals import Report, add_up
 from properties.system import trace as trace_module
 from properties.system.trace import BadTrace, decode, write
@@ -35,39 +35,40 @@ def _dask() -> Any:
         raise CampaignError(MISSING) from None
 
 
-def _plugin(plan: Plan, fingerprint: str, ours: bool) -> Any:
-    """Gives each worker a bench, and closes it when the worker or the campaign ends."""
+def _plugin(plan: CampaignPlan, fingerprint: str, ours: bool) -> Any:
+    """Gives each worker a `ShardRunner`, and closes it when the worker or the campaign ends."""
 
-    class BenchPlugin(_dask().WorkerPlugin):  # type: ignore[misc]
+    class RunnerPlugin(_dask().WorkerPlugin):  # type: ignore[misc]
         name = f"sessionproof-{fingerprint}"
 
         def setup(self, worker: Any) -> None:
-            self.bench = Bench(plan, fingerprint)
+            self.runner = ShardRunner(plan, fingerprint)
             self.folder = trace_module.FOLDER
-            # A search saves what it finds in one place for a cell: two workers must not write there at once.
+            # A search saves its traces in one file per cell: two workers must not write there at once.
             trace_module.FOLDER = Path(worker.local_directory) / self.folder.name
-            # Hypothesis looks for uses of `random` while it generates, and finds those of dask's own thread.
+            # Hypothesis warns about uses of `random` during generation, and sees those of dask's own thread.
             warnings.filterwarnings("ignore", "Do not use the `random` module", HypothesisDeprecationWarning)
             if ours:
-                signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the campaign, which ends its workers
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the campaign handles Ctrl-C and ends its workers
 
         def teardown(self, worker: Any) -> None:
             trace_module.FOLDER = self.folder
-            self.bench.close()
+            self.runner.close()
 
-    return BenchPlugin()
+    return RunnerPlugin()
 
 
-def _play(shard: Shard) -> Result:
-    result: Result = _dask().get_worker().plugins[f"sessionproof-{shard.plan}"].bench.play(shard)
+def _play(shard: Shard) -> ShardResult:
+    result: ShardResult = _dask().get_worker().plugins[f"sessionproof-{shard.plan}"].runner.play(shard)
     return result
 
 
-def run(plan: Plan, scheduler: str | None, workers: int, tell: Callable[[str], None]) -> Report:
-    """Run what of `plan` is not in its journal yet: on the dask scheduler at that address, or with so many
-    `workers` (processes) on this machine. `tell` is told of downloads and, without a terminal, of progress.
+def run(plan: CampaignPlan, scheduler: str | None, workers: int, tell: Callable[[str], None]) -> Report:
+    """Run the shards of `plan` that are not in its journal yet, on the dask scheduler at that address, or with
+    `workers` processes on this machine. `tell` gets lines about downloads and, without a terminal, about
+    progress.
 
-    Raises `CampaignError`, `TargetError`, `UnknownName`; and `KeyboardInterrupt`, with all that was done saved.
+    Raises `CampaignError`, `TargetError`, `UnknownName`, and `KeyboardInterrupt`. Finished shards stay saved.
     """
     wanted = shards(plan)
     folder = trace_module.FOLDER / "campaigns" / wanted[0].plan if wanted else trace_module.FOLDER
@@ -76,7 +77,9 @@ def run(plan: Plan, scheduler: str | None, workers: int, tell: Callable[[str], N
     try:
         if todo:
             _dask()
-            for name in dict.fromkeys(shard.target for shard in todo):  # say what is missing, download once
+            for name in dict.fromkeys(
+                shard.target for shard in todo
+            ):  # report what is missing first, and download once
                 with contextlib.closing(make_target(name, tell)) as target:
                     target.prepare(plan.runtime)
             done, total = (sum(shard.traces for shard in some) for some in (results, wanted))
@@ -88,7 +91,7 @@ def run(plan: Plan, scheduler: str | None, workers: int, tell: Callable[[str], N
     finally:
         report = Report(plan, add_up(results[shard] for shard in wanted if shard in results), folder)
         for shape in (shape for cell in report.cells for shape in reversed(cell.shapes)):
-            shape.example.save()  # the shortest last: there is one place for a cell and invariant
+            shape.example.save()  # the shortest last: there is one file per cell and invariant
     return report
 
 
@@ -96,10 +99,10 @@ def _place(folder: Path, shard: Shard) -> Path:
     return folder / f"{shard.number:06}.json"
 
 
-def _recorded(path: Path, shard: Shard) -> Result | None:
-    """What the journal says of a shard; None when it says nothing, or nothing whole, or of another plan."""
+def _recorded(path: Path, shard: Shard) -> ShardResult | None:
+    """The result of a shard in the journal; None if it is missing, damaged, or of another plan."""
     try:
-        result = msgspec.json.decode(path.read_bytes(), type=Result)
+        result = msgspec.json.decode(path.read_bytes(), type=ShardResult)
         for judged in (judged for judged in result.verdicts.values() if judged.trace is not None):
             decode(judged.trace or {}, path)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, BadTrace):
@@ -107,8 +110,8 @@ def _recorded(path: Path, shard: Shard) -> Result | None:
     return result if result.shard == shard else None
 
 
-def _played(client: Any, todo: list[Shard], plugin: Any) -> Iterator[Result]:
-    """The result of each shard, as it comes. Whatever ends this ends the shards under way."""
+def _played(client: Any, todo: list[Shard], plugin: Any) -> Iterator[ShardResult]:
+    """The result of each shard, as it completes. An exception cancels the running shards."""
     dask = _dask()
     futures = []
     client.register_plugin(plugin)
@@ -118,9 +121,9 @@ def _played(client: Any, todo: list[Shard], plugin: Any) -> Iterator[Result]:
         for future, result in dask.as_completed(futures, with_results=True):
             yield result
             future.release()
-        client.unregister_worker_plugin(plugin.name)  # raises what the targets say when they close
+        client.unregister_worker_plugin(plugin.name)  # raises what closing the targets raises
     except BaseException as error:
-        with contextlib.suppress(Exception):  # what went wrong first is what to tell
+        with contextlib.suppress(Exception):  # report the first error
             client.cancel(futures, force=True)
             client.unregister_worker_plugin(plugin.name)
         if isinstance(error, dask.KilledWorker):
@@ -139,7 +142,7 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         with remote:
             yield remote
         return
-    # dask always serves HTTP: without routes, and on any port of the loopback, there is nothing to see.
+    # dask always serves HTTP: restrict it to the loopback, without routes.
     bare: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     http = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
     with (

@@ -1,5 +1,5 @@
-"""How far a search, a proof or a campaign is, on stderr: rewritten in place on a terminal, elsewhere a line now
-and then."""
+"""Progress of searches, proofs and campaigns on stderr: one line rewritten in place on a terminal, else a new
+line now and then."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from properties.invariants.verdict import Cell
-from properties.system.trace import duration
+from properties.system.wording import duration
 
 LINE_EVERY = 10.0
-"""Seconds between two lines of progress, where there is no terminal."""
+"""Seconds between two lines of progress without a terminal."""
 
 
 def teller() -> Callable[[str], None]:
-    """Tells lines: each takes the place of the one before on a terminal, where an empty one clears it."""
+    """A function that prints lines of progress. On a terminal each replaces the last one, and an empty one clears
+    it."""
     live = sys.stderr.isatty()
 
     def tell(line: str) -> None:
@@ -32,15 +33,15 @@ def teller() -> Callable[[str], None]:
 
 
 def counter(what: str) -> Callable[[int, int], None]:
-    """Tells how many traces of a search are done."""
+    """A function that reports how many traces of the search `what` are done."""
     live = sys.stderr.isatty()
     tell = teller()
-    said = time.monotonic()
+    reported_at = time.monotonic()
 
     def count(traces: int, of: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > (0.2 if live else LINE_EVERY):
-            said = time.monotonic()
+        nonlocal reported_at
+        if time.monotonic() - reported_at > (0.2 if live else LINE_EVERY):
+            reported_at = time.monotonic()
             tell(f"{what}: {traces} of {of} traces")
 
     return count
@@ -48,7 +49,8 @@ def counter(what: str) -> Callable[[int, int], None]:
 
 @contextlib.contextmanager
 def bar(total: int, done: int, tell: Callable[[str], None]) -> Iterator[Callable[[int], None]]:
-    """How far a campaign is, in traces: a bar on a terminal, else a line now and then."""
+    """The progress of a campaign in traces: a bar on a terminal, else a line now and then. Yields a function that
+    advances it."""
     began = last = time.monotonic()
     ran = 0
     drawn = Progress(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True), transient=True)
@@ -72,16 +74,16 @@ def bar(total: int, done: int, tell: Callable[[str], None]) -> Iterator[Callable
 
 
 class SearchLine:
-    """A line that says what is being searched: rewritten in place on a terminal, elsewhere one for each cell and
-    one every ten seconds."""
+    """The progress of the search of one cell: rewritten in place on a terminal, else one line per cell and one
+    every ten seconds."""
 
     def __init__(self, cell: Cell, uncaptured: Callable[[], AbstractContextManager[None]], live: bool) -> None:
-        """While `uncaptured` lasts, what is written reaches stderr; `live` says that this is a terminal."""
+        """`uncaptured` is a context in which writes reach stderr; `live` is whether that is a terminal."""
         self._cell = cell
         self._live = live
         self._uncaptured = uncaptured
         self._last = -1
-        self._said_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def __enter__(self) -> SearchLine:
         if not self._live:
@@ -93,10 +95,10 @@ class SearchLine:
             self._write("\r\x1b[K")
 
     def tell(self, traces: int, of: int) -> None:
-        """Show how far the search is; a search that has found something counts its shrinking too."""
+        """Show the number of traces so far. The count includes the traces of shrinking."""
         percent = min(100 * traces // max(of, 1), 100)
-        if not self._live and time.monotonic() - self._said_at > LINE_EVERY:
-            self._said_at = time.monotonic()
+        if not self._live and time.monotonic() - self._reported_at > LINE_EVERY:
+            self._reported_at = time.monotonic()
             self._write(f"  {self._cell.target}, assuming {self._cell.assumptions}: {traces} traces\n")
         if self._live and percent != self._last:
             self._last = percent

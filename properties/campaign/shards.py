@@ -1,6 +1,6 @@
-"""What a campaign is made of: a plan, its parts, which are seeded searches, and what came of each.
+"""The shards of a campaign: seeded searches that make up its plan, how a worker runs one, and its result.
 
-A shard is the same search wherever and whenever it runs.
+A shard is deterministic: it is the same search wherever and whenever it runs.
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ import model
 import properties
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.step import Step
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Event, Freeze
-from model.world.facts import Told
+from model.world.facts import Answered
+from properties.invariants.breach import Breach
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Cell, HeldTo, MayStarve, Proved, Vacuous, Verdict, Violated
 from properties.search.observe import ModelCoverage
 from properties.search.search import search
-from properties.system.step import Step
+from properties.system.event_kinds import brief
 from properties.system.target import Target, TargetError
-from properties.system.trace import brief
+from properties.targets.closing import close_all
 from properties.targets.names import make_target, one_of
 
 COUNTED = {"reached": "traces that reached", "events": "events", "answers": "answers", "401s": "401s, by cause"}
-"""What is counted, with the title it has in a report."""
+"""The counts that a shard collects, with their titles in a report."""
 
 
 class CampaignError(Exception):
     """A campaign cannot be run here. The message is one line: what is wrong, and what to do."""
 
 
-class Plan(Struct, frozen=True):
-    """What to run: `traces` for each cell (target x assumptions), in shards of `shard`, each trace of `steps`;
-    with the branches of the model that they take, if `coverage` is asked for."""
+class CampaignPlan(Struct, frozen=True):
+    """What to run: `traces` traces of up to `steps` steps for each cell (target x assumptions), in shards of
+    `shard` traces. With `coverage`, also the branches of the model that they take."""
 
     traces: int
     targets: tuple[str, ...]
@@ -61,7 +63,7 @@ class Plan(Struct, frozen=True):
 
 
 class Shard(Struct, frozen=True):
-    """One seeded search of one cell: a part of the plan with the digest `plan`."""
+    """One seeded search of one cell. `plan` is the digest of the campaign's plan."""
 
     plan: str
     number: int
@@ -71,8 +73,8 @@ class Shard(Struct, frozen=True):
     traces: int
 
 
-class Judged(Struct, frozen=True):
-    """A verdict in plain values: its word, what it rests on, and the document of the trace that breaks it."""
+class ShardVerdict(Struct, frozen=True):
+    """A verdict as plain values: its word, its evidence, and the document of the violating trace, if any."""
 
     word: str
     traces: int
@@ -82,23 +84,26 @@ class Judged(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one shard, in `seconds` of a worker. `steps` and `counts` (`events` by kind, `answers` by
-    outcome, `401s` by cause) are of all that was played, shrinking too; `reached` counts traces that judged what
-    held. With coverage, `branches` has the model's branches: 1 for those taken, 0 for the others."""
+class ShardResult:
+    """The result of one shard, which took `seconds` of a worker.
+
+    `steps` and the `counts` of `events` by kind, `answers` by outcome and `401s` by cause include shrinking. The
+    count `reached` has the traces of the last round by landmark. With coverage, `branches` has the model's
+    branches: 1 for those taken, 0 for the others.
+    """
 
     shard: Shard
-    verdicts: dict[str, Judged]
+    verdicts: dict[str, ShardVerdict]
     traces: int
     steps: int
     counts: dict[str, dict[str, int]]
     seconds: float = field(compare=False)
 
 
-def shards(plan: Plan) -> list[Shard]:
-    """The parts of a plan, one of each cell in turn, so that one cut short has tried a bit of everything.
+def shards(plan: CampaignPlan) -> list[Shard]:
+    """The shards of a plan, round-robin over its cells, so that an interrupted campaign has covered each of them.
 
-    Raises `UnknownName`, and `CampaignError` for numbers that make no plan or a build that cannot be read.
+    Raises `UnknownName`, and `CampaignError` for numbers below 1 or a build that cannot be read.
     """
     if min(plan.traces, plan.shard, plan.steps) < 1:
         raise CampaignError("a campaign needs at least 1 trace, 1 trace a shard and 1 step a trace")
@@ -114,10 +119,10 @@ def shards(plan: Plan) -> list[Shard]:
     return [Shard(fingerprint, number, *part) for number, part in enumerate(parts)]
 
 
-def digest(plan: Plan) -> str:
-    """A fingerprint of all that decides what a plan finds: the plan, our code, Hypothesis, builds in files.
+def digest(plan: CampaignPlan) -> str:
+    """A fingerprint of everything that determines the results: the plan, our code, Hypothesis, builds in files.
 
-    Raises `CampaignError` when such a build cannot be read.
+    Raises `CampaignError` if such a build cannot be read.
     """
     sha = hashlib.sha256(msgspec.json.encode([plan, metadata.version("hypothesis")]))
     for folder in (Path(package.__path__[0]) for package in (model, properties)):
@@ -132,7 +137,7 @@ def digest(plan: Plan) -> str:
 
 
 def kind_of(event: Event) -> str:
-    """What an event is, whatever its length or, of an answer, whatever it answers."""
+    """An event in short, without its duration or, for an answer, without its request."""
     match event:
         case Advance() | Freeze():
             return brief(event).partition("(")[0]
@@ -142,18 +147,19 @@ def kind_of(event: Event) -> str:
             return brief(event).removesuffix("()")
 
 
-class Bench:
-    """What one worker keeps between shards: its targets. One shard at a time, for a target plays one trace."""
+class ShardRunner:
+    """Runs shards on one worker, one at a time, and keeps the targets between them."""
 
-    def __init__(self, plan: Plan, fingerprint: str) -> None:
+    def __init__(self, plan: CampaignPlan, fingerprint: str) -> None:
         self._plan = plan
         self._fingerprint = fingerprint
         self._lock = threading.Lock()
         self._targets: dict[str, Target] = {}
         self._stopping = False
 
-    def play(self, shard: Shard) -> Result:
-        """Search one shard. Raises `TargetError`, and `CampaignError` where other code is installed."""
+    def play(self, shard: Shard) -> ShardResult:
+        """Run one shard. Raises `TargetError`, and `CampaignError` if the code differs from that of the
+        campaign."""
         with self._lock:
             if not self._targets and digest(self._plan) != self._fingerprint:
                 raise CampaignError("a worker has other code than this campaign: install the same on both")
@@ -162,9 +168,9 @@ class Bench:
                 self._targets[shard.target] = make_target(shard.target, lambda line: None)
             return self._search(shard, self._targets[shard.target])
 
-    def _search(self, shard: Shard, target: Target) -> Result:
+    def _search(self, shard: Shard, target: Target) -> ShardResult:
         counts: dict[str, Counter[str]] = {name: Counter() for name in COUNTED if name != "reached"}
-        seen: list[Step] = []  # the last step: each invariant in turn is asked about the same one
+        seen: list[Step] = []  # the last step, since every invariant checks the same one
         steps = 0
 
         def count(step: Step) -> None:
@@ -174,13 +180,13 @@ class Bench:
             steps += 1
             seen[:] = [step]
             counts["events"][kind_of(step.event).partition(" ")[0].partition("(")[0]] += 1
-            for fact in (fact for fact in step.facts if isinstance(fact, Told)):
+            for fact in (fact for fact in step.facts if isinstance(fact, Answered)):
                 counts["answers"][fact.outcome.value] += 1
                 if fact.outcome is Outcome.UNAUTHORIZED:
                     counts["401s"][fact.origin.value] += 1
 
         def watched(one: Invariant) -> Invariant:
-            def check(step: Step) -> str | None:
+            def check(step: Step) -> Breach | None:
                 if not seen or step is not seen[0]:
                     count(step)
                 return one.check(step)
@@ -197,7 +203,7 @@ class Bench:
         )
         cell = Cell(shard.target, self._plan.runtime, Assumptions(shard.assumptions))
         invariants = [watched(INVARIANTS[name]) for name in self._plan.invariants]
-        coverage = ModelCoverage() if self._plan.coverage else None
+        coverage = ModelCoverage([target.sdk]) if self._plan.coverage else None
         found = search(target, cell, invariants, profile, seed=shard.seed)
         verdicts = {name: _judged(verdict) for name, verdict in found.verdicts.items()}
         plain = {"reached": found.reached} | {name: dict(counter) for name, counter in counts.items()}
@@ -205,25 +211,26 @@ class Bench:
             plain["branches"] = {
                 f"{file} {line} {to}": taken for (file, line, to), taken in coverage.end().items()
             }
-        return Result(shard, verdicts, found.traces, steps, plain, found.seconds)
+        return ShardResult(shard, verdicts, found.traces, steps, plain, found.seconds)
 
     def close(self) -> None:
-        """Stop the search under way, if any, and close the targets. Raises `TargetError` as they do."""
+        """Stop the running search, if any, and close the targets. Raises `TargetError`."""
         self._stopping = True
         with self._lock:
-            while self._targets:
-                self._targets.popitem()[1].close()
+            targets, self._targets = self._targets, {}
+            close_all(targets.values())
 
 
-def _judged(verdict: Verdict) -> Judged:
+def _judged(verdict: Verdict) -> ShardVerdict:
     assert not isinstance(verdict, Proved | HeldTo | MayStarve), "a random search proves nothing"
     never = verdict.never if isinstance(verdict, Vacuous) else ()
     document = msgspec.to_builtins(verdict.trace.document()) if isinstance(verdict, Violated) else None
-    return Judged(str(verdict), verdict.traces, verdict.steps, never, document)
+    return ShardVerdict(str(verdict), verdict.traces, verdict.steps, never, document)
 
 
 def _import_everything() -> None:
-    """Hypothesis draws numbers that it finds in whatever modules are loaded: load the same ones everywhere."""
+    """Load the same modules on every worker, because Hypothesis draws constants from the source of loaded
+    modules."""
     for package in (model, properties):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             with contextlib.suppress(ImportError):  # a module for an extra that is not installed

@@ -1,4 +1,4 @@
-"""What a campaign found, as tables: for a terminal, and as a page of Markdown."""
+"""The report of a campaign as tables, for a terminal or as Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from properties.campaign.shards import COUNTED
 from properties.campaign.totals import Report
-from properties.invariants.verdict import NotApplicable
+from properties.invariants.verdict import Cell, NotApplicable
 from properties.search.observe import say_branches
 
 Row = tuple[str, ...]
@@ -24,7 +24,8 @@ STYLES = {
 
 
 def _tables(report: Report) -> dict[str, list[Row]]:
-    """Rows by title, the headings first: verdicts, counterexamples, coverage."""
+    """The tables by title: verdicts, counterexamples, counts and coverage. The first row of each has the
+    headings."""
     verdicts: list[Row] = [("assuming", "target", "verdict", "invariant", "evidence", "traces/s")]
     shapes: list[Row] = [("assuming", "target", "shape", "shards", "trace")]
     tried: list[Row] = [("assuming", "target", "counted", "what", "how often")]
@@ -39,8 +40,8 @@ def _tables(report: Report) -> dict[str, list[Row]]:
             verdicts.append((*place, word, name, evidence, f"{cell.rate:,.0f}"))
         for one in cell.shapes:
             shapes.append((*place, one.shape, f"{one.count:,}", str(one.example.path)))
-        here = [fault for fault in cell.assumptions.faults if report.plan.runtime in fault.runtimes]
-        unused = {fault.name: 0 for fault in here}
+        faults = Cell(cell.target, report.plan.runtime, cell.assumptions).faults
+        unused = {fault.name: 0 for fault in faults}
         for counted, title in COUNTED.items():
             counts = (unused if counted == "reached" else {}) | cell.counts[counted]
             for what, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
@@ -73,7 +74,7 @@ def render(report: Report) -> RenderableType:
 
 
 def as_markdown(report: Report) -> str:
-    """The report as a page of Markdown."""
+    """The report as Markdown."""
     text = ""
     for title, (headings, *rows) in _tables(report).items():
         lines = [headings, ("---",) * len(headings), *rows]

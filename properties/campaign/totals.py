@@ -1,4 +1,4 @@
-"""What the shards of a campaign come to, cell by cell: verdicts, counts, and each counterexample once."""
+"""The totals of a campaign by cell: verdicts, counts, and counterexamples without duplicates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
 from model.world.events import Advance, Freeze
-from properties.campaign.shards import Judged, Plan, Result, kind_of
+from properties.campaign.shards import CampaignPlan, ShardResult, ShardVerdict, kind_of
 from properties.invariants.verdict import NotApplicable
 from properties.system.trace import Trace, decode
 
 
 class Shape(Struct, frozen=True):
-    """Counterexamples that differ in lengths of time alone: how many shards met one, and the shortest."""
+    """Counterexamples that differ only in durations: how many shards found one, and the shortest of them."""
 
     shape: str
     count: int
@@ -26,11 +26,11 @@ class Shape(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CellReport:
-    """All shards of one cell, added up: see `Result`. `rate` is in traces per second of one worker."""
+    """The sum over all shards of one cell: see `ShardResult`. `rate` is in traces per second of one worker."""
 
     target: str
     assumptions: Assumptions
-    verdicts: dict[str, Judged]
+    verdicts: dict[str, ShardVerdict]
     shapes: tuple[Shape, ...]
     traces: int
     steps: int
@@ -39,27 +39,27 @@ class CellReport:
 
 
 class Report(Struct, frozen=True):
-    """What a campaign found, cell by cell, and the folder of its journal."""
+    """The report of a campaign: its cells, and the folder of its journal."""
 
-    plan: Plan
+    plan: CampaignPlan
     cells: tuple[CellReport, ...]
     folder: Path
 
 
 def shape_of(trace: Trace) -> str:
-    """The trace without lengths of time, and what it breaks."""
+    """The trace without durations, and the invariant that it violates."""
     return f"{' -> '.join(map(kind_of, trace.events))} | {trace.invariant}"
 
 
-def add_up(results: Iterable[Result]) -> tuple[CellReport, ...]:
+def add_up(results: Iterable[ShardResult]) -> tuple[CellReport, ...]:
     """The report of each cell that has results."""
-    cells: dict[tuple[str, tuple[str, ...]], list[Result]] = {}
+    cells: dict[tuple[str, tuple[str, ...]], list[ShardResult]] = {}
     for result in results:
         cells.setdefault((result.shard.target, result.shard.assumptions), []).append(result)
     return tuple(_cell(target, Assumptions(names), parts) for (target, names), parts in cells.items())
 
 
-def _cell(target: str, assumptions: Assumptions, parts: list[Result]) -> CellReport:
+def _cell(target: str, assumptions: Assumptions, parts: list[ShardResult]) -> CellReport:
     documents = [judged.trace for part in parts for judged in part.verdicts.values() if judged.trace is not None]
     found: dict[str, list[Trace]] = {}
     for trace in (decode(document, Path()) for document in documents):
@@ -84,10 +84,11 @@ def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _together(parts: list[Judged]) -> Judged:
-    """Broken in one shard is broken; what one shard reached, the campaign has reached."""
+def _together(parts: list[ShardVerdict]) -> ShardVerdict:
+    """The combined verdict: violated if it is in any shard, and vacuous only for landmarks that no shard
+    reached."""
     words = {part.word for part in parts}
     never = tuple(name for name in parts[0].never if all(name in part.never for part in parts))
     word = "VIOLATED" if "VIOLATED" in words else "vacuous" if never else "held"
     word = str(NotApplicable()) if words == {str(NotApplicable())} else word
-    return Judged(word, sum(part.traces for part in parts), sum(part.steps for part in parts), never)
+    return ShardVerdict(word, sum(part.traces for part in parts), sum(part.steps for part in parts), never)

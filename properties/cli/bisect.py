@@ -1,4 +1,4 @@
-"""The command `bisect`: with which release does a verdict change?"""
+"""The command `bisect`: which release changed a verdict?"""
 
 from __future__ import annotations
 
@@ -8,47 +8,51 @@ import click
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.terms import Runtime
-from properties.cli.common import RUNTIMES, assuming, fail, profile, say
-from properties.conformance.bisect import Bisection, Look, evidence
+from properties.cli.common import RUNTIMES, fail, parse_assumptions, profile, say
+from properties.conformance.bisect import Bisection, ReleaseVerdict, evidence
 from properties.invariants.catalogue import INVARIANTS
-from properties.system.target import Target, TargetError
-from properties.targets.clerk.builds import numbers, released_versions
-from properties.targets.clerk.target import clerk_js_target
-from properties.targets.names import UnknownName, one_of
+from properties.system.target import TargetError
+from properties.targets.adapter import Adapter
+from properties.targets.names import UnknownName, adapter_named, built_in, one_of
 
 
 @click.command()
 @click.option("--invariant", "name", required=True, metavar="ID", help=", ".join(INVARIANTS))
 @click.option("--assume", "names", required=True, metavar="NAME[,NAME...]", help=", ".join(ASSUMPTIONS))
-@click.option("--from", "first", required=True, metavar="VERSION", help="the oldest release to look at")
-@click.option("--to", "last", required=True, metavar="VERSION", help="the newest")
+@click.option("--from", "first", required=True, metavar="VERSION", help="the oldest release")
+@click.option("--to", "last", required=True, metavar="VERSION", help="the newest release")
 @click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
 @click.option(
     "--traces",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="before a release counts as held",
+    help="traces for each release",
 )
-@click.option("--every", is_flag=True, help="look at every release between them, for every change")
-def bisect(name: str, names: str, first: str, last: str, runtime: str, traces: int, every: bool) -> None:
-    """Find the release of @clerk/clerk-js with which a verdict changes, among those that npm has.
+@click.option("--every", is_flag=True, help="judge every release in between, to find all changes")
+@click.option("--sdk", default=built_in().name, show_default=True, metavar="NAME", help="the SDK")
+def bisect(
+    name: str, names: str, first: str, last: str, runtime: str, traces: int, every: bool, sdk: str
+) -> None:
+    """Find the release of an SDK that changed a verdict, among the versions on npm.
 
     Exits 0 when a change is found, 2 when the verdict is the same at both ends.
     """
     try:
         one_of("invariant", name, INVARIANTS)
-        assumptions = assuming(names)
-        versions = _between(first, last)
-        looked = Bisection(_target_of, INVARIANTS[name], Runtime(runtime), assumptions, profile(traces), _tell)
+        assumptions = parse_assumptions(names)
+        adapter = adapter_named(sdk)
+        versions = _between(adapter, first, last)
+        place = (INVARIANTS[name], Runtime(runtime), assumptions)
+        bisection = Bisection(adapter, *place, profile(traces), _tell, say)
         click.echo(
             f"{name}, assuming {assumptions}, {len(versions)} releases from {versions[0]} to {versions[-1]}"
         )
         if every:
-            looks = [looked.look(version) for version in versions]
-            pairs = [(a, b) for a, b in itertools.pairwise(looks) if a.violated != b.violated]
+            verdicts = [bisection.judge(version) for version in versions]
+            pairs = [(a, b) for a, b in itertools.pairwise(verdicts) if a.violated != b.violated]
         else:
-            pairs = [looked.change(versions)]
+            pairs = [bisection.find_change(versions)]
         for before, after in pairs:
             what = "breaks with" if after.violated else "holds again with"
             click.echo(f"{what} {after.version} (the one before is {before.version})")
@@ -60,8 +64,8 @@ def bisect(name: str, names: str, first: str, last: str, runtime: str, traces: i
         fail("interrupted")
 
 
-def _between(first: str, last: str) -> list[str]:
-    known = released_versions()
+def _between(sdk: Adapter, first: str, last: str) -> list[str]:
+    known, numbers = sdk.released_versions(), sdk.numbers
     for version in (first, last):
         if version not in known:
             near = [one for one in known if numbers(one)[:2] == numbers(version)[:2]] or known[-5:]
@@ -72,9 +76,5 @@ def _between(first: str, last: str) -> list[str]:
     return versions
 
 
-def _target_of(version: str) -> Target:
-    return clerk_js_target(version, say)
-
-
-def _tell(look: Look) -> None:
-    click.echo(f"  {look.version:<9} {evidence(look.verdict)}")
+def _tell(found: ReleaseVerdict) -> None:
+    click.echo(f"  {found.version:<9} {evidence(found.verdict)}")

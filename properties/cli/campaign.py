@@ -1,4 +1,4 @@
-"""The command `campaign`: many traces, on many cores or machines."""
+"""The command `campaign`: many random traces, on many cores or machines."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ import click
 from model.terms import Runtime
 from properties.campaign import tally
 from properties.campaign.campaign import run
-from properties.campaign.shards import CampaignError, Plan
-from properties.cli.common import fail, judging, say, terminal
-from properties.invariants.catalogue import usual
+from properties.campaign.shards import CampaignError, CampaignPlan
+from properties.cli.common import fail, say, search_options, terminal
+from properties.invariants.catalogue import default_invariants
 from properties.render.tables import plain
 from properties.system.target import TargetError
-from properties.targets.names import FORMS, UnknownName
+from properties.targets.names import UnknownName, forms
 
 
 @click.command()
 @click.option(
     "--traces", type=click.IntRange(min=1), default=100_000, show_default=True, help="traces for each cell"
 )
-@click.option("--target", "--targets", "targets", multiple=True, metavar="NAME", help=f"{FORMS}; repeatable")
-@judging
-@click.option("--scheduler", metavar="ADDRESS", help="of a dask cluster; without one, a cluster on this machine")
-@click.option("--workers", type=click.IntRange(min=1), help="on this machine (default: one for each core)")
+@click.option("--target", "--targets", "targets", multiple=True, metavar="NAME", help=f"{forms()}; repeatable")
+@search_options
+@click.option("--scheduler", metavar="ADDRESS", help="a dask scheduler (default: a cluster on this machine)")
+@click.option("--workers", type=click.IntRange(min=1), help="processes on this machine (default: one per core)")
+@click.option("--report", type=click.Path(path_type=Path), help="also write the report to this file, as Markdown")
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="write the report into this file too, as Markdown"
-)
-@click.option(
-    "--model-coverage", is_flag=True, help="say which branches of the model were taken; takes twice as long"
+    "--model-coverage", is_flag=True, help="report which branches of the model were taken; half as fast"
 )
 def campaign(
     traces: int,
@@ -44,16 +42,16 @@ def campaign(
     report: Path | None,
     model_coverage: bool,
 ) -> None:
-    """Many traces on many cores or machines, in shards that are kept: run it again, and it goes on where it was.
+    """Search many traces on many cores or machines, in shards. Finished shards are saved, so a rerun resumes.
 
-    Exits 0 when every invariant held in all of them, 1 when one was violated or a run was vacuous.
+    Exits 0 when every invariant held in all traces, 1 when one was violated or a search was vacuous.
     """
-    plan = Plan(
+    plan = CampaignPlan(
         traces,
         targets or ("model",),
         tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
         Runtime(runtime),
-        invariants or tuple(usual(Runtime(runtime))),
+        invariants or tuple(default_invariants(Runtime(runtime))),
         coverage=model_coverage,
     )
     try:

@@ -1,10 +1,10 @@
-"""What the commands have in common: options, how they speak, and how they fail."""
+"""What the commands share: options, output and errors."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.sdk import Sdk
+from model.step import MAX_CALLS, App
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.tables import WIDTH
@@ -19,30 +21,30 @@ from properties.targets.names import one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 
 def fail(message: str) -> NoReturn:
-    """One line, exit code 2."""
+    """Print one line to stderr, and exit with code 2."""
     click.echo(f"sessionproof: {message}", err=True)
     sys.exit(2)
 
 
 def say(line: str) -> None:
-    """A line about what goes on, apart from what was asked for."""
+    """Print one line to stderr."""
     click.echo(line, err=True)
 
 
 def terminal() -> tuple[int, bool]:
-    """How many columns a report may have, and whether colours too."""
+    """The width of a report in columns, and whether it may have colours."""
     live = sys.stdout.isatty()
     return (shutil.get_terminal_size().columns if live else WIDTH), live
 
 
-def options(*several: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Options as one decorator, in the order in which the help lists them."""
+def options(*several: Callable[[Any], Any]) -> Callable[[CommandFunction], CommandFunction]:
+    """Several options as one decorator, in the order of the help text."""
 
-    def add(command: Command) -> Command:
+    def add(command: CommandFunction) -> CommandFunction:
         for option in reversed(several):
             command = option(command)
         return command
@@ -50,7 +52,7 @@ def options(*several: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return add
 
 
-judging = options(
+search_options = options(
     click.option(
         "--assume",
         "assumptions",
@@ -63,16 +65,46 @@ judging = options(
     ),
     click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True),
 )
-"""What to search, and for what: assumptions, invariants and the runtime."""
+"""The options for assumptions, invariants and the runtime."""
+
+app_options = options(
+    click.option(
+        "--operation",
+        "operations",
+        multiple=True,
+        metavar="NAME",
+        help="a call that the app may make: getToken, 'getToken(skipCache)' or 'all'; repeatable "
+        "(default: those with which proofs close)",
+    ),
+    click.option(
+        "--calls",
+        type=click.IntRange(min=0, max=MAX_CALLS),
+        default=1,
+        show_default=True,
+        help="concurrent calls",
+    ),
+)
+"""The options for the app."""
 
 
-def assuming(names: str) -> Assumptions:
-    """The assumptions with these names, joined by commas. Raises `UnknownName`."""
+def app_of(sdk: Sdk, names: Collection[str], calls: int) -> App:
+    """The app that makes these calls, each named with or without arguments. Raises `UnknownName`."""
+    if not names:
+        return App(sdk.proved_operations, calls)
+    known = {str(one): one for one in sdk.operations}
+    for name in names:
+        one_of("operation", name, ("all", *dict.fromkeys(one.verb for one in sdk.operations), *known))
+    chosen = [one for one in sdk.operations if "all" in names or one.verb in names or str(one) in names]
+    return App(tuple(chosen), calls)
+
+
+def parse_assumptions(names: str) -> Assumptions:
+    """The assumptions in a comma-separated list of names. Raises `UnknownName`."""
     return Assumptions(tuple(one_of("assumption", name, ASSUMPTIONS) for name in names.split(",")))
 
 
 def profile(traces: int) -> settings:
-    """A search of so many traces, the same every time."""
+    """The Hypothesis profile of a deterministic search of so many traces."""
     return settings(
         settings.get_profile("default"),
         max_examples=traces,

@@ -1,4 +1,4 @@
-"""The commands that hold a build against the model, step by step: `conform` and `tour`."""
+"""The commands that compare a build with the model in lock step: `conform` and `tour`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.clerk.policy import POLICIES, Policy, policy_of
+from model.assumptions.sets import Assumptions
+from model.sdk import Sdk
 from model.terms import Runtime
+from model.world.events import LockKeychain
 from properties.campaign.progress import counter
-from properties.cli.common import RUNTIMES, assuming, fail, profile, say, terminal
-from properties.conformance.plan import plan
+from properties.cli.common import RUNTIMES, app_of, app_options, fail, parse_assumptions, profile, say, terminal
+from properties.conformance.plan import plan_tour
 from properties.conformance.tour import walk
 from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Violated
-from properties.prove.app import App
-from properties.prove.prove import Limits
+from properties.prove.prove import Limits, problem
 from properties.render.tables import plain
 from properties.render.timeline import Timeline
 from properties.render.view import view
@@ -33,16 +34,19 @@ from properties.search.search import search
 from properties.system.target import TargetError
 from properties.system.trace import BadTrace, load
 from properties.system.wording import clock
-from properties.targets.clerk.target import ClerkJsTarget
-from properties.targets.model import ModelTarget
-from properties.targets.names import UnknownName, make_target, policy
-
-EVERYTHING = (
-    "starvation,stale-for-good,stale-on-arrival,rotated-credential,outage,locked-keychain,revocation,restart"
+from properties.targets.model import as_model
+from properties.targets.names import (
+    UnknownName,
+    adapter_of,
+    build_forms,
+    built_in,
+    make_target,
+    model_named,
+    policies,
+    policy,
 )
-"""All that the world may do, so that the two meet in every mood."""
 
-PINNED = ("clerk-js@6.7.1", "clerk-js@6.7.4", "clerk-js@6.40.0")
+DEFAULT_BUILDS = built_in().pinned
 
 
 # -- conform ------------------------------------------------------------------------------------------------
@@ -55,40 +59,41 @@ PINNED = ("clerk-js@6.7.1", "clerk-js@6.7.4", "clerk-js@6.40.0")
     "targets",
     multiple=True,
     metavar="NAME",
-    help=f"clerk-js@VERSION, expo@VERSION or path:FILE; repeatable (default: {', '.join(PINNED)})",
+    help=f"{build_forms()}; repeatable (default: {', '.join(DEFAULT_BUILDS)})",
 )
 @click.option(
     "--policy",
     "policy_name",
     metavar="NAME",
-    help=f"the model to compare with: {', '.join(POLICIES)} (default: the release's own)",
+    help=f"the model to compare with: {', '.join(policies())} (default: the release's own)",
 )
-@click.option("--against", metavar="NAME", help="compare with another build, rather than with a model")
-@click.option("--assume", "names", default=EVERYTHING, metavar="NAME[,NAME...]", help="(default: all of them)")
+@click.option("--against", metavar="NAME", help="compare with another build instead of a model")
+@click.option("--assume", "names", metavar="NAME[,NAME...]", help="(default: all that apply)")
 @click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
 @click.option("--traces", type=click.IntRange(min=1), default=1000, show_default=True, help="for each build")
-@click.option("--seed", type=int, help="other traces than the usual ones, the same for each seed")
+@click.option("--seed", type=int, help="the seed of the traces (default: a fixed one)")
 def conform(
     file: Path | None,
     targets: tuple[str, ...],
     policy_name: str | None,
     against: str | None,
-    names: str,
+    names: str | None,
     runtime: str,
     traces: int,
     seed: int | None,
 ) -> None:
-    """Does the model do what the builds do? Random traces on both, in lock step; or the one in FILE.
+    """Does the model agree with the builds? Run random traces on both in lock step, or the trace in FILE.
 
-    After every stimulus it compares requests, sign-outs, what getToken gave, the last active token, and when the
-    next timers are due. With --against it asks whether two builds do the same.
-    Exits 0 when they agree, 1 at a difference, which is shrunk, saved and shown, or when so few traces ran that
-    what is assumed never happened.
+    After every stimulus it compares the requests, sign-outs, results of getToken, the last active token, and when
+    timers are due. With --against it compares two builds.
+
+    Exits 0 when they agree, 1 when they differ, or when the traces never reached what is assumed. A difference is
+    shrunk, saved and shown.
     """
     agreed = True
     try:
         trace = load(file) if file else None
-        specs = targets or ((trace.target,) if trace else PINNED)
+        specs = targets or ((trace.target,) if trace else DEFAULT_BUILDS)
         table = _table() if not trace else None
         for spec in specs:
             pair = _pair(spec, policy_name, against)
@@ -100,7 +105,8 @@ def conform(
                         f"{pair.build.name} and {pair.model.name} {'differ' if found else 'agree'}: {trace}"
                     )
                 else:
-                    cell = Cell(spec, Runtime(runtime), assuming(names))
+                    assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
+                    cell = Cell(spec, Runtime(runtime), assumed)
                     findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
                     found = _violation(findings)
                     agreed = _add(table, pair, findings) and agreed
@@ -118,22 +124,30 @@ def conform(
     sys.exit(not agreed)
 
 
-def _pair(spec: str, policy_name: str | None, against: str | None = None) -> LockStep:
-    """A build, and the model or the other build that it is compared with.
+def _everything(sdk: Sdk, runtime: Runtime) -> Assumptions:
+    """All assumptions that apply to this SDK on this runtime."""
+    several = (one.name for one in ASSUMPTIONS.values() if one.possible(runtime, sdk.server))
+    return Assumptions(tuple(name for name in several if name != "calm"))
 
-    Raises `UnknownName`, and `TargetError` where a build has to be fetched to know which release it is.
+
+def _pair(spec: str, policy_name: str | None, against: str | None = None) -> LockStep:
+    """A build, and the model or build to compare it with.
+
+    Raises `UnknownName`, and `TargetError` if a build cannot be fetched to find out its release.
     """
-    build = make_target(spec, say)
-    if not isinstance(build, ClerkJsTarget):
-        raise UnknownName(f"{spec} is a model: name a build, clerk-js@VERSION, expo@VERSION or path:FILE")
+    build, adapter = make_target(spec, say), adapter_of(spec)
+    if as_model(build) or adapter is None:
+        raise UnknownName(f"{spec} is a model: name a build, {build_forms()}")
     if against and policy_name:
         raise UnknownName("--policy and --against exclude each other: compare with a model, or with a build")
     if against:
         return LockStep(build, make_target(against, say))
-    chosen: Policy | None = policy(policy_name) if policy_name else policy_of(build.release or "")
-    if chosen is None:
-        raise UnknownName(f"no policy describes {spec}: say --policy NAME (known: {', '.join(POLICIES)})")
-    return LockStep(build, build.model(chosen))
+    model = adapter.model(spec, policy(policy_name)) if policy_name else build.described_by()
+    if model is None:
+        raise UnknownName(
+            f"no policy describes {spec}: add --policy NAME (known: {', '.join(adapter.sdk.policies)})"
+        )
+    return LockStep(build, model)
 
 
 def _violation(findings: Findings) -> Violation | None:
@@ -151,7 +165,7 @@ def _table() -> Table:
 
 
 def _add(table: Table | None, pair: LockStep, findings: Findings) -> bool:
-    """A row; says whether it is one of agreement."""
+    """Add a row to the table. Returns whether the two agree."""
     verdict = findings.verdicts[CONFORMS]
     assert table is not None
     match verdict:
@@ -168,7 +182,7 @@ def _add(table: Table | None, pair: LockStep, findings: Findings) -> bool:
 
 
 def _show(pair: LockStep, found: Violation) -> None:
-    """The shrunk trace, and its last stimulus on both."""
+    """Show the shrunk trace, and what both do after its last stimulus."""
     again = violates(found.trace, pair, conforms(pair), beyond_assumptions=True)
     difference: Difference | None = pair.difference
     if again is None or difference is None:
@@ -185,7 +199,7 @@ def _show(pair: LockStep, found: Violation) -> None:
     click.echo(plain(Timeline(moments), *terminal()))
     click.echo(plain(sides, *terminal()))
     click.echo(f"events  {found.trace}")
-    kind = "policy" if isinstance(pair.model, ModelTarget) else "against"
+    kind = "policy" if as_model(pair.model) else "against"
     other = pair.model.name.removeprefix("model@")
     click.echo(f"again   sessionproof conform --{kind} {other} {found.trace.path}\n")
 
@@ -194,7 +208,9 @@ def _show(pair: LockStep, found: Violation) -> None:
 
 
 @click.command()
-@click.option("--target", "spec", default=PINNED[-1], show_default=True, metavar="NAME", help="the build")
+@click.option(
+    "--target", "spec", default=DEFAULT_BUILDS[-1], show_default=True, metavar="NAME", help="the build to compare"
+)
 @click.option(
     "--policy", "policy_name", metavar="NAME", help="the model to compare with (default: the release's own)"
 )
@@ -207,25 +223,23 @@ def _show(pair: LockStep, found: Violation) -> None:
     help=", ".join(ASSUMPTIONS),
 )
 @click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="other lengths and ways, the same for each seed"
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="the seed of the paths and durations")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=180.0,
     show_default=True,
-    help="for the graph, and again for the way through it",
+    help="the limit for the graph, and again for the tour",
 )
 @click.option(
     "--states",
     type=click.IntRange(min=1),
     default=Limits().states,
     show_default=True,
-    help="give up when the graph has so many, which bounds the memory too",
+    help="the limit on the size of the graph; bounds the memory",
 )
-@click.option("--pairs", is_flag=True, help="every two transitions that can follow each other, too")
-@click.option("--touches", is_flag=True, help="the app touches the session too")
+@click.option("--pairs", is_flag=True, help="cover every pair of consecutive transitions")
+@app_options
 def tour(
     spec: str,
     policy_name: str | None,
@@ -235,17 +249,19 @@ def tour(
     seconds: float,
     states: int,
     pairs: bool,
-    touches: bool,
+    operations: tuple[str, ...],
+    calls: int,
 ) -> None:
-    """Take a build through every transition of its model's graph, in lock step with the model.
+    """Drive a build through every transition of its model's graph, in lock step with the model.
 
-    The exhaustive engine's graph is the plan. The app makes one call at a time. Exits 0 when every
-    transition was taken and the two agree, 1 when they differ, 2 when some transition was not reached.
+    Exits 0 when every transition was taken and the two agree, 1 when they differ, 2 when some transition was not
+    reached.
     """
     began = time.perf_counter()
     try:
         pair = _pair(spec, policy_name)
-        if assuming(names).locks and type(pair.model) is not ModelTarget:
+        beside = as_model(pair.model)
+        if LockKeychain() in parse_assumptions(names).events and beside and beside.holds_credential:
             raise UnknownName(
                 f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
                 "or compare the two with `sessionproof conform`"
@@ -253,8 +269,9 @@ def tour(
         try:
             pair.prepare(Runtime(runtime))
             limits = Limits(seconds=seconds, states=states)
-            chosen = policy(pair.model.name.removeprefix("model@"))
-            seen = plan(chosen, Runtime(runtime), assuming(names), App(touches=touches), limits, say, pairs)
+            model = model_named(pair.model.name.removeprefix("model@"))
+            app = app_of(model.sdk, operations, calls)
+            seen = plan_tour(problem(model, Runtime(runtime), parse_assumptions(names), app), limits, say, pairs)
             what = "pairs of transitions" if pairs else "transitions"
             click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
             click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")

@@ -1,6 +1,6 @@
-"""The `sessionproof` command: `check` is the main job; `replay` and `explain` are for what it found.
+"""The `sessionproof` command. `check` is the main job; `replay` and `explain` show what it found.
 
-Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line says what is wrong and what to do).
+Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line: what is wrong and what to do).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
 
-from model.world.state import NotEnabled
+from model.world.course import NotEnabled
 from properties.cli.bisect import bisect
 from properties.cli.campaign import campaign
-from properties.cli.common import fail, terminal
+from properties.cli.common import fail, say, terminal
 from properties.cli.conformance import conform, tour
 from properties.cli.proofs import condition, matrix, prove
 from properties.invariants.catalogue import INVARIANTS
@@ -30,42 +29,39 @@ from properties.run.counterexample import Counterexample, Found, versions
 from properties.run.counterexample import load as read_counterexample
 from properties.run.explain import explain as made_of
 from properties.run.explain import replay as play_again
+from properties.run.known import CHECKOUT
 from properties.run.run import Violation
 from properties.system.target import Target, TargetError
 from properties.system.trace import BadTrace, Trace, load
-from properties.targets.names import FORMS, UnknownName, make_target
-
-ROOT = Path(__file__).parents[2]
-
-CHECKED = ("6_7_1", "6_7_4", "6_40_0")
-"""The releases of the main job: before the guard of #8303, with it, and the newest one pinned."""
+from properties.targets.names import UnknownName, built_in, forms, make_target
 
 
 @click.group()
 @click.version_option(package_name="sessionproof")
 def main() -> None:
     """Can a background timer sign a user out while the server still holds the session valid?"""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and what it has started ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that child processes end, too
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def check(pytest_arguments: tuple[str, ...]) -> None:
-    """The main job: every invariant, on the model and on real SDK builds, against what is known.
+    """The main job: check every invariant on the model and on real SDK builds, against the known findings.
 
-    Exits 0 when each verdict is the expected one, 1 when one is not, 2 when it could not be run. Further
-    arguments go to pytest, for example `-x` or `--hypothesis-profile=thorough`.
+    Exits 0 when every verdict is as expected, 1 when one is not, 2 when the job could not run. Further arguments
+    are passed to pytest, for example `-x` or `--hypothesis-profile=thorough`.
     """
-    if not (ROOT / "conftest.py").exists():
-        fail(f"there is no conftest.py in {ROOT}: run sessionproof from a checkout of its repository")
-    targets = [f"{kind}{version}" for release in CHECKED for kind, version in _pair(release)]
-    arguments = [str(ROOT / "properties"), f"--rootdir={ROOT}", "-q", "--no-header", "-rN", "--tb=no"]
+    if not (CHECKOUT / "conftest.py").exists():
+        fail(f"there is no conftest.py in {CHECKOUT}: run sessionproof from a checkout of its repository")
+    sdk = built_in()
+    targets = [name for policy in sdk.checked for name in (f"model@{policy}", sdk.build_of(policy)) if name]
+    arguments = [str(CHECKOUT / "properties"), f"--rootdir={CHECKOUT}", "-q", "--no-header", "-rN", "--tb=no"]
     arguments += ["-p", "no:cacheprovider", "--hypothesis-profile=check"]
-    arguments += [f"--expectations={ROOT / 'properties' / 'targets' / 'clerk' / 'expectations.toml'}"]
+    arguments += [f"--expectations={sdk.expectations}"]
     arguments += [f"--target={target}" for target in targets]
     if not any(argument.startswith(("-n", "--numprocesses")) for argument in pytest_arguments):
         arguments += ["-n", "auto"]
-    # In place of this process: Ctrl-C and the exit code are then pytest's own affair.
+    # Replace this process, so that pytest handles Ctrl-C and the exit code.
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
 
 
@@ -76,35 +72,31 @@ def check(pytest_arguments: tuple[str, ...]) -> None:
     type=click.Path(path_type=Path),
     default="sessionproof.toml",
     show_default=True,
-    help="the known findings",
+    help="the file of known findings",
 )
 @click.option("--update", is_flag=True, help="write the file; without this, only compare")
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> None:
-    """Accept what is violated today, so that only news fails: a gate for CI.
+    """Accept the current violations as known findings: a gate for CI.
 
-    Searches what the further arguments say, for example `--target path:dist/clerk.native.js`, and writes each
-    violation into the file, with a trace beside it. Later runs with `--expectations FILE` pass while just these
-    happen. What no longer happens is taken out, what did not run stays.
+    Runs pytest with the further arguments, for example `--target path:dist/clerk.native.js`, and writes each
+    violation to the file, and its trace next to it. Later runs with `--expectations FILE` fail on new violations,
+    and on listed ones that stopped. Findings that no longer happen are removed; those that did not run stay.
     """
-    arguments = [str(ROOT / "properties"), f"--rootdir={ROOT}", "-q", "--no-header", "-rN", "--tb=no"]
+    arguments = [str(CHECKOUT / "properties"), f"--rootdir={CHECKOUT}", "-q", "--no-header", "-rN", "--tb=no"]
     arguments += ["-p", "no:cacheprovider", f"--expectations={path}", *["--update-expectations"] * update]
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
-
-
-def _pair(release: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    return ("model@CLERK_JS_", release), ("clerk-js@", release.replace("_", "."))
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--target", "spec", metavar="NAME", help=f"replay on this target instead of the trace's own: {FORMS}"
+    "--target", "spec", metavar="NAME", help=f"replay on this target instead of the trace's own: {forms()}"
 )
 def replay(file: Path, spec: str | None) -> None:
-    """Play a saved trace again and show what happens.
+    """Replay a saved trace and show what happens.
 
-    Exits 1 when the trace breaks its invariant on the target (any invariant, if it names none), 0 when not.
+    Exits 1 when the trace violates its invariant on the target (any invariant, if it names none), else 0.
     """
     with _loaded(file, spec) as (trace, target):
         violation = _played(trace, target)
@@ -124,15 +116,15 @@ def replay(file: Path, spec: str | None) -> None:
     default="timeline",
     help="what to print (default: timeline)",
 )
+@click.option("--to", "folder", type=click.Path(path_type=Path), help="write all formats to this folder instead")
 @click.option(
-    "--to", "folder", type=click.Path(path_type=Path), help="write every format into this folder instead"
+    "--target", "spec", metavar="NAME", help=f"replay on this target instead of the trace's own: {forms()}"
 )
-@click.option("--target", "spec", metavar="NAME", help=f"play it on this target, not on the trace's own: {FORMS}")
 def explain(file: Path, form: str, folder: Path | None, spec: str | None) -> None:
-    """Say what a counterexample means: timeline, cause, and what of it is necessary.
+    """Explain a counterexample: timeline, cause, and which parts of it are necessary.
 
-    A document that knows what was seen is rendered as it is; a bare trace, or one on another target, is played
-    first. Exits 0, or 2 when there is nothing to explain.
+    A full document is rendered as it is. A bare trace is replayed first, and so is a trace on another target.
+    Exits 0, or 2 when there is nothing to explain.
     """
     try:
         document = read_counterexample(file)
@@ -164,14 +156,13 @@ def explain(file: Path, form: str, folder: Path | None, spec: str | None) -> Non
 
 @contextlib.contextmanager
 def _loaded(file: Path, spec: str | None) -> Iterator[tuple[Trace, Target]]:
-    """The trace in a file, and the target to play it on, made ready; closed in the end, whatever happens."""
-    console = Console(stderr=True)
+    """A context with the trace in a file and its prepared target, which is closed at the end."""
     target = None
     try:
         trace = load(file)
         if trace.invariant is not None and trace.invariant not in INVARIANTS:
             raise BadTrace(f"{file}: unknown invariant '{trace.invariant}' (known: {', '.join(INVARIANTS)})")
-        target = make_target(spec or trace.target, console.print)
+        target = make_target(spec or trace.target, say)
         target.prepare(trace.runtime)
         yield trace, target
     except (BadTrace, UnknownName, TargetError) as error:
@@ -182,7 +173,7 @@ def _loaded(file: Path, spec: str | None) -> Iterator[tuple[Trace, Target]]:
 
 
 def _played(trace: Trace, target: Target) -> Violation | None:
-    """The violation; where there is none, that is said."""
+    """The violation in a replay. Prints a line if there is none."""
     ends: list[str] = []
 
     def tell(place: int, reason: NotEnabled) -> None:

@@ -1,4 +1,4 @@
-"""What a command that proves is asked for: many options, one value."""
+"""The options of the commands that prove, as one value."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ import click
 from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.clerk.transition import MODELLED
+from model.step import App
 from model.terms import Runtime
-from properties.cli.common import fail, judging, options
-from properties.invariants.catalogue import INVARIANTS, USUAL
-from properties.prove.app import App
+from properties.cli.common import app_of, app_options, fail, options, search_options
+from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.prove.matrix import EVERY_POLICY, Task
 from properties.prove.prove import Limits
-from properties.targets.names import UnknownName, one_of, policy
+from properties.targets.names import UnknownName, model_named, one_of
 
 
-class Asked(Struct, frozen=True):
-    """What is to be proved, in the words of the command line: of which policies, under which assumptions."""
+class ProofRequest(Struct, frozen=True):
+    """The options of a proof: policies, assumptions, invariants, runtime, app and limits."""
 
     policies: tuple[str, ...]
     assumptions: tuple[tuple[str, ...], ...]
     invariants: tuple[str, ...]
     runtime: str
-    app: App
+    app: App | None
     limits: Limits
     confirm: bool = False
 
     def tasks(self) -> list[Task]:
-        """One for each policy and set of assumptions; what is unknown is told."""
+        """One task for each policy and set of assumptions. Exits with an error for an unknown name."""
         try:
             for name in self.policies:
-                policy(name)
+                model_named(name)
             for name in chain(*self.assumptions):
                 one_of("assumption", name, ASSUMPTIONS)
             for name in self.invariants:
@@ -44,9 +43,9 @@ class Asked(Struct, frozen=True):
         except UnknownName as error:
             fail(str(error))
         runtime = Runtime(self.runtime)
-        if runtime not in MODELLED:
+        if runtime not in model_named(self.policies[0]).sdk.runtimes:
             fail(f"the model does not describe the runtime {runtime}: nothing to prove; search a real build")
-        judged = self.invariants or tuple(USUAL)
+        judged = self.invariants or tuple(DEFAULT_INVARIANTS)
         return [
             Task(name, names, runtime, judged, self.app, self.limits)
             for names in self.assumptions
@@ -55,44 +54,48 @@ class Asked(Struct, frozen=True):
 
 
 _PROOF = options(
-    judging,
-    click.option(
-        "--calls", type=click.IntRange(min=0, max=3), default=1, show_default=True, help="of getToken at a time"
-    ),
-    click.option("--templates", is_flag=True, help="the app asks for a template's token too"),
-    click.option("--organizations", is_flag=True, help="the app asks for another organization's token too"),
-    click.option("--switches", is_flag=True, help="the app makes another organization the active one too"),
-    click.option("--touches", is_flag=True, help="the app touches the session too"),
+    search_options,
+    app_options,
     click.option(
         "--depth",
         type=click.IntRange(min=1),
         default=12,
         show_default=True,
-        help="look no deeper for a trace, in events",
+        help="the maximum length of a counterexample, in events",
     ),
     click.option(
         "--states",
         type=click.IntRange(min=1),
         default=Limits().states,
         show_default=True,
-        help="give a pass up after so many, which bounds its memory",
+        help="the limit on states in each pass; bounds the memory",
     ),
     click.option(
         "--seconds",
         type=click.FloatRange(min=0, min_open=True),
         default=Limits().seconds,
         show_default=True,
-        help="give a pass up after this long",
+        help="the time limit of each pass",
     ),
-    click.option("--confirm", is_flag=True, help="play every counterexample of a release on its real build too"),
+    click.option("--confirm", is_flag=True, help="also replay every counterexample of a release on its build"),
 )
 
 
-def asking(
+def _app(policy_name: str, operations: tuple[str, ...], calls: int) -> App | None:
+    try:
+        return app_of(model_named(policy_name).sdk, operations, calls)
+    except UnknownName as error:
+        fail(str(error))
+
+
+def proof_command(
     policies: tuple[str, ...], words: str, assumptions: tuple[tuple[str, ...], ...], steps: int
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of a command that proves, which gets them as one value. Without others it proves these
-    `policies`, in the help's `words`, under these assumptions, and gives a pass up after so many `steps`."""
+    """A decorator for a command that proves: it adds the options and passes them as one `ProofRequest`.
+
+    The defaults are these `policies` (`words` in the help text), `assumptions`, and limit of `steps` in each
+    pass.
+    """
     every = options(
         click.option(
             "--policy",
@@ -107,24 +110,25 @@ def asking(
             type=click.IntRange(min=1),
             default=steps,
             show_default=True,
-            help="give a pass up after asking the model for so many: the same place on every machine",
+            help="the limit on model steps in each pass; deterministic on every machine",
         ),
     )
 
-    def told(command: Callable[..., None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def called(**given: Any) -> None:
-            asked = Asked(
-                given.pop("policies") or policies,
+        def command_with_options(**given: Any) -> None:
+            chosen = given.pop("policies") or policies
+            request = ProofRequest(
+                chosen,
                 tuple(tuple(names.split(",")) for names in given.pop("assumptions")) or assumptions,
                 given.pop("invariants"),
                 given.pop("runtime"),
-                App(**{name: given.pop(name) for name in App.__struct_fields__}),
+                _app(chosen[0], given.pop("operations"), given.pop("calls")),
                 Limits(**{name: given.pop(name) for name in Limits.__struct_fields__}),
                 given.pop("confirm"),
             )
-            command(asked, **given)
+            command(request, **given)
 
-        return every(called)
+        return every(command_with_options)
 
-    return told
+    return decorate

@@ -1,4 +1,4 @@
-"""The commands that prove on the model, or look for where a proof ends: `prove`, `condition` and `matrix`."""
+"""The commands that prove invariants on the model: `prove`, `condition` and `matrix`."""
 
 from __future__ import annotations
 
@@ -13,68 +13,60 @@ import click
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.step import MAX_CALLS, App
 from model.terms import Runtime
 from properties.campaign.progress import teller
 from properties.cli.common import RUNTIMES, fail, say, terminal
-from properties.cli.proof_options import Asked, asking
+from properties.cli.proof_options import ProofRequest, proof_command
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, MayStarve, Vacuous, Violated
-from properties.prove.app import App
-from properties.prove.matrix import (
-    EVERY_ASSUMPTION,
-    EVERY_POLICY,
-    as_json,
-    as_markdown,
-    confirmed,
-    prove_all,
-    write_pages,
-)
+from properties.prove.matrix import EVERY_ASSUMPTION, EVERY_POLICY, confirmed, prove_all
 from properties.prove.prove import Limits
+from properties.render.matrix import as_json, as_markdown, write_pages
 from properties.render.tables import plain, verdict_table
 from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.system.target import TargetError
-from properties.system.trace import duration
-from properties.targets.model import ModelTarget
-from properties.targets.names import policy
+from properties.system.wording import duration
+from properties.targets.names import model_named, newest
 
-A_LOOK_AT_EACH = 14_000
-"""Steps for each pass of a cell in a matrix: what closes without taking minutes has closed by then."""
+MATRIX_STEPS = 14_000
+"""The limit on model steps in each pass of a matrix cell. Graphs that close within minutes close within it."""
 
 
 @click.command()
-@asking(("CLERK_JS_6_40_0",), "the newest release", (("starvation", "stale-after-expiry"),), Limits().steps)
-def prove(asked: Asked) -> None:
-    """Prove the invariants on the model, for traces of any length and every length of time, or break them.
+@proof_command((newest(),), "the newest release", (("starvation", "stale-after-expiry"),), Limits().steps)
+def prove(request: ProofRequest) -> None:
+    """Prove the invariants on the model, for traces of any length and all durations, or find counterexamples.
 
-    Exits 0 when everything is proved, 1 when something is violated, 2 when a limit was hit before either.
+    Exits 0 when everything is proved, 1 when something is violated or vacuous, 2 when a limit was hit first.
     """
-    tasks = asked.tasks()
+    tasks = request.tasks()
     tell = teller()
     findings = []
     try:
         for task in tasks:
             findings.append(task.run(tell))
         tell("")
-        if asked.confirm:
+        if request.confirm:
             findings = confirmed(findings, say)
     except KeyboardInterrupt:
         fail("interrupted")
     except TargetError as error:
         fail(str(error))
     _print(findings)
-    click.echo(f"the app makes {asked.app}")
+    click.echo(f"the app makes {request.app}")
     for found in findings:
-        for trace in _stories(found):
+        for trace in _timelines(found):
             click.echo("\n" + trace, nl=False)
     _exit(findings)
 
 
 @click.command()
 @click.option(
-    "--policy", "policy_name", default="CLERK_JS_6_40_0", show_default=True, metavar="NAME", help="a model"
+    "--policy", "policy_name", default=newest(), show_default=True, metavar="NAME", help="the policy of the model"
 )
 @click.option(
     "--assume",
@@ -86,15 +78,17 @@ def prove(asked: Asked) -> None:
 )
 @click.option("--invariant", "name", default=next(iter(INVARIANTS)), show_default=True, metavar="ID")
 @click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
-@click.option("--depth", type=click.IntRange(min=1), default=4, show_default=True, help="events in a trace")
 @click.option(
-    "--calls", type=click.IntRange(min=0, max=3), default=0, show_default=True, help="of getToken at a time"
+    "--depth", type=click.IntRange(min=1), default=4, show_default=True, help="the maximum number of events"
+)
+@click.option(
+    "--calls", type=click.IntRange(min=0, max=MAX_CALLS), default=0, show_default=True, help="concurrent calls"
 )
 def condition(policy_name: str, names: str, name: str, runtime: str, depth: int, calls: int) -> None:
-    """For which lengths does an invariant break? A token's lifetime, how long ahead it is refreshed, the delay of
-    the network and the length of a freeze are unknowns here, and z3 solves for them.
+    """For which timings can an invariant be violated? The unknowns are the lifetime of a token, how long before
+    its expiry it is refreshed, the latency of the network, and the duration of a freeze. z3 solves for them.
 
-    Exact for traces of up to --depth events. Exits 0 when the condition was found, 2 when it could not be.
+    The condition is exact for traces of up to --depth events. Exits 0 when it was found, else 2.
     """
     try:
         symbolic = importlib.import_module("properties.prove.condition")
@@ -102,29 +96,32 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     except ImportError:
         fail("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'")
     assumed = (tuple(names.split(",")),)
-    (task,) = Asked((policy_name,), assumed, (name,), runtime, App(calls), Limits(depth)).tasks()
+    (task,) = ProofRequest((policy_name,), assumed, (name,), runtime, None, Limits(depth)).tasks()
+    model = model_named(policy_name)
+    app = App(model.sdk.proved_operations, calls)
     judged, assumptions = INVARIANTS[name], Assumptions(task.assumptions)
     if task.runtime not in judged.runtimes:
         fail(f"{name} is not about the runtime {runtime}")
-    if judged.beside:
+    if judged.reference:
         fail(f"{name} compares two clients: only prove and a search can do that")
     tell = teller()
     try:
-        found = symbolic.condition(policy(policy_name), task.runtime, assumptions, judged, depth, calls, tell)
+        found = symbolic.condition(model, task.runtime, assumptions, judged, depth, app, tell)
     except KeyboardInterrupt:
         fail("interrupted")
     tell("")
-    app = f"while the app makes {App(calls)}" if calls else "without a call of the app"
-    click.echo(f"model@{policy_name}, assuming {assumptions}, in traces of up to {depth} events {app}:")
+    said = f"while the app makes {app}" if calls else "without a call of the app"
+    click.echo(f"model@{policy_name}, assuming {assumptions}, in traces of up to {depth} events {said}:")
     verdict = {"never": "never breaks", "always": "breaks"}.get(found.words or "", "breaks exactly if")
     click.echo(f"{name} {verdict}{', whatever the lengths' if found.words in ('never', 'always') else ''}")
     if found.words not in ("never", "always"):
         click.echo(f"\n    {found.words or found.formula}\n")
+        here = unknowns.numbers(model.policy.timings)
         for unknown, meaning in unknowns.UNKNOWNS.items():
-            ours = f" ({duration(unknowns.NUMBERS[unknown])} here)" if unknown in unknowns.NUMBERS else ""
+            ours = f" ({duration(here[unknown])} here)" if unknown in here else ""
             click.echo(f"{unknown:<9} {meaning}{ours}")
         click.echo()
-        if edge := symbolic.shortest_harmful_freeze(found.formula):
+        if edge := symbolic.shortest_harmful_freeze(found.formula, model.policy.timings):
             ms, itself = edge
             click.echo(f"Here, then, a freeze {'of' if itself else 'longer than'} {duration(ms)} is enough.")
         else:
@@ -133,28 +130,30 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
 
 
 @click.command()
-@asking(EVERY_POLICY, "all", EVERY_ASSUMPTION, A_LOOK_AT_EACH)
-@click.option("--workers", type=click.IntRange(min=1), help="processes (default: one for each core)")
-@click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix into this file, as Markdown")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="write it into this file, as JSON")
+@proof_command(EVERY_POLICY, "all", EVERY_ASSUMPTION, MATRIX_STEPS)
+@click.option("--workers", type=click.IntRange(min=1), help="processes (default: one per core)")
+@click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix to this file, as Markdown")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="write the matrix to this file, as JSON"
+)
 @click.option(
     "--html",
     "folder",
     type=click.Path(path_type=Path),
-    help="write it into this folder, as a page that leads to one for each violation",
+    help="write the matrix to this folder, as a page with links to a page for each violation",
 )
 def matrix(
-    asked: Asked,
+    request: ProofRequest,
     workers: int | None,
     markdown: Path | None,
     json_file: Path | None,
     folder: Path | None,
 ) -> None:
-    """What is proved of which policy under which assumption: releases and proposed fixes, side by side.
+    """Prove every policy under every assumption: releases and proposed fixes, side by side.
 
-    Exits 0 when the matrix is there, whatever it says: `prove` is the judge.
+    Exits 0 when the matrix is complete, whatever its verdicts.
     """
-    tasks, tell = asked.tasks(), teller()
+    tasks, tell = request.tasks(), teller()
 
     def count(done: int, last: Findings) -> None:
         place = f"{last.cell.target}, assuming {last.cell.assumptions}"
@@ -163,14 +162,14 @@ def matrix(
     try:
         findings = prove_all(tasks, workers or os.cpu_count() or 1, count)
         tell("")
-        if asked.confirm:
+        if request.confirm:
             findings = confirmed(findings, say)
         if json_file:
             json_file.write_text(as_json(findings), encoding="utf-8")
         if markdown:
             markdown.write_text(as_markdown(findings), encoding="utf-8")
         _print(findings)
-        click.echo(f"the app makes {asked.app}")
+        click.echo(f"the app makes {request.app}")
         if folder:
             click.echo(f"pages   {write_pages(findings, folder)}")
     except KeyboardInterrupt:
@@ -185,9 +184,9 @@ def _print(findings: Sequence[Findings]) -> None:
     click.echo(plain(verdict_table(findings, ()), *terminal()), nl=False)
 
 
-def _stories(found: Findings) -> list[str]:
-    """The timeline of each violation of a cell; the same events are told once."""
-    target = ModelTarget(policy(found.cell.target.removeprefix("model@")))
+def _timelines(found: Findings) -> list[str]:
+    """The timeline of each violation of a cell; each distinct trace once."""
+    target = model_named(found.cell.target.removeprefix("model@"))
     told: dict[str, str] = {}
     for verdict in found.verdicts.values():
         if isinstance(verdict, Violated) and str(verdict.trace) not in told:

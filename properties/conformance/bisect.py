@@ -1,7 +1,7 @@
-"""Between which releases does a verdict change? A binary search over the versions that npm has.
+"""Bisection: between which two releases does a verdict change? A binary search over the versions on npm.
 
-It finds one change between two ends that differ; whether there are others in between, only a look at every
-release tells.
+It finds one change between two ends with different verdicts. There may be more changes in between: only judging
+every release finds them all.
 """
 
 from __future__ import annotations
@@ -13,78 +13,83 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import SINCE, policy_of
-from model.clerk.transition import MODELLED
 from model.terms import Runtime
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Cell, Held, Verdict, Violated
 from properties.prove.prove import Limits, prove
+from properties.run.reference import model_of
 from properties.run.shrink import violates
 from properties.search.search import search
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
+from properties.targets.adapter import Adapter, Say
+from properties.targets.model import ModelTarget
+from properties.targets.names import make_target
 
-SUGGESTING = Limits(depth=8, seconds=600, states=200)
-"""How far the prover may look for a trace worth trying."""
+SUGGESTION_LIMITS = Limits(depth=8, seconds=600, states=200)
+"""The limits of the proof that suggests a trace to replay."""
 
 
-class Look(Struct, frozen=True):
-    """What was seen of one release."""
+class ReleaseVerdict(Struct, frozen=True):
+    """The verdict on one release."""
 
     version: str
     verdict: Verdict
 
     @property
     def violated(self) -> bool:
-        """Whether the invariant breaks there."""
+        """Is the invariant violated on this release?"""
         return isinstance(self.verdict, Violated)
 
 
 class Bisection:
-    """Judges releases, each once. `target_of` makes the target of a version."""
+    """Judges releases of an SDK, each once. `tell` gets each verdict; `say` gets lines about downloads."""
 
     def __init__(
         self,
-        target_of: Callable[[str], Target],
+        sdk: Adapter,
         invariant: Invariant,
         runtime: Runtime,
         assumptions: Assumptions,
         profile: settings,
-        tell: Callable[[Look], None],
+        tell: Callable[[ReleaseVerdict], None],
+        say: Say,
     ) -> None:
-        self._target_of, self._invariant = target_of, invariant
+        self._sdk, self._say, self._invariant = sdk, say, invariant
         self._runtime, self._assumptions, self._profile, self._tell = runtime, assumptions, profile, tell
         self._asked: set[str] = set()
-        self.looks: dict[str, Look] = {}
+        self.verdicts: dict[str, ReleaseVerdict] = {}
         self.traces: list[Trace] = []
 
-    def look(self, version: str) -> Look:
-        """Judge one release: by what broke another one, or should break it by its model, or else by a search.
+    def judge(self, version: str) -> ReleaseVerdict:
+        """Judge one release: replay the traces that violate other releases or the model, then search.
 
         Raises `TargetError`.
         """
-        if version in self.looks:
-            return self.looks[version]
-        target = self._target_of(version)
+        if version in self.verdicts:
+            return self.verdicts[version]
+        target = make_target(self._sdk.release(version), self._say)
         try:
             target.prepare(self._runtime)
-            self._ask_the_model(version)
+            self._suggest_a_trace(target)
             verdict = self._replayed(target) or self._searched(target)
         finally:
             target.close()
-        look = self.looks[version] = Look(version, verdict)
-        self._tell(look)
-        return look
+        found = self.verdicts[version] = ReleaseVerdict(version, verdict)
+        self._tell(found)
+        return found
 
-    def _ask_the_model(self, version: str) -> None:
-        """Let the prover suggest a trace that should break this release, once for each policy."""
-        if self._runtime not in MODELLED:
+    def _suggest_a_trace(self, target: Target) -> None:
+        """Let the exhaustive engine suggest a violating trace, once for each policy."""
+        sdk = target.sdk
+        if self._runtime not in sdk.runtimes:
             return
-        policy = policy_of(version) or next(iter(SINCE.values()))  # the oldest may know of what is older
-        if policy.name in self._asked:
+        oldest = next(iter(sdk.policies.values()))  # the closest policy to a release that is older still
+        model = model_of(target) or ModelTarget(sdk, oldest)
+        if model.name in self._asked:
             return
-        self._asked.add(policy.name)
-        found = prove(policy, self._runtime, self._assumptions, [self._invariant], limits=SUGGESTING)
+        self._asked.add(model.name)
+        found = prove(model, self._runtime, self._assumptions, [self._invariant], limits=SUGGESTION_LIMITS)
         verdict = found.verdicts[self._invariant.id]
         if isinstance(verdict, Violated):
             self.traces.append(verdict.trace)
@@ -103,27 +108,27 @@ class Bisection:
             self.traces.append(verdict.trace)
         return verdict
 
-    def change(self, versions: Sequence[str]) -> tuple[Look, Look]:
-        """Two releases next to each other among `versions`, in order, of which the verdicts differ.
+    def find_change(self, versions: Sequence[str]) -> tuple[ReleaseVerdict, ReleaseVerdict]:
+        """Two adjacent releases of `versions`, in order, with different verdicts.
 
         Raises `TargetError`, also when the verdicts of the first and the last are the same.
         """
         low, high = 0, len(versions) - 1
-        first, last = self.look(versions[low]), self.look(versions[high])
+        first, last = self.judge(versions[low]), self.judge(versions[high])
         if first.violated == last.violated:
             both = "violated" if first.violated else "not violated"
             raise TargetError(f"{both} on {first.version} and on {last.version}: nothing to find between them")
         while high - low > 1:
             middle = (low + high) // 2
-            if self.look(versions[middle]).violated == first.violated:
+            if self.judge(versions[middle]).violated == first.violated:
                 low = middle
             else:
                 high = middle
-        return self.look(versions[low]), self.look(versions[high])
+        return self.judge(versions[low]), self.judge(versions[high])
 
 
 def evidence(verdict: Verdict) -> str:
-    """What the verdict rests on, in a few words."""
+    """The verdict and its evidence, in one line."""
     match verdict:
         case Violated(trace):
             return f"VIOLATED  {trace}"

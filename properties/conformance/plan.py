@@ -1,10 +1,11 @@
-"""The plan of a tour: every transition of a policy's graph, and which of them a run of the model takes.
+"""The plan of a transition tour: every transition of a policy's graph, and which of them a run of the model
+takes.
 
-Random search hopes; a tour knows. The exhaustive engine's exact graph says which transitions there are: from
-which state, by which event, to which state, whatever the lengths of time.
+A tour covers all transitions, which a random search cannot guarantee. The exact graph of the exhaustive engine
+has them all: source state, event and target state, whatever the durations.
 
-With `pairs`, states that are alike are kept apart by the transition that led there: then every two transitions
-that can follow each other are taken one after the other.
+With `pairs`, states are also distinguished by the transition that led to them. Then the tour covers every pair of
+consecutive transitions (transition-pair coverage).
 """
 
 from __future__ import annotations
@@ -17,60 +18,55 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from model.assumptions.sets import Assumptions
-from model.clerk.policy import Policy
-from model.clerk.state import Client
-from model.terms import Runtime
+from model.sdk import Client
+from model.step import Step
 from model.world.events import Advance, Answer, Event, Freeze
-from model.world.state import World
+from model.world.state import System
+from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
-from properties.prove.app import App
-from properties.prove.canonical import Memory, State, known, known_instants, known_requests
+from properties.prove.canonical import Configuration, State, request_names, split_instants, state_of
 from properties.prove.graph import Graph, Zones
-from properties.prove.prove import Limits
-from properties.prove.successors import beginning, transitions
-from properties.system.step import Step, start
+from properties.prove.prove import Limits, most_timers
+from properties.prove.successors import Problem, successors
 from properties.system.target import TargetError
 from properties.targets.model import ModelTarget
 
 Label: TypeAlias = tuple[Any, ...]
-"""What an event is, whatever its length: its type, and the rest of its fields."""
+"""An event without its duration: its type, and its other fields."""
 
 Transition: TypeAlias = tuple[int, Label, int]
-"""From a stage by an event to another; stages by number. A stage is a shape of states, with `pairs` together with
-the transition that led to it."""
-
-Place: TypeAlias = tuple[World, Client]
-"""Where a walk is."""
+"""From a stage, by an event, to a stage; stages are numbers. A stage is a state without its instants (a shape),
+and with `pairs` the transition that led to it."""
 
 
 @dataclass(slots=True)
-class Plan:
-    """What there is to see: every transition of the closed graph."""
+class TourPlan:
+    """The transitions of the closed graph that a tour should cover."""
 
-    policy: Policy
-    runtime: Runtime
-    assumptions: Assumptions
-    app: App
-    memory: Memory
+    problem: Problem
     pairs: bool = False
     shapes: dict[Any, int] = field(default_factory=dict)
-    stages: dict[Transition, int] = field(default_factory=dict)  # of pairs, by the transition that leads there
+    stages: dict[Transition, int] = field(
+        default_factory=dict
+    )  # with `pairs`: by the transition that leads there
     shape_of: dict[int, int] = field(default_factory=dict)
-    transitions: dict[Transition, tuple[int, Event]] = field(default_factory=dict)  # where first met in the graph
+    transitions: dict[Transition, tuple[int, Event]] = field(
+        default_factory=dict
+    )  # the first state and event of the graph that take it
     graph: Graph = field(default_factory=Graph)
-    places: dict[Place, int] = field(default_factory=dict)
+    shape_numbers: dict[Configuration, int] = field(default_factory=dict)
     into: dict[int, set[int]] = field(default_factory=dict)
 
     def shape(self, state: State) -> int:
-        """The number of a state's fields without their instants."""
-        place = state.world, state.client
-        if place not in self.places:
-            self.places[place] = self.shapes.setdefault(known_instants(state)[0], len(self.shapes))
-        return self.places[place]
+        """The number of a state's shape: its fields without their instants."""
+        if state.configuration not in self.shape_numbers:
+            self.shape_numbers[state.configuration] = self.shapes.setdefault(
+                split_instants(state)[0], len(self.shapes)
+            )
+        return self.shape_numbers[state.configuration]
 
     def stage(self, before: int, how: Label, after: State) -> int:
-        """Where an event leads from the stage `before`."""
+        """The stage that an event leads to from the stage `before`."""
         shape = self.shape(after)
         if not self.pairs:
             return shape
@@ -80,88 +76,78 @@ class Plan:
         return stage
 
 
-def plan(
-    policy: Policy,
-    runtime: Runtime,
-    assumptions: Assumptions,
-    app: App,
-    limits: Limits,
-    tell: Callable[[str], None],
-    pairs: bool = False,
-) -> Plan:
-    """Explore exactly until the graph is closed. Raises `TargetError` when the limits come first."""
-    memory = Memory.needed(assumptions, history=False, switches=app.switches)
-    made = Plan(policy, runtime, assumptions, app, memory, pairs)
-    graph = made.graph
-    first = beginning(policy, runtime, made.memory)
+def plan_tour(problem: Problem, limits: Limits, tell: Callable[[str], None], pairs: bool = False) -> TourPlan:
+    """Explore the exact graph until it is closed. Raises `TargetError` if a limit is hit first, or if the number
+    of timers is unbounded."""
+    made = TourPlan(problem, pairs)
+    graph, most = made.graph, most_timers(problem.model.sdk, problem.app)
+    name, assumptions = problem.model.policy.name, problem.assumptions
+    first = problem.first()
     stages = [made.shape(first)]
     zones = {stages[0]: Zones(graph)}
     zones[stages[0]].add(first, None)
-    began = said = time.perf_counter()
-    queue, place = deque([0]), 0
+    began = reported_at = time.perf_counter()
+    queue = deque([0])
     while queue:
-        place = queue.popleft()
-        before = stages[place]
-        for step, after in transitions(graph.states[place], assumptions, app, made.memory):
+        number = queue.popleft()
+        before = stages[number]
+        for step, after in successors(problem, graph.states[number]):
             how = label(step.event)
             stage = made.stage(before, how, after)
-            made.transitions.setdefault((before, how, stage), (place, step.event))
-            if len(after.world.timers) > app.timers:
+            made.transitions.setdefault((before, how, stage), (number, step.event))
+            if len(after.world.timers) > most:
                 raise TargetError(
-                    f"the graph of {policy.name} under {assumptions} does not close, since it gathers ever more "
-                    "timers"
+                    f"the graph of {name} under {assumptions} does not close, since the number of timers "
+                    "is unbounded"
                 )
-            if (new := zones.setdefault(stage, Zones(graph)).add(after, (place, step.event))) is not None:
+            if (new := zones.setdefault(stage, Zones(graph)).add(after, (number, step.event))) is not None:
                 stages.append(stage)
                 queue.append(new)
         now = time.perf_counter()
-        if now - said > 1:
-            said = now
+        if now - reported_at > 1:
+            reported_at = now
             tell(f"planning: {len(graph.states):,} states, {len(made.transitions):,} transitions")
         if now - began > limits.seconds or len(graph.states) > limits.states:
             raise TargetError(
-                f"the graph of {policy.name} under {assumptions} is not closed after {now - began:.1f} s and "
+                f"the graph of {name} under {assumptions} is not closed after {now - began:.1f} s and "
                 f"{len(graph.states):,} states: raise --seconds or --states, or assume less"
             )
     return made
 
 
-class Coverage:
-    """Which transitions of a plan a run of the model takes, while somebody judges its steps."""
+class TransitionCoverage:
+    """Transition coverage: which transitions of a plan the runs of a model take."""
 
-    def __init__(self, plan: Plan, target: ModelTarget) -> None:
+    def __init__(self, plan: TourPlan, target: ModelTarget) -> None:
         self.plan = plan
         self.taken: set[Transition] = set()
         self._target = target
-        self._after: tuple[World, Client, int] | None = None
+        self._after: tuple[System, Client, int] | None = None
 
     def watching(self, invariant: Invariant) -> Invariant:
-        """The same invariant, which tells us of every step that it judges."""
+        """The invariant, wrapped so that every step it checks is recorded."""
 
-        def check(step: Step) -> str | None:
+        def check(step: Step) -> Breach | None:
             self.taken.add(self.see(step))
             return invariant.check(step)
 
         return replace(invariant, check=check)
 
     def see(self, step: Step) -> Transition:
-        """The transition that a step was. Steps are to be seen in their order."""
+        """The transition that a step takes. Steps must be passed in order."""
+        problem = self.plan.problem
+        sdk, after = self._target.sdk, self._target.client
         client, before = self._before(step)
-        after = self._target.client
-        assert after is not None, "a run has started it"
-        how = label(step.event, known_requests(step.before, client))
-        then = self.plan.stage(before, how, known(step.after, after, self.plan.memory))
-        self._after = step.after, after, then
+        how = label(step.event, request_names(sdk, (step.start, client)))
+        then = self.plan.stage(before, how, state_of(sdk, (step.end, after), problem.memory))
+        self._after = step.end, after, then
         return before, how, then
 
     def _before(self, step: Step) -> tuple[Client, int]:
-        """The client before a step, and the stage: as the last one left them, or just signed in."""
-        if self._after and self._after[0] is step.before:
+        """The client and the stage before a step: those after the last step, or the initial ones."""
+        if self._after and self._after[0] is step.start:
             return self._after[1:]
-        fresh = ModelTarget(self.plan.policy)
-        world = start(fresh, self.plan.runtime)
-        assert fresh.client is not None, "it has just been started"
-        return fresh.client, self.plan.shape(known(world, fresh.client, self.plan.memory))
+        return self.plan.problem.at_sign_in()[1], self.plan.shape(self.plan.problem.first())
 
     def __str__(self) -> str:
         there_are = len(self.plan.transitions)
@@ -169,7 +155,7 @@ class Coverage:
 
 
 def label(event: Event, names: dict[int | None, int] | None = None) -> Label:
-    """What an event is, whatever its length; a request goes by its name in canonical form, if it has another."""
+    """The label of an event. `names` maps request ids to their canonical names."""
     match event:
         case Advance():
             return (Advance,)

@@ -1,185 +1,227 @@
-"""Why the last thing in a trace happened: the chain of causes, and one sentence that tells it.
+"""Why a violation happened: links between facts, the causal chain of a breach, and one sentence for it.
 
-Derived from the facts alone, link by link, so that a defect nobody has thought of is told as well as a known one.
-What the client does follows from what it was last woken by (a timer, an answer, a call); a timer fires because it
-was set, an answer comes because a request was sent; the world, the app and the operating system act on their own.
+`links` says for each fact which earlier facts led to it, from the facts alone, so it can explain a defect that
+nobody anticipated. `causal_chain` selects the facts that led to a breach. `cause_sentence` puts them into words.
+The row of each kind of fact says what that kind needs and provides (`properties/system/fact_kinds.py`).
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from model.terms import Endpoint, Millis, Outcome
-from model.world.facts import (
-    Announced,
-    Armed,
-    Asked,
-    Connected,
-    Dropped,
-    Ended,
-    Fact,
-    Fired,
-    Frozen,
-    Kept,
-    Regained,
-    Restarted,
-    Sent,
-    Settled,
-    Skewed,
-    Told,
-    Turned,
-)
-from properties.system.trace import ahead, duration
-from properties.system.wording import BARE, LOCKS, OFFLINE, ONLINE, SAYS, UNLOCKS
+from msgspec import Struct
 
-Index = int
+from model.step import Step
+from model.terms import CallId, Endpoint, Millis, RequestId, Token
+from model.world.facts import Answered, CallStarted, ClockSet, Fact, Frozen, Sent, TimerArmed, TimerFired
+from properties.invariants.breach import Breach, Choice, KnownToken, OpenRequest, Renewal, Subject, WaitingCall
+from properties.system.fact_kind import STIMULUS, Before, Dependency, DependencyKind
+from properties.system.fact_kinds import facts_of, row_of
+from properties.system.wording import duration
 
-ASKED: dict[Endpoint, str] = {
-    Endpoint.TOKENS: "asked for a token",
-    Endpoint.CLIENT: "asked which sessions there are",
-    Endpoint.TOUCH: "touched the session",
-}
+Index: TypeAlias = int
+"""The position of a fact among the facts of a trace, from 0."""
+
+Links: TypeAlias = tuple[tuple[Index, ...], ...]
+"""For each fact, the facts that led to it; the one that triggered it comes first. Empty for a fact that no other
+fact led to."""
 
 
-def causes(facts: Sequence[Fact]) -> list[Index | None]:
-    """For each fact the one that led to it; None for what began with itself, or at sign-in."""
-    timers: dict[int, Index] = {}
-    requests: dict[int, Index] = {}
-    found: list[Index | None] = []
-    woken_by: Index | None = None
+class Waiting(Struct, frozen=True):
+    """A call or a request that is still pending at the end of a causal chain; `since` is in ms."""
+
+    call: CallId | None
+    request: RequestId | None
+    since: Millis
+
+
+class CausalChain(Struct, frozen=True):
+    """The facts that led to a breach, in order, and what was still pending at `end`, in ms.
+
+    `breach` is the index of the fact that violates the invariant; None if the violation is that something did not
+    happen.
+    """
+
+    facts: tuple[Index, ...]
+    breach: Index | None
+    waiting: tuple[Waiting, ...] = ()
+    end: Millis = 0
+
+
+# -- links --------------------------------------------------------------------------------------------------
+
+
+def links(facts: Sequence[Fact]) -> Links:
+    """The facts that led to each fact."""
+    brought: dict[Dependency, Index] = {}
+    found: list[tuple[Index, ...]] = []
     for index, fact in enumerate(facts):
-        match fact:
-            case Frozen() | Ended() | Skewed() | Turned() | Connected():
-                found.append(None)
-            case Asked() | Restarted():
-                found.append(None)
-                woken_by = index
-            case Fired(_, timer):
-                found.append(timers.get(timer))
-                woken_by = index
-            case Told(_, request):
-                found.append(requests.get(request))
-                woken_by = index
-            case _:
-                found.append(woken_by)
-        if isinstance(fact, Armed):
-            timers[fact.timer] = index
-        elif isinstance(fact, Sent):
-            requests[fact.request] = index
+        row = row_of(fact)
+        sources = (brought[dependency] for dependency in row.needs(fact) if dependency in brought)
+        found.append(tuple(dict.fromkeys(sources)))
+        brought.update(dict.fromkeys(row.brings(fact), index))
+        if row.reaches_client:
+            brought[STIMULUS] = index
+        for dependency in row.ends(fact):
+            brought.pop(dependency, None)
+    return tuple(found)
+
+
+def _ancestors(because: Links, ends: Iterable[Index]) -> set[Index]:
+    """The facts at `ends`, and everything that led to them."""
+    found: set[Index] = set()
+    rest = list(ends)
+    while rest:
+        index = rest.pop()
+        if index not in found:
+            found.add(index)
+            rest.extend(because[index])
     return found
 
 
-def fatal(facts: Sequence[Fact]) -> Index:
-    """The fact that a violation is about: the sign-out from a valid session if there is one, else a session
-    cookie that was emptied, else a token that gave way to a staler one, else the last call that settled, else the
-    last fact of all."""
-    dropped = [index for index, fact in enumerate(facts) if isinstance(fact, Dropped) and fact.valid]
-    back = [index for index, fact in enumerate(facts) if isinstance(fact, Announced) and fact.backwards]
-    settled = [index for index, fact in enumerate(facts) if isinstance(fact, Settled)]
-    emptied = [index for index, fact in enumerate(facts) if isinstance(fact, Kept) and fact.emptied]
-    rest = [index for index, fact in enumerate(facts) if not isinstance(fact, Kept)] or [len(facts) - 1]
-    return (dropped or emptied or back or settled or rest)[-1]
+# -- the causal chain ----------------------------------------------------------------------------------------
 
 
-def chain(facts: Sequence[Fact], end: Index) -> list[Index]:
-    """The way to the fact at `end` from what began it, both included."""
-    because = causes(facts)
-    way = [end]
-    while (cause := because[way[0]]) is not None:
-        way.insert(0, cause)
-    return way
+def causal_chain(played: Sequence[Step], breach: Breach | None) -> CausalChain:
+    """The causal chain of the breach in the last of these steps; of the last fact if there is no breach."""
+    facts = facts_of(played)
+    end = played[-1].after.now if played else 0
+    return _causal_chain(facts, breach, len(facts) - len(played[-1].facts) if played else 0, end)
+
+
+def _causal_chain(facts: Sequence[Fact], breach: Breach | None, step: Index, end: Millis) -> CausalChain:
+    """`step` is the index of the first fact of the last step."""
+    because = links(facts)
+    place = _place(facts, breach, step)
+    ends = [] if place is None else [place]
+    before = len(facts) if place is None else place
+    waiting: list[Waiting] = []
+    for subject in breach.about if breach else ():
+        found = _about(subject, facts[:before], because)
+        ends += found
+        if place is None and found:
+            waiting += _waiting(subject, facts[found[0]].at)
+    told = sorted(index for index in _ancestors(because, ends) if not isinstance(facts[index], TimerArmed))
+    if place is not None and place not in told:  # a timer that was set, and nothing after it
+        told.append(place)
+    return CausalChain(tuple(told), place, tuple(waiting), end)
+
+
+def _place(facts: Sequence[Fact], breach: Breach | None, step: Index) -> Index | None:
+    """The index of the breach's fact."""
+    if breach is not None and breach.fact is not None:
+        return next(index for index in range(step, len(facts)) if facts[index] == breach.fact)
+    return len(facts) - 1 if facts and not (breach and breach.about) else None
+
+
+def _about(subject: Subject, facts: Sequence[Fact], because: Links) -> list[Index]:
+    """The facts that explain a subject; the one that it began with comes first."""
+    match subject:
+        case WaitingCall(call):
+            begun = _last(facts, lambda fact: isinstance(fact, CallStarted) and fact.call == call)
+            return [*begun, *_course(begun, facts, because)]
+        case OpenRequest(request):
+            return _last(facts, lambda fact: isinstance(fact, Sent) and fact.request == request)
+        case KnownToken(token):
+            return _arrival(token, facts)
+        case Renewal(token):
+            return [*_arrival(token, facts), *_attempt(token, facts)]
+        case Choice(token):
+            return _choice(token, facts)
+
+
+def _waiting(subject: Subject, since: Millis) -> list[Waiting]:
+    match subject:
+        case WaitingCall(call):
+            return [Waiting(call, None, since)]
+        case OpenRequest(request):
+            return [Waiting(None, request, since)]
+        case _:
+            return []
+
+
+def _last(facts: Sequence[Fact], fits: Callable[[Fact], bool]) -> list[Index]:
+    """The index of the last fact that fits, if any."""
+    return next(([index] for index in reversed(range(len(facts))) if fits(facts[index])), [])
+
+
+def _arrival(token: Token, facts: Sequence[Fact]) -> list[Index]:
+    """The fact that brought the token; none for the token of the sign-in."""
+    dependency = Dependency(DependencyKind.TOKEN, token.number)
+    return _last(facts, lambda fact: dependency in row_of(fact).brings(fact))
+
+
+def _course(begun: list[Index], facts: Sequence[Fact], because: Links) -> list[Index]:
+    """The last fact of the chain that a call triggered."""
+    course = set(begun)
+    for index in range(len(facts)):
+        if course.intersection(because[index][:1]):
+            course.add(index)
+    return [max(course)] if course else []
+
+
+def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
+    """The last attempt to renew a token: the answer to a request for a token with the same id, or else a timer
+    that fired, or else what delayed the timers."""
+    came = max(_arrival(token, facts), default=-1)
+    alike = {fact.request for fact in facts if isinstance(fact, Sent) and fact.token_id == token.token_id}
+
+    def attempted(fact: Fact) -> bool:
+        return isinstance(fact, Answered) and fact.endpoint is Endpoint.MINT and fact.request in alike
+
+    later = facts[came + 1 :]
+    found = (
+        _last(later, attempted)
+        or _last(later, lambda fact: isinstance(fact, TimerFired))
+        or _last(later, lambda fact: isinstance(fact, Frozen | ClockSet))
+    )
+    return [came + 1 + index for index in found]
+
+
+def _choice(token: Token, facts: Sequence[Fact]) -> list[Index]:
+    """The app's last call that changed which token is the session's own, before `token` was requested."""
+    came = _arrival(token, facts)
+    answer = facts[came[0]] if came else None
+    asked = answer.sent_at if isinstance(answer, Answered) else None
+    return _last(
+        facts,
+        lambda fact: (
+            isinstance(fact, CallStarted)
+            and fact.operation.changes_session
+            and (asked is None or fact.at <= asked)
+        ),
+    )
+
+
+# -- the sentence -------------------------------------------------------------------------------------------
 
 
 def sentence(facts: Sequence[Fact]) -> str:
-    """The chain of causes of the fatal fact, as one sentence."""
-    if not facts:
-        return "Nothing happened."
-    links = [facts[index] for index in chain(facts, fatal(facts)) if not isinstance(facts[index], Armed)]
-    told: list[str] = []
-    age: Millis = 0  # said once, not with every request at the same instant
-    for link in links:
-        told.append(_clause(link, facts, age))
-        age = link.stale_for if isinstance(link, Sent | Told) else age
-    text = "; ".join(told) + "."
+    """Why the last fact happened, in one sentence."""
+    return _sentence(facts, _causal_chain(facts, None, 0, 0))
+
+
+def cause_sentence(played: Sequence[Step], breach: Breach | None) -> str:
+    """Why the breach in the last of these steps happened, in one sentence."""
+    return _sentence(facts_of(played), causal_chain(played, breach))
+
+
+def _sentence(facts: Sequence[Fact], found: CausalChain) -> str:
+    told: list[Fact] = []
+    clauses: list[str] = []
+    for index in found.facts:
+        fact = facts[index]
+        clauses.append(row_of(fact).past(fact, Before(facts[:index], told)))
+        told.append(fact)
+    clauses += [_still(one, found.end) for one in found.waiting]
+    text = "; ".join(clauses) + "." if clauses else "Nothing happened."
     return text[0].upper() + text[1:]
 
 
-def _clause(fact: Fact, facts: Sequence[Fact], said: Millis) -> str:
-    match fact:
-        case Asked(_, call):
-            called = "touch" if fact.touch else "setActive" if fact.switch else "getToken"
-            return f"the app called {called} (call {call})"
-        case Fired(at, _, set_at, late_by):
-            since = "sign-in" if set_at == 0 else f"+{duration(set_at)}"
-            lateness = f"{duration(late_by)} late{_frozen(facts, at - late_by, at)}" if late_by else "on time"
-            return f"the timer set at {since} fired {lateness}"
-        case Sent(_, request, endpoint, _, origin, stale_for, bare):
-            fresh = not stale_for or stale_for == said
-            age = "" if fresh else f", {duration(stale_for)} after its last session token had expired"
-            return f"the SDK {ASKED[endpoint]}{f' {BARE}' * bare} in the {origin} (request {request}){age}"
-        case Told(at, _, _, outcome, _, sent_at, _, honest, stale_for):
-            came = f"came {duration(at - sent_at)} later{_frozen(facts, sent_at, at)}:" if at > sent_at else "was"
-            expired_meanwhile = 0 < stale_for <= at - sent_at
-            age = f", with a token expired for {duration(stale_for)} by then" if expired_meanwhile else ""
-            truth = ", although the session is valid" if not honest and outcome in _LIES else ""
-            return f"the answer {came} {SAYS[outcome]}{age}{truth}"
-        case Dropped(_, _, valid):
-            return "and so the SDK signed the user out" + (
-                ", whose session the server still holds valid" if valid else ""
-            )
-        case Settled(at, call, _, _, token, error):
-            if token is None and error is None:
-                return f"and so call {call} ended well"
-            if token is None:
-                return f"and so call {call} ended with the error '{error}'{_offline(facts, fact)}"
-            expired = at - token.expires * 1000
-            age = f", which had expired {duration(expired)} before{_skewed(facts, at)}" if expired >= 0 else ""
-            return f"and so call {call} got {token}{age}"
-        case Announced(_, token, before):
-            return f"and so {token} took the place of {before}, which was made from fresher data"
-        case Regained():
-            return "and so the SDK held the session again"
-        case Kept(_, token):
-            holds = f"holds {token}" if token else "is empty"
-            truth = f", while the session is valid{_offline(facts, fact)}" if fact.emptied else ""
-            return f"and so the session cookie {holds}{truth}"
-        case Ended():
-            return "the server ended the session"
-        case Skewed(_, skew):
-            return f"the device's clock was set {ahead(skew)}"
-        case Turned(_, locked):
-            return f"the operating system {LOCKS if locked else UNLOCKS}"
-        case Connected(_, online):
-            return f"the operating system {ONLINE if online else OFFLINE}"
-        case Frozen(at, until):
-            return f"the event loop was frozen for {duration(until - at)}"
-        case Armed():
-            return ""
-        case Restarted(_, token):
-            return f"the app was killed and started again, with {token or 'no session'}"
-
-
-_LIES = (Outcome.UNAUTHORIZED, Outcome.NO_SESSION)
-
-
-def _skewed(facts: Sequence[Fact], now: Millis) -> str:
-    """What the device's clock has to do with it."""
-    skew = next((fact.skew for fact in reversed(facts) if isinstance(fact, Skewed) and fact.at <= now), 0)
-    return f", on a device whose clock is {ahead(skew)}" if skew else ""
-
-
-def _offline(facts: Sequence[Fact], end: Fact) -> str:
-    """What the device's network has to do with it."""
-    before = itertools.takewhile(lambda fact: fact is not end, facts)
-    online = [fact.online for fact in before if isinstance(fact, Connected)]
-    return "" if not online or online[-1] else ", on a device that is offline"
-
-
-def _frozen(facts: Sequence[Fact], start: Millis, end: Millis) -> str:
-    """How much of the time from `start` to `end` the event loop stood still."""
-    frozen = [fact for fact in facts if isinstance(fact, Frozen) and fact.until > start and fact.at < end]
-    if not frozen:
-        return ""
-    total = sum(fact.until - fact.at for fact in frozen)
-    return f", because the event loop was frozen for {duration(total)}"
+def _still(waiting: Waiting, end: Millis) -> str:
+    """What is still pending at the end of a causal chain."""
+    since = duration(end - waiting.since)
+    if waiting.call is not None:
+        return f"and call {waiting.call} still waits after {since}"
+    return f"request {waiting.request} has had no answer for {since}"

@@ -1,4 +1,4 @@
-"""What a search can conclude. Never "passed" for "stopped": each verdict says what it rests on."""
+"""The verdicts that an engine can reach. Stopping early is never "passed": each verdict says what it rests on."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
+from model.step import Step
 from model.terms import Runtime
 from model.world.facts import Fact
-from properties.system.step import Step, facts_of
+from properties.system.fact_kinds import facts_of
+from properties.system.registry import sdks_of
 from properties.system.trace import Trace
 
 
 class Held(Struct, frozen=True):
-    """No trace tried broke the invariant."""
+    """None of the traces tried violates the invariant."""
 
     traces: int
     steps: int
@@ -24,8 +27,12 @@ class Held(Struct, frozen=True):
 
 
 class Violated(Struct, frozen=True):
-    """A trace breaks the invariant, `played` step by step; `shortest` if there is none with fewer events, or else
-    shrunk. `confirmed` says where a model's trace was tried on a build, and what came of it."""
+    """`trace` violates the invariant; `played` has its steps.
+
+    `shortest`: no trace with fewer events does. `replayed`: it is the trace of a known finding. Otherwise the
+    trace was shrunk. `confirmed` says on which build a trace of the model was replayed, and whether it violated
+    the invariant there.
+    """
 
     trace: Trace
     played: tuple[Step, ...]
@@ -33,10 +40,11 @@ class Violated(Struct, frozen=True):
     steps: int
     shortest: bool = False
     confirmed: str = ""
+    replayed: bool = False
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """What was seen, in order."""
+        """All facts of the trace, in order."""
         return facts_of(self.played)
 
     def __str__(self) -> str:
@@ -44,9 +52,9 @@ class Violated(Struct, frozen=True):
 
 
 class Proved(Struct, frozen=True):
-    """Nothing that the world and the model can do breaks the invariant, in traces of any length: the graph of all
-    that they can reach has these `states` and `steps`, and is closed. What promises that something comes is
-    proved only if it does from each of them (`recovers`)."""
+    """No trace of any length violates the invariant: the graph of reachable states is closed, with so many
+    `states` and `steps`. For an invariant with a liveness part, `recovers` means that every state recovers, too.
+    """
 
     states: int
     steps: int
@@ -57,7 +65,8 @@ class Proved(Struct, frozen=True):
 
 
 class HeldTo(Struct, frozen=True):
-    """No trace of up to `depth` events breaks the invariant; of longer ones nothing is known. No proof."""
+    """No trace of up to `depth` events violates the invariant. Nothing is known about longer ones: this is no
+    proof."""
 
     depth: int
     states: int
@@ -67,19 +76,19 @@ class HeldTo(Struct, frozen=True):
 
 
 class MayStarve(Struct, frozen=True):
-    """Nothing breaks the invariant, but what it promises may never come in a healthy world, after the events of
-    this `story` to one of the `states`. No proof, and no violation: a hull holds more than can happen."""
+    """Nothing violates the safety part of the invariant, but after the events of `path` the foreground may never
+    recover, even in a healthy world. Neither a proof nor a violation: hulls over-approximate what can happen."""
 
     states: int
-    story: tuple[str, ...]
+    path: tuple[str, ...]
 
     def __str__(self) -> str:
         return "not proved"
 
 
 class Vacuous(Struct, frozen=True):
-    """Nothing broke, but the run never reached what its assumptions are about: no evidence of anything. Of which
-    there were so many `traces`, or whatever `unit` says."""
+    """Nothing violates the invariant, but the run never reached the landmarks in `never`, so it is no evidence.
+    `traces` counts what was tried, in `unit`."""
 
     traces: int
     steps: int
@@ -91,7 +100,7 @@ class Vacuous(Struct, frozen=True):
 
 
 class NotApplicable(Struct, frozen=True):
-    """The invariant says nothing about this runtime: it is a matter of others."""
+    """The invariant does not apply to this runtime; it applies to `runtimes`."""
 
     runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
     traces: int = 0
@@ -105,15 +114,25 @@ Verdict: TypeAlias = Held | Proved | HeldTo | MayStarve | Violated | Vacuous | N
 
 
 class Cell(Struct, frozen=True):
-    """Where to search: one target, one runtime, one set of assumptions."""
+    """What one search covers: one target, one runtime, one set of assumptions."""
 
     target: str
     runtime: Runtime
     assumptions: Assumptions
 
+    @property
+    def faults(self) -> tuple[Landmark, ...]:
+        """The faults that the assumptions allow and that are possible on this runtime with this server."""
+        servers = [sdk.server for sdk in sdks_of(self.target)]
+        return tuple(
+            fault
+            for fault in self.assumptions.faults
+            if any(fault.possible(self.runtime, server) for server in servers)
+        )
+
 
 class Findings(Struct, frozen=True):
-    """What a search of a cell concluded. `reached` counts traces by what they came across."""
+    """The verdicts of one search of a cell. `reached` counts traces by the landmarks that they reached."""
 
     cell: Cell
     verdicts: dict[str, Verdict]
@@ -123,6 +142,5 @@ class Findings(Struct, frozen=True):
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The faults that the assumptions allow and no trace has used."""
-        here = [fault for fault in self.cell.assumptions.faults if self.cell.runtime in fault.runtimes]
-        return tuple(fault.name for fault in here if not self.reached.get(fault.name))
+        """The faults that the assumptions allow and that no trace used."""
+        return tuple(fault.name for fault in self.cell.faults if not self.reached.get(fault.name))

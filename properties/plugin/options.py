@@ -1,4 +1,4 @@
-"""What the options of pytest ask for: targets, cells, known findings, and Hypothesis's profile."""
+"""The values of the pytest options: targets, cells, known findings, and Hypothesis's profile."""
 
 from __future__ import annotations
 
@@ -37,15 +37,14 @@ DEFAULT_ASSUMPTIONS = (
 
 
 def targets(config: pytest.Config) -> dict[str, Target]:
-    """The targets by their names, none of them ready yet. Raises `UnknownName`."""
+    """The targets by name, not yet prepared. Raises `UnknownName`."""
     specs = config.getoption("target") or DEFAULT_TARGETS
     made = [make_target(spec, lambda line: print(line, file=sys.stderr)) for spec in specs]  # noqa: T201
     return {target.name: target for target in made}
 
 
 def cells(config: pytest.Config, targets: Collection[str]) -> list[Cell]:
-    """Every combination of target and assumptions, each assumption's targets side by side. Raises
-    `UnknownName`."""
+    """Every combination of target and assumptions, grouped by assumptions. Raises `UnknownName`."""
     runtime = Runtime(one_of("runtime", config.getoption("runtime"), tuple(Runtime)))
     made = []
     for joined in config.getoption("assume") or DEFAULT_ASSUMPTIONS:
@@ -55,7 +54,7 @@ def cells(config: pytest.Config, targets: Collection[str]) -> list[Cell]:
 
 
 def known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
-    """What is known already. Raises `BadExpectations`, and `UnknownName` where a file should be named."""
+    """The known findings. Raises `BadExpectations`, and `UnknownName` if the file is not named."""
     path, update = config.getoption("expectations"), config.getoption("update_expectations")
     if update and not path:
         raise UnknownName("--update-expectations needs --expectations FILE, the file to write")
@@ -63,13 +62,13 @@ def known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
 
 
 def profile(config: pytest.Config) -> settings:
-    """Hypothesis's profile, with the example database that was asked for. Raises `UnknownName`, `BadDatabase`."""
+    """Hypothesis's profile, with the example database of the options. Raises `UnknownName` and `BadDatabase`."""
     where = config.getoption("examples") or os.environ.get("SESSIONPROOF_EXAMPLES")
     chosen = settings()
     if not where:
         return chosen
     if chosen.derandomize:
         if not config.getoption("examples"):
-            return chosen  # the variable is for whoever can use it
+            return chosen  # the variable applies only to profiles that keep failures
         raise UnknownName("--examples needs a profile that keeps failures: --hypothesis-profile=dev or thorough")
     return settings(chosen, database=database(where))

@@ -1,4 +1,4 @@
-"""The end of a run of pytest: how its news is told, and what is written of it."""
+"""The end of a pytest run: the report of new violations, and the files that are written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run import known as expectations
 from properties.run.counterexample import Counterexample
-from properties.run.known import Place
+from properties.run.known import Claim
 
-Reported: TypeAlias = Mapping[Place, tuple[Counterexample, list[Path]]]
-"""Counterexamples, each with the files it was saved in."""
+Reported: TypeAlias = Mapping[Claim, tuple[Counterexample, list[Path]]]
+"""Counterexamples by claim, each with the files that it was saved in."""
 
 
-def stories(news: Iterable[tuple[Counterexample, list[Path]]]) -> list[RenderableType]:
-    """Each violation with its reports; the same events on the same target are told once."""
+def violation_sections(news: Iterable[tuple[Counterexample, list[Path]]]) -> list[RenderableType]:
+    """A section for each new violation, with the paths of its reports. The same trace on the same target is shown
+    once."""
     told: dict[tuple[str, str, str], str] = {}
     sections: list[RenderableType] = []
     for found, paths in news:
@@ -40,9 +41,10 @@ def stories(news: Iterable[tuple[Counterexample, list[Path]]]) -> list[Renderabl
 
 
 def update_expectations(
-    path: Path, ran: Collection[Place], violations: Mapping[Place, Violated], reported: Reported
+    path: Path, ran: Collection[Claim], violations: Mapping[Claim, Violated], reported: Reported
 ) -> str:
-    """Write the file of known findings, and beside it the traces of what is new. Returns what was done."""
+    """Update the file of known findings, and save the traces of new ones next to it. Returns a description of the
+    changes."""
     traces = {}
     for place, verdict in violations.items():
         home = path.parent / "traces" / verdict.trace.path.name
@@ -54,9 +56,9 @@ def update_expectations(
 
 
 def write_pages(
-    folder: Path, findings: Collection[Findings], known: Collection[Place], reported: Reported
+    folder: Path, findings: Collection[Findings], known: Collection[Claim], reported: Reported
 ) -> Path:
-    """The verdict table as a page, beside the page of each counterexample. Returns where the table is."""
+    """Write the verdict table as a page, and a page for each counterexample. Returns the path of the former."""
     pages = {}
     for place, (found, _) in reported.items():
         (path,) = (path for path in save(found, folder) if path.suffix == ".html")

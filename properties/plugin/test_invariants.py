@@ -8,11 +8,11 @@ import pytest
 
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
-from properties.system.trace import brief
+from properties.system.event_kinds import brief
 
 
 def test_invariant(cell: Cell, invariant: Invariant, explore: Callable[[Cell], Findings]) -> None:
-    """The invariant holds in this cell, as far as the traces of this run can tell."""
+    """The invariant holds in this cell, in all traces of this run."""
     match explore(cell).verdicts[invariant.id]:
         case Violated(trace):
             steps = " -> ".join(map(brief, trace.events))

@@ -1,59 +1,77 @@
-"""When two states of the system are one: the same future, whatever their past.
+"""Symmetry reduction: the canonical form of a state. States with the same future have the same form.
 
-The state of world and model is brought into a form in which everything that no rule, fact or invariant can tell
-apart is equal:
+The canonical form of system and client removes every difference that no rule, fact or invariant can observe:
 
-- Numbers of timers, requests, calls and Session objects are only names: they are given out anew, in their order,
-  which decides who runs first. What refers to something gone refers to nothing: a settled call is no cause.
-- Instants count from now, each under a name of its own; what is known of them is a difference-bound matrix.
-- A token that has expired (by more than a clock may be set back), a request or call that outlived `PATIENCE`, are
-  as old as can be: no rule asks by how much. When a token was issued, only the step in which it was asks; when an
-  unhealthy call was made, nobody.
-- Requests are answered in any order, so the order in which they were sent is no difference.
-- A token's number is seen by nobody but the reader of a report.
+- Ids of timers, requests and calls are renumbered, in their order, which decides what runs first. A reference to
+  something that no longer exists becomes None: a settled call is no cause.
+- Instants are relative to now, each a symbol of its own; a difference-bound matrix has the bounds on them.
+- An expired token (expired by more than the clock may be set back) gets one fixed expiry, because no rule reads
+  by how much it expired. A request or a call older than the network's patience gets one fixed age, for the same
+  reason. The issue time of a token is dropped: only the step that issues it reads it. So is the start of an
+  unhealthy call.
+- Requests can be answered in any order, so they are sorted.
+- The number of a token is dropped: only reports show it.
 
-That merging is sound is then the usual argument: equal states enable the same events, and each leads to equal
-states and equal facts but for names and for instants, which no invariant looks at. That nothing was forgotten
-here is tested: random traces stay within the graph, and what breaks there breaks on the model.
+Every other field is kept, because a form is made by replacing fields, never by building a new value. So merging
+equal forms is sound by the usual bisimulation argument: equal states enable the same events, and each event leads
+to equal states and to facts that are equal up to ids and instants, which no invariant reads. Tests check that the
+reduction drops nothing that matters: random traces stay within the graph, and every violation found in the graph
+is replayed on the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
-from model.clerk.state import Client, Entry, Flight
-from model.terms import SKEWS, Millis, Token
-from model.world.state import PATIENCE, Call, Timer, World
-from properties.prove.zone import AT_MOST_0, ENDLESS, Bound, Instant, Zone
+from model.sdk import Client, Sdk
+from model.step import App
+from model.terms import CallId, Millis, RequestId, TimerId, Token
+from model.world.state import CallRecord, Monitor, System, Timer, World
+from properties.prove.zone import AT_MOST_0, UNBOUNDED, Bound, Instant, Zone
 
 NOW = cast(Any, Instant((0,), (), 0))
-"""The instant of a state."""
+"""The current instant of a state: symbol 0."""
+
+Configuration = tuple[System, Client]
+"""A system and a client: a state without the bounds on its instants."""
 
 
 class State(Struct, frozen=True):
-    """World and client in canonical form; `bounds` of the instants that their fields name, of which 0 is now."""
+    """System and client in canonical form, and the `bounds` on the instants in their fields. Instant 0 is now."""
 
-    world: World
+    system: System
     client: Client
     bounds: tuple[tuple[Bound, ...], ...]
 
     @property
+    def world(self) -> World:
+        """The world of the system."""
+        return self.system.world
+
+    @property
+    def configuration(self) -> Configuration:
+        """The state without the bounds on its instants."""
+        return self.system, self.client
+
+    @property
     def zone(self) -> Zone:
-        """What is known of the instants."""
+        """The bounds on its instants."""
         return Zone([list(row) for row in self.bounds])
 
 
 class Memory(Struct, frozen=True):
-    """What has to be remembered of the past: the `history` of calls, if an invariant asks for it, and how long
-    each `waits`; the `age` of requests, if an assumption asks for it; the `baseline` of what is being fetched, if
-    tokens may be stale; when a token expired, for as many ms as the device's clock may be set `back`. And if the
-    app `switches` between organizations, for which one a slot is refreshed, and the token of a dropped session:
-    without that it is the slot's own, and the session is gone for good."""
+    """Which parts of the past a canonical form keeps, because something in this proof reads them.
+
+    `history` of calls and how long each call `waits`: if an invariant reads them. `age` of requests: if an
+    assumption bounds it. `baseline` of a fetch: if tokens may be stale. When a token expired: for `back` ms, by
+    which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
+    the session's own token.
+    """
 
     history: bool = True
     age: bool = True
@@ -63,126 +81,93 @@ class Memory(Struct, frozen=True):
     switches: bool = True
 
     @classmethod
-    def needed(
-        cls, assumptions: Assumptions, history: bool, waits: bool = False, switches: bool = False
-    ) -> Memory:
-        """What a proof under these assumptions needs, for invariants that ask for the history of calls, or how
-        long they have waited, or neither; and for an app that `switches` between organizations, or does not."""
-        back = -min(SKEWS) if assumptions.skews else 0
-        hangs = any(member.hangs for member in assumptions.members)
+    def needed(cls, assumptions: Assumptions, app: App, history: bool, waits: bool = False) -> Memory:
+        """What a proof under these assumptions has to keep, for invariants that read the `history` of calls or
+        how long they have waited (`waits`)."""
         return cls(
             history,
-            history or not hangs,
-            any(member.lags for member in assumptions.members),
-            back,
+            history or not assumptions.may_hang,
+            assumptions.may_lag,
+            -min(assumptions.skews, default=0),
             waits,
-            switches,
+            any(operation.changes_session for operation in app.operations or ()),
         )
 
 
-def canonical(world: World, client: Client, zone: Zone, memory: Memory = Memory()) -> State:
-    """The one state that stands for all that are like this one. Decides whether tokens have expired, so that one
-    run may become several."""
-    return Form(world, client, zone, memory).state()
+def canonical(sdk: Sdk, configuration: Configuration, zone: Zone, memory: Memory = Memory()) -> State:
+    """The canonical form of a configuration whose instants are symbols. Decides which tokens have expired, so it
+    may split the run in two."""
+    return CanonicalForm(sdk, configuration, zone, memory).state()
 
 
-def symbolic(world: World, client: Client) -> tuple[World, Client]:
-    """The same world and client with instants that count from instant 0, which is when the user signed in."""
-    origin = cast(Any, Instant((0,), (), 0))
+def symbolic(configuration: Configuration) -> Configuration:
+    """The configuration with symbolic instants in place of numbers, each relative to symbol 0."""
+    zero = cast(Any, Instant((0,), (), 0))
+    system, client = configuration
+    world = system.world
 
-    def token(one: Token | None) -> Any:
-        return one and replace(one, issued=origin // 1000 + one.issued, expires=origin // 1000 + one.expires)
+    def token(one: Token) -> Token:
+        return replace(one, issued=zero // 1000 + one.issued, expires=zero // 1000 + one.expires)
 
     world = world.but(
-        now=origin + world.now,
+        now=zero + world.now,
         token=token(world.token),
-        timers=tuple(replace(timer, due=origin + timer.due) for timer in world.timers),
-        requests=tuple(replace(request, sent_at=origin + request.sent_at) for request in world.requests),
-        calls=tuple(
-            replace(call, asked_at=origin + call.asked_at, awake_since=origin + call.awake_since)
-            for call in world.calls
-        ),
+        shown=world.shown and token(world.shown),
+        timers=tuple(replace(timer, due=zero + timer.due) for timer in world.timers),
+        requests=tuple(replace(request, sent_at=zero + request.sent_at) for request in world.requests),
     )
-    cache = tuple(
-        replace(entry, token=token(entry.token), baseline=token(entry.baseline)) for entry in client.cache
+    calls = tuple(
+        replace(record, asked_at=zero + record.asked_at, awake_since=zero + record.awake_since)
+        for record in system.monitor.calls
     )
-    holders = tuple(map(token, client.holders))
-    return world, replace(client, holders=holders, cache=cache, dropped=token(client.dropped))
+    monitor = replace(system.monitor, calls=calls)
+    return replace(system, world=world, monitor=monitor), with_tokens(client, token)
 
 
-def known(world: World, client: Client, memory: Memory = Memory()) -> State:
-    """The canonical state of a world and client whose instants are numbers."""
+def with_tokens(value: Any, change: Callable[[Token], Token]) -> Any:
+    """A value with `change` applied to every token in it."""
+    if isinstance(value, Token):
+        return change(value)
+    if isinstance(value, Struct):
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        changed = {name: with_tokens(one, change) for name, one in fields.items()}
+        differs = {name: one for name, one in changed.items() if one is not fields[name]}
+        return replace(value, **differs) if differs else value
+    if isinstance(value, tuple):
+        parts = tuple(with_tokens(one, change) for one in value)
+        return parts if any(new is not old for new, old in zip(parts, value, strict=True)) else value
+    return value
+
+
+def state_of(sdk: Sdk, configuration: Configuration, memory: Memory = Memory()) -> State:
+    """The canonical form of a configuration whose instants are numbers."""
     zone = Instant.zone = Zone([[AT_MOST_0]])
-    return canonical(*symbolic(world, client), zone, memory)
+    return canonical(sdk, symbolic(configuration), zone, memory)
 
 
-def names(numbers: Iterable[int]) -> dict[int | None, int]:
-    """Numbers given out anew, from 1, in the order of the old ones."""
+def renumbered(numbers: Iterable[int]) -> dict[int | None, int]:
+    """New numbers from 1 for the old ones, in the same order."""
     return {number: name for name, number in enumerate(sorted(set(numbers)), 1)}
 
 
-def holder_names(client: Client) -> dict[int, int]:
-    """The place in canonical form of each Session object that something still refers to, of the newest, and of
-    the one that the app has."""
-    flights = [*client.flights, *(flight for _, flight in client.resends)]
-    flights += [flight.parent for flight in flights if flight.parent]
-    users: list[Any] = [*flights, *client.cache, *client.calls]
-    in_use = {client.newest, client.current, *(user.holder for user in users)}
-    return {holder: name for name, holder in enumerate(sorted(in_use))}
-
-
-def request_names(client: Client, calls: Mapping[int | None, int]) -> dict[int | None, int]:
-    """The name in canonical form of each request that the client still knows of, in flight or not; `calls` are
-    the names of those that are under way: what others were called makes no difference."""
-    flights = [*client.flights, *(flight for _, flight in client.resends)]
-    flights += [flight.parent for flight in flights if flight.parent]
-    waited_for = [entry.request for entry in client.cache if entry.request is not None]
-    order = {flight.request: _order(flight, calls) for flight in flights}
-    known = {*order, *waited_for}
-    return {number: name for name, number in enumerate(sorted(known, key=lambda n: (order.get(n, ()), n)), 1)}
-
-
-def known_requests(world: World, client: Client) -> dict[int | None, int]:
-    """The same, in this world."""
-    return request_names(client, names(call.call for call in world.calls))
-
-
-def slot_order(entry: Entry) -> tuple[Any, ...]:
-    """What the entries of the cache are sorted by."""
-    return str(entry.token_id), entry.replaced, entry.eviction or 0, entry.refresh or 0
-
-
-def _order(flight: Flight, calls: Mapping[int | None, int]) -> tuple[Any, ...]:
-    parent = _order(flight.parent, calls) if flight.parent else ()
-    return (
-        flight.purpose,
-        str(flight.token_id),
-        str(flight.asks or flight.token_id),
-        flight.holder,
-        flight.tries,
-        calls.get(flight.cause, 0),
-        parent,
-    )
-
-
-def known_instants(value: Any) -> tuple[Any, list[Instant]]:
-    """A state's fields without their instants, and these, in a fixed order."""
+def split_instants(value: Any) -> tuple[Any, list[Instant]]:
+    """A value's shape, with every instant replaced by a placeholder, and the instants, in a fixed order."""
     if isinstance(value, Instant):
         return Instant, [value if value.unit == 1 else value * 1000]
     if isinstance(value, State):
-        return known_instants((value.world, value.client))
+        return split_instants(value.configuration)
     if isinstance(value, Struct):
-        inner = [known_instants(getattr(value, one)) for one in value.__struct_fields__]
+        inner = [split_instants(getattr(value, one)) for one in value.__struct_fields__]
     elif isinstance(value, tuple):
-        inner = [known_instants(one) for one in value]
+        inner = [split_instants(one) for one in value]
     else:
         return value, []
     return (type(value), *(shape for shape, _ in inner)), [instant for _, some in inner for instant in some]
 
 
 def contains(state: State, other: State) -> bool:
-    """Is everything that is possible in `other` possible in `state`?"""
-    (shape, mine), (its_shape, its) = known_instants(state), known_instants(other)
+    """Does `state` include `other`: the same shape, and bounds that are no tighter?"""
+    (shape, mine), (its_shape, its) = split_instants(state), split_instants(other)
     if shape != its_shape:
         return False
     zone = other.zone
@@ -198,153 +183,165 @@ def contains(state: State, other: State) -> bool:
     return True
 
 
-class Form:
-    """One state on its way into canonical form."""
+def without_history(record: CallRecord, number: CallId) -> CallRecord:
+    """The record of a call if no invariant reads the history."""
+    return replace(
+        record, call=number, asked_at=NOW, healthy=False, awake_since=NOW, told_ended=False, lied_to=False
+    )
 
-    def __init__(self, world: World, client: Client, zone: Zone, memory: Memory) -> None:
-        self.world, self.client, self.zone, self.memory = world, client, zone, memory
+
+class Naming:
+    """The canonical names of timers, requests and calls: the part of `model.sdk.Form` that the timed and the
+    untimed form share. None, and ids of what no longer exists, map to None."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.switches, self.baseline = memory.switches, memory.baseline
+        self.timer_names: dict[int | None, TimerId] = {}
+        self.request_names: dict[int | None, RequestId] = {}
+        self.call_names: dict[int | None, CallId] = {}
+
+    @property
+    def known_requests(self) -> int:
+        """The number of requests with a name."""
+        return len(self.request_names)
+
+    @property
+    def known_timers(self) -> int:
+        """The number of timers with a name."""
+        return len(self.timer_names)
+
+    def timer(self, timer: TimerId | None) -> TimerId | None:
+        """The canonical name of a timer."""
+        return self.timer_names.get(timer)
+
+    def request(self, request: RequestId | None) -> RequestId | None:
+        """The canonical name of a request."""
+        return self.request_names.get(request)
+
+    def call(self, call: CallId | None) -> CallId | None:
+        """The canonical name of a call; None once it has settled."""
+        return self.call_names.get(call)
+
+    def token(self, token: Token | None) -> Token | None:
+        """A token without its number."""
+        return token and replace(token, number=0)
+
+    def count(self, count: int) -> int:
+        """A number of attempts."""
+        return count
+
+
+def request_names(sdk: Sdk, configuration: Configuration) -> dict[int | None, RequestId]:
+    """The canonical name of each request that the client still refers to, in flight or not."""
+    naming = Naming(Memory())
+    naming.call_names = renumbered(call.call for call in configuration[0].world.calls)
+    return {number: name for name, number in enumerate(sdk.requests(configuration[1], naming), 1)}
+
+
+class CanonicalForm(Naming):
+    """Builds the canonical form of one configuration."""
+
+    def __init__(self, sdk: Sdk, configuration: Configuration, zone: Zone, memory: Memory) -> None:
+        super().__init__(memory)
+        self.sdk, (self.system, self.client), self.zone = sdk, configuration, zone
+        world = self.system.world
         self.now = cast(Any, world.now)
-        self.timers = names(timer.timer for timer in world.timers)
-        self.calls = names(call.call for call in world.calls)
-        self.requests = request_names(client, self.calls)
-        self.holders = holder_names(client)
+        self.timer_names = renumbered(timer.timer for timer in world.timers)
+        self.call_names = renumbered(call.call for call in world.calls)
+        known = self.sdk.requests(self.client, self)
+        self.request_names = {number: name for name, number in enumerate(known, 1)}
         self.instants: list[Instant] = [self.now]
 
     def state(self) -> State:
         """The canonical state."""
-        world, client = self.of_world(), self.of_client()
-        if any(one.downs for one in self.instants):  # timers that a sleep has put off
+        world, monitor = self.of_world(self.system.world), self.of_monitor(self.system.monitor)
+        system = replace(self.system, world=world, monitor=monitor)
+        client = self.sdk.canonical(self.client, self)
+        if any(one.downs for one in self.instants):  # a sleep delayed timers
             bounds = tuple(tuple(self._bound(one - other) for other in self.instants) for one in self.instants)
         else:
             places = [(one.ups[0], 2 * one.ms) for one in self.instants]
             known = self.zone.bounds
             bounds = tuple(
-                tuple(ENDLESS if (bound := known[i][j]) == ENDLESS else bound + ms - other for j, other in places)
+                tuple(
+                    UNBOUNDED if (bound := known[i][j]) == UNBOUNDED else bound + ms - other
+                    for j, other in places
+                )
                 for i, ms in places
             )
-        return State(world, client, bounds)
+        return State(system, client, bounds)
 
     def _bound(self, gap: Instant) -> Bound:
         bound = self.zone.bound(gap.ups, gap.downs)
-        return ENDLESS if bound == ENDLESS else bound + 2 * gap.ms
+        return UNBOUNDED if bound == UNBOUNDED else bound + 2 * gap.ms
 
-    def _at(self, at: Any) -> Any:
-        """An instant in ms, under a name of its own."""
+    def at(self, at: Any) -> Any:
+        """A new symbol for an instant in ms."""
         self.instants.append(at)
         return Instant((len(self.instants) - 1,), (), 0)
 
-    def _since(self, at: Millis) -> Any:
-        """The same, of an instant in the past of which no rule asks by how much it is longer ago than this."""
-        return NOW - PATIENCE - 1 if self.now - at > PATIENCE else self._at(at)
+    def since(self, at: Millis) -> Any:
+        """The same for an instant in the past. No rule reads by how much its age exceeds the network's patience,
+        so a greater age becomes a fixed one."""
+        patience = self.system.world.timings.patience
+        return NOW - patience - 1 if self.now - at > patience else self.at(at)
 
-    def _token(self, token: Token | None) -> Token | None:
+    def token(self, token: Token | None) -> Token | None:
+        """A token without its number. If it has expired, its expiry is fixed."""
         if token is None:
             return None
         expires: Any = token.expires * 1000
         gone = expires < self.now - self.memory.back
-        expires = NOW - self.memory.back - 1 if gone else self._at(expires)
-        return Token(0, token.token_id, NOW // 1000, expires // 1000, token.behind)
+        expires = NOW - self.memory.back - 1 if gone else self.at(expires)
+        return replace(token, number=0, issued=NOW // 1000, expires=expires // 1000)
 
-    def of_world(self) -> World:
-        """Its world."""
-        world = self.world
-        return World(
-            world.runtime,
-            NOW,
-            world.skew,
-            world.signed_in,
-            world.revoked,
-            cast(Token, self._token(world.token)),
-            0,
-            tuple(self._timer(timer) for timer in world.timers),
-            tuple(
+    def of_world(self, world: World) -> World:
+        """A world in canonical form."""
+        order = self.request_names
+        return replace(
+            world,
+            now=NOW,
+            token=self.token(world.token),
+            minted=0,
+            timers=tuple(map(self.of_timer, world.timers)),
+            requests=tuple(
                 replace(
                     request,
-                    request=self.requests[request.request],
-                    cause=self.calls.get(request.cause),
-                    sent_at=self._since(request.sent_at) if self.memory.age else NOW,
-                    wake=request.wake and self.memory.history,
+                    request=order[request.request],
+                    cause=self.call(request.cause),
+                    sent_at=self.since(request.sent_at) if self.memory.age else NOW,
                 )
-                for request in sorted(world.requests, key=lambda one: self.requests[one.request])
+                for request in sorted(world.requests, key=lambda one: order[one.request])
             ),
-            tuple(self._call(call) for call in world.calls),
-            len(self.calls) + 1,
-            world.locked,
-            offline=world.offline,
-            organization=world.organization,
-            chosen=world.chosen,
+            calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
+            next_call=len(self.call_names) + 1,
+            shown=self.token(world.shown),
         )
 
-    def _call(self, call: Call) -> Call:
-        number = self.calls[call.call]
-        if not self.memory.history:
-            forgotten = Call(number, call.token_id, NOW, healthy=False, awake_since=NOW)
-            return replace(forgotten, active=call.active, switches=call.switches)
-        asked_at = self._since(call.asked_at) if call.healthy else NOW
-        awake_since = self._since(call.awake_since) if self.memory.waits else NOW
-        return replace(call, call=number, asked_at=asked_at, awake_since=awake_since)
+    def of_timer(self, timer: Timer) -> Timer:
+        """A timer in canonical form. When it was set is dropped: only its fact reads that."""
+        due = self.at(timer.due)
+        cause = self.call(timer.cause) if self.memory.waits else None  # only invariants with `waits` read it
+        return replace(timer, timer=self.timer_names[timer.timer], due=due, planned=due, set_at=0, cause=cause)
 
-    def _timer(self, timer: Timer) -> Timer:
-        due = self._at(timer.due)
-        cause = self.calls.get(timer.cause) if self.memory.waits else None
-        return Timer(self.timers[timer.timer], due, due, 0, timer.wake and self.memory.history, cause)
-
-    def of_client(self) -> Client:
-        """Its client."""
-        client = self.client
-        return Client(
-            client.policy,
-            client.runtime,
-            client.signed_in,
-            tuple(self._token(client.holders[holder]) for holder in self.holders),
-            tuple(map(self._entry, sorted(client.cache, key=slot_order))),
-            client.refreshing,
-            tuple(map(self._flight, sorted(client.flights, key=lambda one: self.requests[one.request]))),
-            tuple(
-                replace(
-                    call,
-                    call=self.calls[call.call],
-                    holder=self.holders[call.holder],
-                    waits_for=self.requests.get(call.waits_for),
-                    retry=self.timers.get(call.retry),
-                )
-                for call in client.calls
-            ),
-            tuple((self.timers[timer], self._flight(flight)) for timer, flight in client.resends),
-            len(self.requests) + 1,
-            len(self.timers) + 1,
-            client.offline,
-            self._organizations(),
-            None if client.chosen is None else self.holders[client.chosen],
-            self._token(client.dropped) if self.memory.switches else None,
-        )
-
-    def _organizations(self) -> tuple[str | None, ...]:
-        known = [self.client.organization(holder) for holder in self.holders]
-        while known and known[-1] is None:
-            known.pop()
-        return tuple(known)
-
-    def _entry(self, entry: Entry) -> Entry:
-        return Entry(
-            entry.token_id,
-            self.holders[entry.holder],
-            self._token(entry.token),
-            self.requests.get(entry.request),
-            self.timers.get(entry.eviction),
-            self.timers.get(entry.refresh),
-            entry.replaced,
-            self._token(entry.baseline) if self.memory.baseline else None,
-            entry.asks if self.memory.switches else entry.token_id,
-            entry.announces,
-        )
-
-    def _flight(self, flight: Flight) -> Flight:
+    def of_monitor(self, monitor: Monitor) -> Monitor:
+        """A monitor in canonical form, without what no invariant of this proof reads."""
+        history = self.memory.history
         return replace(
-            flight,
-            request=self.requests[flight.request],
-            holder=self.holders[flight.holder],
-            cause=self.calls.get(flight.cause),
-            parent=self._flight(flight.parent) if flight.parent else None,
-            asks=flight.asks if self.memory.switches else flight.token_id,
+            monitor,
+            calls=tuple(map(self.of_record, monitor.calls)),
+            tainted_timers=tuple(sorted(self.timer_names[one] for one in monitor.tainted_timers if history)),
+            tainted_requests=tuple(
+                sorted(self.request_names[one] for one in monitor.tainted_requests if history)
+            ),
         )
+
+    def of_record(self, record: CallRecord) -> CallRecord:
+        """The record of a call in canonical form."""
+        number = self.call_names[record.call]
+        if not self.memory.history:
+            return without_history(record, number)
+        asked_at = self.since(record.asked_at) if record.healthy else NOW
+        awake_since = self.since(record.awake_since) if self.memory.waits else NOW
+        return replace(record, call=number, asked_at=asked_at, awake_since=awake_since)

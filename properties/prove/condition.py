@@ -1,11 +1,12 @@
-"""For which lengths does an invariant hold? The model's numbers as unknowns, and z3 to solve for them.
+"""Parameter synthesis: for which timings does an invariant hold? z3 solves for them.
 
-A proof of the exhaustive engine is one for a token of 60 s that is refreshed 17 s before it expires. Here these
-are letters, and what has been assumed on the way to a violation is a system of linear inequalities. With the
-lengths of the trace eliminated, the numbers of the SDK and its world are left: the condition. Then the shortest
-formula is looked for that is proved to be equivalent.
+The exhaustive engine proves an invariant for the timings of one release, such as how long before its expiry a
+token is refreshed. Here the timings are unknowns. The path condition of each violating trace is a system of
+linear inequalities. Eliminating the durations of the trace leaves a condition on the timings alone. The result is
+the shortest formula that is equivalent to it.
 
-Exact, but for traces of up to so many events only. Time is continuous, and the session does not end by age.
+The condition is exact, but only for traces up to a given number of events. Time is continuous, and the session
+does not end by age.
 """
 
 from __future__ import annotations
@@ -17,38 +18,25 @@ from typing import Any, cast
 
 import z3
 from msgspec import Struct
+from msgspec.structs import replace
 
+from model import step as relation
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import Policy
-from model.clerk.state import Client
-from model.terms import SESSION_TOKEN, Millis, Runtime, Token
-from model.world.course import absorb
-from model.world.events import (
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    FreezeKind,
-    GoOffline,
-    GoOnline,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    SetClock,
-    UnlockKeychain,
-)
-from model.world.state import World
+from model.sdk import Client
+from model.step import App, Span, at_an_instant, permits
+from model.terms import Millis, Runtime, Timings, Token
+from model.world.events import Event, Freeze, FreezeKind
+from model.world.outputs import absorb
+from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
-from properties.prove.parameters import GIVEN, NUMBERS, SENSIBLE, UNKNOWNS, Branch, Formula, Time, unknown_numbers
-from properties.search.machine import ASKS
-from properties.system.step import play
+from properties.prove.parameters import GIVEN, SENSIBLE, UNKNOWNS, Formula, SymbolicRun, Time, numbers, unknown
 from properties.targets.model import ModelTarget
 
 
-class Place(Struct, frozen=True):
-    """Where a trace is: world and client, the events so far, and what they ask of the unknowns."""
+class Prefix(Struct, frozen=True):
+    """A prefix of a trace: the configuration that it leads to, its events, and its path condition (`known`)."""
 
-    world: World
+    system: System
     client: Client
     known: tuple[Formula, ...] = ()
     events: tuple[Event, ...] = ()
@@ -56,91 +44,85 @@ class Place(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Condition:
-    """When an invariant breaks within `depth` events: `formula` in z3, and in words; None where none is short
-    enough. `traces` lead there, of `tried`."""
+    """When an invariant can be violated within `depth` events: as a z3 `formula`, and in `words`, which is None
+    if no short formula is equivalent. `traces` are the violating ones of the `tried` steps."""
 
     depth: int
     tried: int = 0
-    traces: list[Place] = field(default_factory=list)
+    traces: list[Prefix] = field(default_factory=list)
     formula: Formula = field(default_factory=lambda: z3.BoolVal(False))
     words: str | None = None
 
 
 def condition(
-    policy: Policy,
+    model: ModelTarget,
     runtime: Runtime,
     assumptions: Assumptions,
     invariant: Invariant,
     depth: int,
-    calls: int,
+    app: App,
     tell: Callable[[str], None],
 ) -> Condition:
-    """The exact condition under which the invariant can break within `depth` events, while the app makes up to
-    `calls` calls at a time."""
+    """The exact condition under which the invariant can be violated within `depth` events. `tell` gets a line of
+    progress for each depth."""
     found = Condition(depth)
     parts: list[Formula] = []
-    with unknown_numbers():
-        level = [_beginning(policy, runtime)]
-        for number in range(1, depth + 1):
-            following: list[Place] = []
-            for place in level:
-                for after, broken in _steps(place, assumptions, invariant, calls):
-                    found.tried += 1
-                    if not broken:
-                        following.append(after)
-                    elif _new(part := _eliminated(after.known), parts):
-                        parts.append(part)
-                        found.traces.append(after)
-            level = following
-            tell(f"{number} of {depth} events: {found.tried:,} ways, {len(found.traces)} that break it")
+    policy = replace(model.policy, timings=unknown(model.policy.timings))  # type: ignore[type-var]
+    unknown_model = ModelTarget(model.sdk, policy)
+    level = [_beginning(unknown_model, runtime)]
+    for number in range(1, depth + 1):
+        following: list[Prefix] = []
+        for prefix in level:
+            for after, broken in _steps(unknown_model, prefix, assumptions, invariant, app):
+                found.tried += 1
+                if not broken:
+                    following.append(after)
+                elif _new(part := _eliminated(after.known), parts):
+                    parts.append(part)
+                    found.traces.append(after)
+        level = following
+        tell(f"{number} of {depth} events: {found.tried:,} ways, {len(found.traces)} that break it")
     found.formula = z3.And(SENSIBLE, z3.Or(*parts)) if parts else z3.BoolVal(False)
     found.words = in_words(found.formula)
     return found
 
 
-def _beginning(policy: Policy, runtime: Runtime) -> Place:
-    Time.run = Branch((), ())
+def _beginning(model: ModelTarget, runtime: Runtime) -> Prefix:
+    Time.run = SymbolicRun((), ())
     now = cast(Any, Time(z3.RealVal(0)))
-    token = Token(1, SESSION_TOKEN, now // 1000, now // 1000 + cast(Any, Time(GIVEN["lifetime"], 1000)))
-    target = ModelTarget(policy)
-    world = World(runtime, now=now, token=token)
-    world, _ = absorb(world, target.start(runtime, token), wake=False)
-    assert target.client is not None, "it has just been started"
-    return Place(world, target.client)
+    timings = model.timings(runtime)
+    token = Token(1, model.sdk.server.session_token, now // 1000, now // 1000 + timings.lifetime)
+    system = System(World(runtime, timings, model.sdk.server, token, now=now))
+    system, _ = absorb(system, model.start(runtime, token), tainted=False)
+    return Prefix(system, model.client)
 
 
 def _steps(
-    place: Place, assumptions: Assumptions, invariant: Invariant, calls: int
-) -> Iterator[tuple[Place, bool]]:
-    """Every way in which one more event may happen, and whether it breaks the invariant."""
-    Time.run = Branch(place.known, ())
-    length = cast(Any, Time(z3.Real(f"t{len(place.events) + 1}")))
-    events: list[Event] = [Answer(*answer) for answer in assumptions.answers(place.world)]
-    if len(place.world.calls) < calls:
-        events += [ask for ask in ASKS if ask.template is None and ask.organization is None]
-    events += [SetClock(skew) for skew in assumptions.clocks(place.world)]
-    events += [Revoke()] * assumptions.revokes + [LockKeychain(), UnlockKeychain()] * assumptions.locks
-    events += [GoOffline(), GoOnline()] * assumptions.disconnects
-    events += [RestartApp()] * assumptions.restarts
-    events += [Advance(length), *(Freeze(length, kind) for kind in FreezeKind if assumptions.may_freeze)]
-    for event in events:
+    model: ModelTarget, prefix: Prefix, assumptions: Assumptions, invariant: Invariant, app: App
+) -> Iterator[tuple[Prefix, bool]]:
+    """Every extension of the prefix by one event, and whether that violates the invariant."""
+    Time.run = SymbolicRun(prefix.known, ())
+    length = cast(Any, Time(z3.Real(f"t{len(prefix.events) + 1}")))
+    kinds = (None, *FreezeKind) if assumptions.may_freeze else (None,)
+    lasting = (Span(kind, 0).event(length) for kind in kinds)
+    for event in [*at_an_instant(prefix.system, assumptions, app), *lasting]:
         scripts: list[tuple[bool, ...]] = [()]
         while scripts:
-            run = Time.run = Branch(place.known, scripts.pop())
+            run = Time.run = SymbolicRun(prefix.known, scripts.pop())
             if isinstance(event, Freeze):
                 run.learn(length.ms <= GIVEN["freeze"])
-            if assumptions.permit(place.world, event):
-                target = ModelTarget(place.client.policy)
-                target.client = place.client
-                step = play(place.world, event, target)
+            if permits(prefix.system, assumptions, event, app):
+                target = ModelTarget(model.sdk, model.policy)
+                target.client = prefix.client
+                step = relation.next(prefix.system, event, target.feed)
                 broken = invariant.check(step) is not None
-                _ = step.after.stale  # which answers are possible next depends on it: both ways are gone
-                yield Place(step.after, target.client, tuple(run.known), (*place.events, event)), broken
+                _ = step.after.stale  # which answers are enabled next depends on it: split the run here
+                yield Prefix(step.end, target.client, tuple(run.known), (*prefix.events, event)), broken
             scripts += run.either
 
 
 def _eliminated(known: Sequence[Formula]) -> Formula:
-    """What is asked of the unknowns alone: that there are lengths which do the rest."""
+    """The path condition on the unknowns alone, with the durations of the trace eliminated."""
     system = z3.And(*known) if known else z3.BoolVal(True)
     lengths = [name for name in _names(system) if str(name) not in UNKNOWNS]
     return z3.Tactic("qe")(z3.Exists(lengths, system)).as_expr() if lengths else system
@@ -153,7 +135,7 @@ def _names(formula: Formula) -> set[Formula]:
 
 
 def _new(part: Formula, parts: Sequence[Formula]) -> bool:
-    """Is there anything in it that the others do not have?"""
+    """Does `part` add anything to the disjunction of the other parts?"""
     return not _holds(z3.Implies(z3.And(SENSIBLE, part), z3.Or(*parts)))
 
 
@@ -163,11 +145,11 @@ def _holds(formula: Formula) -> bool:
     return bool(solver.check() == z3.unsat)
 
 
-def shortest_harmful_freeze(formula: Formula) -> tuple[Millis, bool] | None:
-    """With the SDK's own numbers, the length in ms from which on a freeze breaks the invariant, and whether that
-    very length does; None if none does."""
+def shortest_harmful_freeze(formula: Formula, timings: Timings) -> tuple[Millis, bool] | None:
+    """With the timings of the SDK, the infimum in ms of the freezes that violate the invariant, and whether a
+    freeze of exactly that duration does; None if no freeze does."""
     search = z3.Optimize()
-    search.add(formula, *(GIVEN[name] == ms for name, ms in NUMBERS.items()))
+    search.add(formula, *(GIVEN[name] == ms for name, ms in numbers(timings).items()))
     least = search.minimize(GIVEN["freeze"])
     if search.check() != z3.sat:
         return None
@@ -179,7 +161,7 @@ def shortest_harmful_freeze(formula: Formula) -> tuple[Millis, bool] | None:
 
 
 def in_words(formula: Formula) -> str | None:
-    """The shortest formula that is equivalent for all sensible numbers, among those of one or two comparisons."""
+    """The shortest equivalent formula of one or two comparisons, given `SENSIBLE`; None if there is none."""
     if _holds(z3.Implies(SENSIBLE, z3.Not(formula))):
         return "never"
     if _holds(z3.Implies(SENSIBLE, formula)):
@@ -188,7 +170,7 @@ def in_words(formula: Formula) -> str | None:
     for text, atom in atoms:
         if _same(formula, atom):
             return text
-    # Of an `or` both sides imply it, of an `and` it implies both.
+    # Both sides of an `or` imply the formula; the formula implies both sides of an `and`.
     within = [(text, atom) for text, atom in atoms if _holds(z3.Implies(z3.And(SENSIBLE, atom), formula))]
     around = [(text, atom) for text, atom in atoms if _holds(z3.Implies(z3.And(SENSIBLE, formula), atom))]
     for pairs, word, join in ((within, "or", z3.Or), (around, "and", z3.And)):
@@ -203,7 +185,7 @@ def _same(formula: Formula, other: Formula) -> bool:
 
 
 def _comparisons() -> Iterator[tuple[str, Formula]]:
-    """Sums of unknowns compared with sums of others, the shortest first. What comes twice is counted once."""
+    """Comparisons between sums of unknowns, the shortest first. The freeze may count twice."""
     factors = [(0, 1, -1, 2, -2) if name == "freeze" else (0, 1, -1) for name in UNKNOWNS]
     sides = sorted(itertools.product(*factors), key=lambda signs: sum(map(abs, signs)))
     for signs in sides:

@@ -1,26 +1,28 @@
-"""What a proof has reached: states, where each was first reached from, and which of them are the same.
+"""The graph of reached states: each state, its parent, and the inclusion checks that merge states.
 
-Exactly (`Zones`), or as one hull for all states that differ only in what is known of their instants (`Hulls`).
+The graph is either exact (`Zones`), or has one hull for all states that differ only in the bounds on their
+instants (`Hulls`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from msgspec.structs import replace
 
-from model.clerk.state import Client
+from model.terms import Timings
 from model.world.events import Event
-from model.world.state import World
 from properties.invariants.verdict import Violated
-from properties.prove.canonical import State
-from properties.prove.concrete import Path
-from properties.prove.zone import ENDLESS, Bound, Zone, at_most, less_than
+from properties.prove.canonical import Configuration, State
+from properties.prove.concrete import GraphPath
+from properties.prove.zone import UNBOUNDED, Bound, Zone, at_most, less_than
 
 
 @dataclass(slots=True)
 class Graph:
-    """What one pass has reached. `parents` leads from a state's number to where it was first reached from."""
+    """The graph of one pass. `parents` has, for each state, the state and event by which it was first reached;
+    `broken` and `reached` the invariants violated and the landmarks reached."""
 
     states: list[State] = field(default_factory=list)
     parents: list[tuple[int, Event] | None] = field(default_factory=list)
@@ -29,11 +31,11 @@ class Graph:
     closed: bool = False
     broken: dict[str, Violated | None] = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
-    places: dict[tuple[World, Client], int] = field(default_factory=dict)
-    """The number of each hull, by what it has besides its instants."""
+    hulls: dict[Configuration, int] = field(default_factory=dict)
+    """The number of each hull by its configuration."""
 
-    def path(self, number: int, last: Event) -> Path:
-        """The states from the beginning to one, and the event that follows each; their lengths are no numbers."""
+    def path(self, number: int, last: Event) -> GraphPath:
+        """The path from the initial state to state `number`, with `last` as the event that follows it."""
         path = [(self.states[number], last)]
         while (parent := self.parents[number]) is not None:
             number, event = parent
@@ -42,16 +44,16 @@ class Graph:
 
 
 class Zones:
-    """Takes a state into the graph unless all that is possible in it is possible in one that is there."""
+    """The exact graph: adds a state unless its zone is included in that of a known state."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._known: dict[tuple[World, Client], list[Zone]] = {}
+        self._known: dict[Configuration, list[Zone]] = {}
 
     def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
-        """The number of the state if it is new."""
+        """Add a state. Returns its number; None if a known state includes it."""
         zone = state.zone
-        zones = self._known.setdefault((state.world, state.client), [])
+        zones = self._known.setdefault(state.configuration, [])
         if any(zone.within(other) for other in zones):
             return None
         zones.append(zone)
@@ -61,22 +63,25 @@ class Zones:
 
 
 class Hulls:
-    """Takes a state into the one that has the same fields; that one grows until it holds both."""
+    """The over-approximation: merges states with the same configuration into one hull that includes them all."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
 
     def add(self, state: State, parent: tuple[int, Event] | None) -> int | None:
-        """The number of the state if it is new, or has grown."""
+        """Add a state to its hull. Returns the hull's number if it is new or has grown; else None."""
         states = self._graph.states
-        number = self._graph.places.setdefault((state.world, state.client), len(states))
+        number = self._graph.hulls.setdefault(state.configuration, len(states))
         if number == len(states):
             states.append(state)
             self._graph.parents.append(parent)
             return number
         old = states[number].bounds
         grown = tuple(
-            tuple(one if mine <= one else _widened(mine) for mine, one in zip(row, its, strict=True))
+            tuple(
+                one if mine <= one else _widened(mine, state.world.timings)
+                for mine, one in zip(row, its, strict=True)
+            )
             for row, its in zip(state.bounds, old, strict=True)
         )
         if grown == old:
@@ -85,15 +90,17 @@ class Hulls:
         return number
 
 
-LANDMARKS_S = (0, 5, 15, 17, 43, 60, 61)
-"""Lengths that mean something to a client with tokens of 60 s, in s: widening stops at these."""
+@cache
+def stops(timings: Timings) -> tuple[Bound, ...]:
+    """The bounds at which widening stops: those that a client with these timings compares with."""
+    lifetime, lead = timings.lifetime, timings.lead
+    seconds = {0, timings.cutoff, timings.patience // 1000, lead, lifetime - lead, lifetime, lifetime + 1}
+    return tuple(
+        bound
+        for length in sorted({sign * length for length in seconds for sign in (1, -1)})
+        for bound in (less_than(length * 1000), at_most(length * 1000))
+    )
 
-STOPS: tuple[Bound, ...] = tuple(
-    bound
-    for seconds in sorted({sign * length for length in LANDMARKS_S for sign in (1, -1)})
-    for bound in (less_than(seconds * 1000), at_most(seconds * 1000))
-)
 
-
-def _widened(bound: Bound) -> Bound:
-    return next((stop for stop in STOPS if bound <= stop), ENDLESS)
+def _widened(bound: Bound, timings: Timings) -> Bound:
+    return next((stop for stop in stops(timings) if bound <= stop), UNBOUNDED)

@@ -1,28 +1,22 @@
-"""The model's numbers as unknowns: sums of them stand in for lengths of time, and z3 knows what is said of them.
+"""Symbolic execution of the model: its timings are unknowns, and durations are linear terms over them in z3.
 
-The model's transition functions run on such sums. Every comparison that may come out either way is played both
-ways, and what has been assumed on one way is a system of linear inequalities.
+The model's transition functions run on these terms. A comparison that may be true or false splits the run in two,
+and the path condition of each run is a system of linear inequalities.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import ModuleType
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias, cast
 
 import z3
+from msgspec.structs import replace
 
-from model.assumptions import sets as assumptions_module
-from model.clerk import cache
-from model.terms import TOKEN_LIFETIME, Millis
-from model.world import course
-from model.world import state as world_module
-from model.world.state import PATIENCE
+from model.terms import Millis, Timings
 
 Formula: TypeAlias = Any
-"""A z3 formula: the package has no types."""
+"""A z3 formula. The package has no type annotations."""
 
 UNKNOWNS: dict[str, str] = {
     "lifetime": "how long a token lives",
@@ -30,28 +24,31 @@ UNKNOWNS: dict[str, str] = {
     "latency": "the longest that the network takes to answer",
     "freeze": "the longest that the event loop stands still at a time",
 }
-"""The numbers that are asked for, and what they mean; all are lengths of time."""
+"""The unknowns and their meanings. All are durations."""
 
 GIVEN = {name: z3.Real(name) for name in UNKNOWNS}
 
-NUMBERS: dict[str, Millis] = {
-    "lifetime": TOKEN_LIFETIME * 1000,
-    "lead": cache.REFRESH_LEAD * 1000,
-    "latency": PATIENCE,
-}
-"""What these are in the SDK and in our world, in ms; only a freeze may have any length."""
+
+def numbers(timings: Timings) -> dict[str, Millis]:
+    """The values of the unknowns for these timings, in ms; without the freeze, which may have any duration."""
+    return {
+        "lifetime": timings.lifetime * 1000,
+        "lead": timings.lead * 1000,
+        "latency": timings.patience,
+    }
+
 
 SENSIBLE: Formula = z3.And(
     GIVEN["lead"] > 0, GIVEN["lifetime"] > GIVEN["lead"], GIVEN["latency"] > 0, GIVEN["freeze"] > 0
 )
-"""What is taken for granted of them."""
+"""The constraints on the unknowns that are always assumed."""
 
 
 class Time:
-    """A sum of unknowns, standing in for `Millis` or, where `unit` is 1000, for `Seconds`."""
+    """A linear term over the unknowns, used in place of `Millis` or, if `unit` is 1000, of `Seconds`."""
 
     __slots__ = ("ms", "unit")
-    run: ClassVar[Branch]
+    run: ClassVar[SymbolicRun]
 
     def __init__(self, ms: Formula, unit: int = 1) -> None:
         self.ms = ms
@@ -101,19 +98,24 @@ class Time:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Branch:
-    """One way in which the comparisons of a run come out: as the script says, and then as it may."""
+class SymbolicRun:
+    """One run of the model with one path condition.
+
+    Comparisons are decided as `script` says, and after its end as true. `either` collects the scripts of the runs
+    that decide otherwise.
+    """
 
     def __init__(self, known: Sequence[Formula], script: tuple[bool, ...]) -> None:
         self.known = list(known)
         self.either: list[tuple[bool, ...]] = []
         self._script = script
-        self._spoken: list[bool] = []
+        self._decisions: list[bool] = []
         self._solver = z3.Solver()
         self._solver.add(SENSIBLE, *known)
 
     def decide(self, what: Formula) -> bool:
-        """Is it so? Where it may be, or not, this run takes it to be what its script says, or else that it is."""
+        """Is `what` true? If the path condition leaves it open, decide by the script, or else decide that it
+        is."""
         what = z3.simplify(what)
         if z3.is_true(what) or z3.is_false(what):
             return bool(z3.is_true(what))
@@ -121,41 +123,26 @@ class Branch:
             return False
         if not self.possible(z3.Not(what)):
             return True
-        place = len(self._spoken)
+        place = len(self._decisions)
         answer = self._script[place] if place < len(self._script) else True
         if place >= len(self._script):
-            self.either.append((*self._spoken, False))
-        self._spoken.append(answer)
+            self.either.append((*self._decisions, False))
+        self._decisions.append(answer)
         self.learn(what if answer else z3.Not(what))
         return answer
 
     def possible(self, what: Formula) -> bool:
-        """May it be so?"""
+        """Is `what` consistent with the path condition?"""
         return bool(self._solver.check(what) == z3.sat)
 
     def learn(self, what: Formula) -> None:
-        """It is so."""
+        """Add `what` to the path condition."""
         self.known.append(what)
         self._solver.add(what)
 
 
-@contextmanager
-def unknown_numbers() -> Iterator[None]:
-    """The model's numbers are unknowns meanwhile, and the session does not end by age."""
+def unknown(timings: Timings) -> Timings:
+    """The timings with unknowns in place of numbers. The session does not end by age."""
     lifetime, lead, latency = (Time(GIVEN[name]) for name in ("lifetime", "lead", "latency"))
-    unknowns: dict[tuple[ModuleType, str], object] = {
-        (cache, "REFRESH_LEAD"): lead // 1000,
-        (course, "TOKEN_LIFETIME"): lifetime // 1000,
-        (course, "PATIENCE"): latency,
-        (assumptions_module, "PATIENCE"): latency,
-        (world_module, "SESSION_LIFETIME"): math.inf,
-        (assumptions_module, "SESSION_LIFETIME"): math.inf,
-    }
-    numbers = {place: getattr(*place) for place in unknowns}
-    try:
-        for place, value in unknowns.items():
-            setattr(*place, value)
-        yield
-    finally:
-        for place, value in numbers.items():
-            setattr(*place, value)
+    numbers: dict[str, Any] = {"lifetime": lifetime // 1000, "lead": lead // 1000, "patience": latency}
+    return replace(timings, **numbers, session=cast(Any, math.inf))

@@ -1,16 +1,20 @@
-"""The exhaustive engine: every state that world and model can reach, for every length of time at once.
+"""The exhaustive engine: all reachable states of world and model, for all durations at once.
 
-It works in three passes. The first leaves time out altogether (`timeless.py`): it is fast, and what needs no
-clock to hold is proved then. The second asks of the rest *does it hold?* and over-approximates: of states that
-differ only in what is known of their instants it keeps the hull, and a hull that grows is widened to the next
-length that means something, so that it soon comes to an end (Cousot and Cousot 1977). A graph that is closed then
-holds everything that can happen, and more; what nothing in it breaks is proved. A client that gathers ever more
-timers has no such graph, and the pass ends when that shows. The third asks *how is it broken?* and is exact:
-breadth first, so that the trace it finds has as few events as there can be. Its trace is played with numbers, on
-the model, before anybody hears of it. Of an invariant that promises something, the closed graph is also asked
-whether that must come (`recovery.py`).
+It has three passes.
 
-A search that was cut off proves nothing, and its verdict says so.
+1. Untimed (`untimed.py`): time is abstracted away. The pass is fast, and proves the invariants that hold whatever
+   the clock does.
+2. Timed and over-approximating, for the remaining invariants. States that differ only in the bounds on their
+   instants are merged into a hull, and a growing hull is widened to the next relevant bound, so that the pass
+   terminates soon (Cousot and Cousot 1977). A closed graph includes everything that can happen, so an invariant
+   that no step in it violates is proved. If the number of timers is unbounded, no graph closes, and the pass
+   stops as soon as it detects that.
+3. Timed and exact, for the invariants that pass 2 left open: breadth first, so that it finds a shortest trace.
+   The trace gets concrete durations and is replayed on the model before it is reported.
+
+For an invariant with a liveness part, the closed graph is also checked for recovery (`liveness.py`).
+
+A search that hit a limit proves nothing, and its verdict says so.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import Policy
+from model.sdk import Sdk
+from model.step import App
 from model.terms import Runtime
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import (
@@ -37,21 +42,21 @@ from properties.invariants.verdict import (
     Verdict,
     Violated,
 )
-from properties.prove.app import App
 from properties.prove.canonical import Memory
-from properties.prove.concrete import Path, concrete
+from properties.prove.concrete import GraphPath, concrete
 from properties.prove.graph import Graph, Hulls, Zones
-from properties.prove.liveness import starving
-from properties.prove.successors import beginning, transitions
-from properties.prove.untimed import Product, uncollected
+from properties.prove.liveness import path_without_recovery
+from properties.prove.successors import Problem, successors
+from properties.prove.untimed import Product, gc_paused
 from properties.prove.zone import Instant
-from properties.run.reference import policy_beside
+from properties.run.reference import reference_policy
+from properties.targets.model import ModelTarget
 
 
 class Limits(Struct, frozen=True):
-    """Where one pass gives up: `depth` in events, `seconds` of real time, so many `states` looked at, which
-    bounds its memory, or so many `steps` that the model was asked for, which cuts it off at the same place on
-    every machine."""
+    """The limits of one pass: `depth` in events, `seconds` of real time, the number of `states` expanded, which
+    bounds the memory, and the number of model `steps`, which makes the pass stop at the same point on every
+    machine."""
 
     depth: int = 12
     seconds: float = 60.0
@@ -59,75 +64,94 @@ class Limits(Struct, frozen=True):
     steps: int = 1_000_000_000
 
 
-A_LOOK = 5
-"""Where the graph is not closed, most of it only says how far nothing breaks: that is worth a fifth of a pass."""
+OPEN_GRAPH_BUDGET = 5
+"""If the graph did not close, the exact pass gets this fraction of its limits (a fifth): most of it would only
+show up to which depth the invariants hold."""
 
 Tell: TypeAlias = Callable[[str], None]
 
-ONE_CALL = App()
+
+def one_call(sdk: Sdk) -> App:
+    """The default app of a proof: one call at a time."""
+    return App(sdk.proved_operations, calls=1)
+
+
+def most_timers(sdk: Sdk, app: App) -> int:
+    """The bound on live timers. A client that exceeds it is taken to accumulate timers without bound. Two for
+    each token that may be cached, two for each call, and two more."""
+    tokens = {sdk.server.session_token, *(operation.token_id for operation in app.operations or ())}
+    return 2 * len(tokens) + 2 * app.calls + 2
 
 
 def prove(
-    policy: Policy,
+    model: ModelTarget,
     runtime: Runtime,
     assumptions: Assumptions,
     invariants: Sequence[Invariant],
-    app: App = ONE_CALL,
+    app: App | None = None,
     limits: Limits = Limits(),
     tell: Tell = lambda line: None,
 ) -> Findings:
-    """Judge a policy's model in every world that the assumptions allow. A violation's trace is on disk then.
+    """Prove `invariants` on a model in every world that the assumptions permit, or violate them. The traces of
+    violations are saved.
 
-    `tell` is given a line now and then, for progress.
+    By default the app makes one call at a time (`one_call`). `tell` gets a line of progress now and then.
     """
     began = time.perf_counter()
-    cell = Cell(f"model@{policy.name}", runtime, assumptions)
+    cell = Cell(model.name, runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    search = _Search(policy, cell, app, limits, _memory(assumptions, judged, app), tell)
+    search = _Search(_problem(model, cell, app, judged), cell, limits, tell)
     verdicts: dict[str, Verdict] = {one.id: NotApplicable(tuple(one.runtimes)) for one in invariants}
-    with uncollected():
+    with gc_paused():
         verdicts |= search.judge(judged)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
-def _memory(assumptions: Assumptions, invariants: Sequence[Invariant], app: App) -> Memory:
+def _problem(model: ModelTarget, cell: Cell, app: App | None, invariants: Sequence[Invariant]) -> Problem:
+    """The problem, with as much memory as these invariants need."""
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
-    return Memory.needed(assumptions, history, waits, app.switches)
+    app = app or one_call(model.sdk)
+    memory = Memory.needed(cell.assumptions, app, history, waits)
+    reference = reference_policy(model.policy, invariants)
+    return Problem(model, cell.runtime, cell.assumptions, app, memory, reference)
 
 
-def closure(policy: Policy, runtime: Runtime, assumptions: Assumptions, app: App, limits: Limits) -> Graph:
-    """Everything that can be reached, as hulls; whether it is whole, the graph says."""
-    cell = Cell(f"model@{policy.name}", runtime, assumptions)
-    memory = Memory.needed(assumptions, history=False, switches=app.switches)
+def closure(problem: Problem, limits: Limits) -> Graph:
+    """The over-approximating graph of everything reachable. `Graph.closed` says whether it is complete."""
+    cell = Cell(problem.model.name, problem.runtime, problem.assumptions)
     graph = Graph()
-    _Search(policy, cell, app, limits, memory, lambda line: None).explore(graph, (), hull=True)
+    _Search(problem, cell, limits, lambda line: None).explore(graph, (), hull=True)
     return graph
+
+
+def problem(model: ModelTarget, runtime: Runtime, assumptions: Assumptions, app: App | None = None) -> Problem:
+    """The problem for invariants that do not read the history of calls."""
+    return _problem(model, Cell(model.name, runtime, assumptions), app, ())
 
 
 @dataclass(slots=True)
 class _Search:
-    """All passes over the same system."""
+    """The three passes over one problem."""
 
-    policy: Policy
+    problem: Problem
     cell: Cell
-    app: App
     limits: Limits
-    memory: Memory
     tell: Tell
     reached: dict[str, int] = field(default_factory=dict)
 
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`."""
-        verdicts = self.without_instants([one for one in invariants if one.timeless])
-        verdicts |= self.with_instants([one for one in invariants if one.id not in verdicts])
+        verdicts = self.untimed([one for one in invariants if one.timeless])
+        verdicts |= self.timed([one for one in invariants if one.id not in verdicts])
         return {one.id: verdicts[one.id] for one in invariants}
 
-    def without_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """What can be proved however much time passes."""
+    def untimed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
+        """The untimed pass: the verdicts of the invariants that it proves."""
         if not invariants:
             return {}
-        memory = _memory(self.cell.assumptions, invariants, self.app)
-        product = Product(self.policy, self.cell.runtime, self.cell.assumptions, self.app, memory, invariants)
+        product = Product(
+            self._for(invariants), most_timers(self.problem.model.sdk, self.problem.app), invariants
+        )
         found = product.search(
             self.limits.seconds,
             self.limits.states,
@@ -140,9 +164,9 @@ class _Search:
         proof = Proved(found.states, found.transitions)
         return {one.id: proof for one in invariants if one.id not in found.broken}
 
-    def with_instants(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """What can be proved of every length of time, and what is broken. How long a call has waited makes for
-        many more states: what asks for that comes last, and not at all where even the others have no end."""
+    def timed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
+        """The timed passes. How long a call has waited multiplies the states, so the invariants that read it are
+        checked last, and only if the graph of the others closed."""
         patient = [one for one in invariants if one.waits]
         others = [one for one in invariants if not one.waits]
         closure = self.closure(others)
@@ -151,27 +175,28 @@ class _Search:
         return self.verdicts(others, closure) | self.verdicts(patient, self.closure(patient))
 
     def closure(self, invariants: Sequence[Invariant]) -> Graph:
-        """All that can be reached, and more, as hulls; unless there are no `invariants` to judge."""
+        """The over-approximating pass; an empty closed graph if there are no `invariants`."""
         graph = Graph(closed=not invariants)
         if invariants:
-            self.memory = _memory(self.cell.assumptions, invariants, self.app)
+            self.problem = self._for(invariants)
             self.explore(graph, invariants, hull=True)
         self.reached = self.reached | graph.reached
         return graph
 
     def verdicts(self, invariants: Sequence[Invariant], closure: Graph) -> dict[str, Verdict]:
-        """What is known of them when the hulls are; what those leave open is looked for exactly."""
+        """The verdicts that follow from the hulls, and from the exact pass for the invariants that the hulls
+        leave open."""
         exact = Graph()
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
-            self.memory = _memory(self.cell.assumptions, invariants, self.app)
-            self.explore(exact, open_ones, hull=False, share=1 if closure.closed else A_LOOK)
+            self.problem = self._for(invariants)
+            self.explore(exact, open_ones, hull=False, share=1 if closure.closed else OPEN_GRAPH_BUDGET)
         assumptions = self.cell.assumptions
         never = tuple(one.name for one in assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
             graph = exact if one in open_ones else closure
-            recovers = one.recovers and self.app.calls > 0
+            recovers = one.recovers and self.problem.app.calls > 0
             if found := exact.broken.get(one.id):
                 found.trace.save()
                 verdicts[one.id] = found
@@ -179,8 +204,8 @@ class _Search:
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
-            elif recovers and (story := starving(closure, assumptions, self.memory)):
-                verdicts[one.id] = MayStarve(len(graph.states), story)
+            elif recovers and (path := path_without_recovery(self.problem, closure)):
+                verdicts[one.id] = MayStarve(len(graph.states), path)
             else:
                 verdicts[one.id] = Proved(len(graph.states), graph.transitions, recovers)
         return verdicts
@@ -188,18 +213,22 @@ class _Search:
     def _say(self, what: str, states: int) -> None:
         self.tell(f"{self.cell.target}, assuming {self.cell.assumptions}: {what}, {states:,} states")
 
-    def _concrete(self, path: Path, invariant: Invariant) -> Violated | None:
-        return concrete(path, self.policy, self.cell, invariant, self.memory)
+    def _for(self, invariants: Sequence[Invariant]) -> Problem:
+        return _problem(self.problem.model, self.cell, self.problem.app, invariants)
+
+    def _concrete(self, path: GraphPath, invariant: Invariant) -> Violated | None:
+        return concrete(path, self.problem, invariant)
 
     def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool, share: int = 1) -> None:
-        """One pass, level by level: the hull of what can be reached until that is closed, or exactly what can be
-        reached until every invariant has its counterexample. A `share` of 5 is a fifth of the limits."""
+        """Run one pass, breadth first: with `hull`, the over-approximation until it closes; else the exact one
+        until every invariant has a counterexample. A `share` of 5 is a fifth of the limits."""
         seconds, steps = self.limits.seconds / share, self.limits.steps // share
-        began = said = time.perf_counter()
-        assumptions, beside = self.cell.assumptions, policy_beside(self.policy, invariants)
+        began = reported_at = time.perf_counter()
+        assumptions = self.cell.assumptions
+        most = most_timers(self.problem.model.sdk, self.problem.app)
         ahead = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults) if hull}
         add = Hulls(graph).add if hull else Zones(graph).add
-        add(beginning(self.policy, self.cell.runtime, self.memory), None)
+        add(self.problem.first(), None)
         level, looked_at = [0], 0
         while level:
             following: dict[int, None] = {}
@@ -207,25 +236,25 @@ class _Search:
                 if looked_at == self.limits.states or graph.transitions >= steps:
                     return
                 looked_at += 1
-                for step, after in transitions(graph.states[number], assumptions, self.app, self.memory, beside):
+                for step, after in successors(self.problem, graph.states[number]):
                     graph.transitions += 1
                     for one in invariants:
                         if graph.broken.get(one.id) is None and one.check(step):
                             path = graph.path(number, step.event)
                             graph.broken[one.id] = None if hull else self._concrete(path, one)
-                    Instant.zone.lenient = True
+                    Instant.zone.assume_nothing = True
                     for name, landmark in [*ahead.items()]:
                         if any(map(landmark.seen, step.facts)):
                             graph.reached[name] = 1
                             del ahead[name]
-                    Instant.zone.lenient = False
+                    Instant.zone.assume_nothing = False
                     if (new := add(after, (number, step.event))) is not None:
                         following[new] = None
-                        if hull and len(after.world.timers) > self.app.timers:
+                        if hull and len(after.world.timers) > most:
                             return
                 now = time.perf_counter()
-                if now - said > 1:
-                    said = now
+                if now - reported_at > 1:
+                    reported_at = now
                     self._say(
                         "closing the graph" if hull else "looking for the shortest trace", len(graph.states)
                     )

@@ -1,101 +1,121 @@
-"""Every step that is possible where only bounds are known of the instants, and where it leads.
+"""The successors of a symbolic state, whose instants are known only by their bounds.
 
-One step for each way in which the model's comparisons of instants may come out (`zone.py`).
+There is one successor for each consistent outcome of the model's comparisons of instants (`zone.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias, cast
+from functools import partial
+from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model import step as relation
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import Policy
-from model.clerk.state import Client
-from model.terms import Runtime
-from model.world.events import Advance, Event, Freeze, FreezeKind
-from model.world.state import World
-from properties.prove.app import App
-from properties.prove.canonical import Memory, State, canonical, known
+from model.sdk import Client, Policy
+from model.step import App, Span, Step, at_an_instant, permits
+from model.terms import Outcome, Runtime
+from model.world.events import Answer, Event, FreezeKind
+from model.world.state import System, World
+from properties.prove.canonical import Configuration, Memory, State, canonical, state_of
 from properties.prove.zone import Bound, Instant, Zone, every_way
-from properties.run.reference import Twins
-from properties.system.step import Step, play, start
+from properties.run.reference import ModelPair
+from properties.system.target import started
 from properties.targets.model import ModelTarget
 
-Kind: TypeAlias = Event | type[Advance] | FreezeKind
-"""An event; time that passes, and a freeze, without their lengths."""
+
+class Problem(Struct, frozen=True):
+    """What to prove things about: a model, a runtime, assumptions and an app; which parts of the past to keep
+    (`memory`); and the policy of the `reference` client, if an invariant compares two clients."""
+
+    model: ModelTarget
+    runtime: Runtime
+    assumptions: Assumptions
+    app: App
+    memory: Memory
+    reference: Policy | None = None
+
+    def fresh(self) -> ModelTarget:
+        """A new target for this problem."""
+        sdk, policy = self.model.sdk, self.model.policy
+        return ModelPair(sdk, policy, self.reference) if self.reference else ModelTarget(sdk, policy)
+
+    def at_sign_in(self) -> Configuration:
+        """The initial configuration, with numbers as instants."""
+        target = self.fresh()
+        return started(target, self.runtime), target.client
+
+    def first(self) -> State:
+        """The initial state, in canonical form."""
+        return state_of(self.model.sdk, self.at_sign_in(), self.memory)
 
 
-def beginning(policy: Policy, runtime: Runtime, memory: Memory) -> State:
-    """Just signed in."""
-    target = ModelTarget(policy)
-    world = start(target, runtime)
-    assert target.client is not None
-    return known(world, target.client, memory)
-
-
-def transitions(
-    state: State, assumptions: Assumptions, app: App, memory: Memory, beside: Policy | None = None
-) -> Iterator[tuple[Step, State]]:
-    """Every step that is possible in a state, and where it leads. Whoever takes one may compare its instants."""
-    place = state.world, state.client
-    return ((way.step, way.state) for way in ways(place, state.bounds, assumptions, app, memory, beside))
-
-
-class Way(Struct, frozen=True):
-    """A step that is possible: where it leads, as it is and in canonical form."""
+class Successor(Struct, frozen=True):
+    """An enabled step, the client after it, and its end in canonical form."""
 
     step: Step
     client: Client
     state: State
 
 
-def ways(
-    place: tuple[World, Client],
-    bounds: Sequence[Sequence[Bound]],
-    assumptions: Assumptions,
-    app: App,
-    memory: Memory,
-    beside: Policy | None = None,
-) -> Iterator[Way]:
-    """Every step that is possible where `bounds` are known of the instants. Until the next one is taken, the
-    zone of the run is what is known after it. A client of the policy `beside` takes each step too, if given."""
+def successors(problem: Problem, state: State) -> Iterator[tuple[Step, State]]:
+    """Every enabled step of a state, and the state that it leads to. Instants of the step may be compared until
+    the next one is taken."""
+    return ((one.step, one.state) for one in successors_at(problem, state.configuration, state.bounds))
+
+
+def successors_at(
+    problem: Problem, configuration: Configuration, bounds: Sequence[Sequence[Bound]]
+) -> Iterator[Successor]:
+    """Every successor of a configuration under `bounds`. Until the next one is taken, `Instant.zone` has the
+    bounds after the step."""
+    for option in _options(problem, configuration[0], bounds):
+        yield from successors_by(option, problem, configuration, bounds)
+
+
+def _options(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]]) -> list[Event | Span]:
+    """The options that are enabled for some outcome of the comparisons.
+
+    The enabled outcomes of a request may depend on a comparison that is open here: has the last token expired?
+    How long a span may be is left open; `permits` checks it later.
+    """
+    options: dict[Event | Span, None] = {}
+    for request in system.world.requests:
+        like = Answer(request.request, Outcome.LOST)
+        asked = partial(at_an_instant, system, problem.assumptions, problem.app, like)
+        for answers in every_way(bounds, lambda _, asked=asked: [*asked()]):  # type: ignore[misc]
+            options.update(dict.fromkeys(answers))
     Instant.zone = Zone(bounds)
-    kinds: list[Kind] = [*app.events(place[0], assumptions)]
-    kinds += [Advance, *(kind for kind in FreezeKind if assumptions.may_freeze)]
-    for kind in kinds:
-        yield from ways_of(kind, place, bounds, assumptions, memory, beside)
+    others = at_an_instant(system, problem.assumptions, problem.app)
+    kinds = (None, *FreezeKind) if problem.assumptions.may_freeze else (None,)
+    return [*options, *(one for one in others if not isinstance(one, Answer)), *(Span(kind, 0) for kind in kinds)]
 
 
-def ways_of(
-    kind: Kind,
-    place: tuple[World, Client],
-    bounds: Sequence[Sequence[Bound]],
-    assumptions: Assumptions,
-    memory: Memory,
-    beside: Policy | None = None,
-) -> Iterator[Way]:
-    """The same, of one kind of event."""
-    world, client = place
+def successors_by(
+    option: Event | Span, problem: Problem, configuration: Configuration, bounds: Sequence[Sequence[Bound]]
+) -> Iterator[Successor]:
+    """The successors by one option: an event, or the passing of time."""
+    system, client = configuration
 
-    def happen(zone: Zone) -> Way | None:
-        event = kind if isinstance(kind, Event) else _lasting(kind, world, zone)
-        if not assumptions.permit(world, event):
+    def happen(zone: Zone) -> Successor | None:
+        event = _lasting(option, system.world, zone) if isinstance(option, Span) else option
+        if not permits(system, problem.assumptions, event, problem.app):
             return None
-        target = Twins(client.policy, beside) if beside else ModelTarget(client.policy)
+        target = problem.fresh()
         target.client = client
-        step = play(world, event, target)
-        if isinstance(target, Twins) and target.parted:
-            step = replace(step, parted=target.parted)
-        return Way(step, target.client, canonical(step.after, target.client, zone, memory))
+        step = relation.next(system, event, target.feed)
+        if isinstance(target, ModelPair) and target.diverged:
+            step = replace(step, diverged=target.diverged)
+        return Successor(
+            step, target.client, canonical(target.sdk, (step.end, target.client), zone, problem.memory)
+        )
 
-    return (way for way in every_way(bounds, happen) if way)
+    return (one for one in every_way(bounds, happen) if one)
 
 
-def _lasting(kind: type[Advance] | FreezeKind, world: World, zone: Zone) -> Event:
-    """Time that passes until an instant of which nothing is known yet."""
+def _lasting(span: Span, world: World, zone: Zone) -> Event:
+    """The event of a span that ends at a new instant without bounds."""
     now = cast(Any, world.now)
-    length = cast(Any, Instant((zone.another(),), now.ups, -now.ms))
-    return Freeze(length, kind) if isinstance(kind, FreezeKind) else Advance(length)
+    return span.event(cast(Any, Instant((zone.another(),), now.ups, -now.ms)))

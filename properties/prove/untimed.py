@@ -1,25 +1,26 @@
-"""A proof that does not ask how much time passes: whatever may come of a comparison of instants, does.
+"""The untimed pass of a proof: time is abstracted away, so every comparison of instants may be true or false.
 
-Any timer may run at any time, any token may have expired or not. That is more than can happen, so what nothing
-here breaks is proved. Only a rule that holds by something else than the clock can be proved so: that a 401 in the
-background asks nothing, say, but not the guard of #8303. What is left over is for the zones (`prove.py`).
+Any timer may fire at any time, and any token may have expired or not. This over-approximates what can happen, so
+an invariant that no step here violates is proved. Only rules that do not depend on the clock can be proved so:
+that a 401 in the background sends no request, for example, but not that a token of some age is not refreshed. The
+rest is left to the timed passes (`prove.py`).
 
-Without instants world and client have little to do with each other: the world does not see what the client
-remembers, only what it puts out. So the states are pairs, and what comes of a step is looked up in tables:
+Without instants, world and client interact little: the world does not see what the client remembers, only its
+outputs. So a state is a pair of a world and a client, and successors are looked up in tables:
 
-- `begun`: what may happen in this world: the cue that each such event has for a client, and a table of its own,
-  of what becomes of the world after each *effect*;
-- `answers`: what a cue makes of this client, and what that puts out: the effect.
+- `begun`: for each world, the events that may happen in it. Each has its *input* for a client, and a table of the
+  worlds that it ends in, by the client's *effect*.
+- `answers`: for each client and input, the clients that result, and their effects.
 
-A table asks the model's own functions for what it does not have yet. They remain the only definition; nothing
-here knows a rule.
+Missing entries are computed with the model's own functions, which remain the only definition: no rule is repeated
+here.
 
-That nothing is left out: let any step of the system be given. It is an event with a cue, and then timers one by
-one (`system.py`). Each of these is a step here, with comparisons that come out as they did. What is forgotten of
-a state (`anonymous.py`) is what only comparisons asked for, but for one thing: whether a request was sent, or is
-answered, after the last token expired. Here it always was, because no assumption allows less then. A step's facts
-are found in several steps here, so an invariant may be judged here only if it looks at facts one by one, or at
-those of one cue (`Invariant.timeless`).
+The abstraction covers every step of the system. A step is an event with its input, and then timers one by one
+(`model/step.py`). Each of these is a step here, with the same outcomes of its comparisons. The untimed form
+(`untimed_states.py`) drops only what comparisons read, with one exception: whether the last token had expired
+when a request was sent, or is answered. Here it always has, because no assumption permits less in that case.
+Since the facts of one step are spread over several steps here, only invariants that read single facts, or the
+facts of one input, may be checked (`Invariant.timeless`).
 """
 
 from __future__ import annotations
@@ -34,72 +35,61 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from model.assumptions.landmarks import Sometimes
-from model.assumptions.sets import Assumptions
-from model.clerk.policy import Policy
-from model.clerk.state import Client
-from model.clerk.transition import step
-from model.terms import (
-    CallId,
-    CallSettled,
-    Millis,
-    Output,
-    Runtime,
-    Stimulus,
-    TimerDue,
-)
-from model.world.course import absorb, begin
+from model.assumptions.landmarks import Landmark
+from model.sdk import Client
+from model.step import Step, at_an_instant
+from model.terms import CallId, CallSettled, Millis, Output, Stimulus, TimerDue
+from model.world.course import begin, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind
-from model.world.facts import Fact, Fired
-from model.world.state import World
+from model.world.facts import Fact, TimerFired
+from model.world.outputs import absorb
+from model.world.state import System
 from properties.invariants.catalogue import Invariant
-from properties.prove.app import App
-from properties.prove.canonical import NOW, Memory
-from properties.prove.untimed_states import OFTEN, SKEWED, Anonymous, Names, anonymous, names_of
-from properties.prove.zone import Instant, either_way
-from properties.system.step import Step, start
-from properties.targets.model import ModelTarget
+from properties.prove.canonical import NOW
+from properties.prove.successors import Problem
+from properties.prove.untimed_states import DEVICE_TIME, Names, UntimedForm, names_of, untimed
+from properties.prove.zone import Instant, UntimedZone, either_way
 
-AT_ONCE: Millis = 1
-"""A length of time that says nothing: instants are forgotten after it."""
+ANY_LENGTH: Millis = 1
+"""The duration of every step, in ms: a placeholder, because the untimed form drops all instants."""
 
 Number = int
-"""A world, client, cue, effect or beginning, as the tables know it."""
+"""The number of a world, client, input or effect in the tables."""
 
 BITS, LOW = 32, (1 << 32) - 1
-"""Two numbers are one: the first shifted by so many bits, and the second. A state is a world's and a client's."""
+"""A state is one integer: the number of its world, shifted by `BITS`, plus the number of its client."""
 
 
 class Effect(Struct, frozen=True):
-    """What a client put out."""
+    """What a client does on an input: its outputs, and the names of what it still refers to."""
 
     outputs: tuple[Output, ...]
     names: Names
 
 
-class Cue(Struct, frozen=True):
-    """What reaches a client, or None; and the calls that are under way then."""
+class ClientInput(Struct, frozen=True):
+    """What a client reacts to: a stimulus (None: nothing reaches it), and the calls that are pending."""
 
     stimulus: Stimulus | None
     calls: tuple[CallId, ...]
 
 
 class Begun(Struct, frozen=True):
-    """An event, or a timer, has begun in a world: its cue for the client, and in which worlds it ends after each
-    effect."""
+    """An event or a timer that has begun in a world: its input for the client, and the worlds that it ends in, by
+    the client's effect."""
 
-    before: World
-    world: World
+    before: System
+    system: System
     event: Event
     facts: tuple[Fact, ...]
-    cue: Number
+    input: Number
     settled: dict[Number, list[Number]]
 
 
-class Reach(Struct, frozen=True):
-    """What a search came to. Unless it is `closed`, there may be more."""
+class UntimedResult(Struct, frozen=True):
+    """The result of the untimed pass: the size of the graph, whether it is `closed`, the ids of the invariants
+    that are `broken`, and the landmarks that were `reached`."""
 
     states: int
     transitions: int
@@ -111,15 +101,15 @@ class Reach(Struct, frozen=True):
 Value = TypeVar("Value", bound=Hashable)
 
 
-class Numbered(Generic[Value]):
-    """Values, each with a number of its own."""
+class Numbering(Generic[Value]):
+    """A numbering of distinct values, from 0."""
 
     def __init__(self) -> None:
         self.all: list[Value] = []
         self._numbers: dict[Value, Number] = {}
 
     def number(self, value: Value) -> Number:
-        """The number of a value; a new one if it is new."""
+        """The number of a value, assigned if it is new."""
         number = self._numbers.setdefault(value, len(self.all))
         if number == len(self.all):
             self.all.append(value)
@@ -127,8 +117,8 @@ class Numbered(Generic[Value]):
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected meanwhile: values have no cycles, and to look for one among millions takes time."""
+def gc_paused() -> Iterator[None]:
+    """Pause garbage collection: values have no reference cycles, and scanning millions of them takes time."""
     usual = gc.isenabled()
     gc.disable()
     try:
@@ -140,24 +130,22 @@ def uncollected() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Product:
-    """World x Client without instants: the tables, and the search that fills them in as it goes."""
+    """The product of worlds and clients without instants: the tables, and the search that fills them on
+    demand."""
 
-    policy: Policy
-    runtime: Runtime
-    assumptions: Assumptions
-    app: App
-    memory: Memory
+    problem: Problem
+    most_timers: int
     invariants: Sequence[Invariant]
 
-    worlds: Numbered[World] = field(default_factory=Numbered)
-    clients: Numbered[Client] = field(default_factory=Numbered)
-    cues: Numbered[Cue] = field(default_factory=Numbered)
-    effects: Numbered[Effect] = field(default_factory=Numbered)
+    worlds: Numbering[System] = field(default_factory=Numbering)
+    clients: Numbering[Client] = field(default_factory=Numbering)
+    inputs: Numbering[ClientInput] = field(default_factory=Numbering)
+    effects: Numbering[Effect] = field(default_factory=Numbering)
     begun: dict[Number, list[Begun]] = field(default_factory=dict)
     answers: defaultdict[Number, dict[Number, list[tuple[Number, Number]]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    absorbed: dict[tuple[World, Number], list[tuple[World, tuple[Fact, ...], Number]]] = field(
+    absorbed: dict[tuple[System, Number], list[tuple[System, tuple[Fact, ...], Number]]] = field(
         default_factory=dict
     )
     forms: dict[tuple[Client, tuple[Output, ...], tuple[CallId, ...]], tuple[Number, Number]] = field(
@@ -165,31 +153,29 @@ class Product:
     )
     broken: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
-    ahead: dict[str, Sometimes] = field(default_factory=dict)
+    ahead: dict[str, Landmark] = field(default_factory=dict)
     asked: int = 0
-    gathers: bool = False
+    timers_unbounded: bool = False
     states: set[Number] = field(default_factory=set)
 
     def search(
         self, seconds: float, states: int, steps: int, tell: Callable[[int], None] = lambda states: None
-    ) -> Reach:
-        """Every state that can be reached, unless `seconds` of real time run out, so many `states` have been
-        looked at, the model was asked for so many `steps`, every invariant is broken, or the client gathers ever
-        more timers. `tell` is given the number of states now and then."""
-        with uncollected():
+    ) -> UntimedResult:
+        """Explore until the graph is closed, a limit is hit, every invariant is violated, or the number of timers
+        proves unbounded. Limits: `seconds` of real time, expanded `states`, model `steps`. `tell` gets the number
+        of states now and then."""
+        with gc_paused():
             return self._search(seconds, states, steps, tell)
 
-    def _search(self, seconds: float, states: int, steps: int, tell: Callable[[int], None]) -> Reach:
-        began = said = time.perf_counter()
-        landmarks = (*self.assumptions.sometimes, *self.assumptions.faults)
+    def _search(self, seconds: float, states: int, steps: int, tell: Callable[[int], None]) -> UntimedResult:
+        began = reported_at = time.perf_counter()
+        landmarks = (*self.problem.assumptions.sometimes, *self.problem.assumptions.faults)
         self.ahead = {landmark.name: landmark for landmark in landmarks}
         first = self._first()
         seen, waiting = {first}, {first >> BITS: [first & LOW]}
         transitions, looked_at = 0, 0
-        while waiting and looked_at < states and self.asked < steps and not self.gathers:
-            world, clients = (
-                waiting.popitem()
-            )  # all that wait in one world: half of what is looked up is the same
+        while waiting and looked_at < states and self.asked < steps and not self.timers_unbounded:
+            world, clients = waiting.popitem()  # all states of one world: half of the look-ups are the same
             reached = self.successors(world, clients)
             transitions += len(reached)
             new = set(reached) - seen
@@ -200,22 +186,21 @@ class Product:
             now = time.perf_counter()
             if now - began > seconds or self._all_broken:
                 break
-            if now - said > 1:
-                said = now
+            if now - reported_at > 1:
+                reported_at = now
                 tell(len(seen))
         self.states = seen
-        closed = not waiting and not self.gathers
-        return Reach(len(seen), transitions, closed, frozenset(self.broken), self.reached)
+        closed = not waiting and not self.timers_unbounded
+        return UntimedResult(len(seen), transitions, closed, frozenset(self.broken), self.reached)
 
     def successors(self, world: Number, clients: Sequence[Number]) -> list[Number]:
-        """The states that one step leads to from each state of this world and one of these clients; one as often
-        as there are ways to it."""
+        """The successors of the states with this world and any of these clients, with repetitions."""
         known = [(client, self.answers[client]) for client in clients]
         return [
             other | after
             for begun in self.begun.get(world) or self._begin(world)
             for client, answers in known
-            for effect, after in answers.get(begun.cue) or self._answer(client, begun.cue)
+            for effect, after in answers.get(begun.input) or self._answer(client, begun.input)
             for other in begun.settled.get(effect) or self._settle(begun, effect)
         ]
 
@@ -224,87 +209,89 @@ class Product:
         return len(self.broken) == len(self.invariants) > 0
 
     def _first(self) -> Number:
-        """Just signed in."""
-        target = ModelTarget(self.policy)
-        world = start(target, self.runtime)
-        assert target.client is not None
-        return self.number(world, target.client)
+        """The initial state."""
+        return self.number(*self.problem.at_sign_in())
 
-    def number(self, world: World, client: Client) -> Number:
-        """The number of a state of world and client, whose instants are of no interest."""
-        # Requests are named in an order that asks for the count of tries, which is forgotten: so forget it first.
-        flights = tuple(replace(flight, tries=OFTEN) for flight in client.flights)
-        resends = tuple((timer, replace(flight, tries=OFTEN)) for timer, flight in client.resends)
-        client = replace(client, flights=flights, resends=resends)
-        form = Anonymous(world, client, names_of(client, {call.call for call in world.calls}), self.memory)
-        return self.worlds.number(form.of_world()) << BITS | self.clients.number(form.of_client())
+    def number(self, system: System, client: Client) -> Number:
+        """The number of the untimed state of a system and a client."""
+        sdk, memory = self.problem.model.sdk, self.problem.memory
+        form = UntimedForm(names_of(sdk, client, {call.call for call in system.world.calls}, memory), memory)
+        client_number = self.clients.number(sdk.canonical(client, form))
+        return self.worlds.number(form.of_system(system)) << BITS | client_number
 
     # -- the tables ---------------------------------------------------------------------------------------------
 
     def _begin(self, number: Number) -> list[Begun]:
-        world = self.worlds.all[number]
+        system = self.worlds.all[number]
+        assumptions = self.problem.assumptions
         possible: list[Begun] = []
-        for timer in world.timers:
-            after = world.but(timers=tuple(other for other in world.timers if other is not timer))
-            late_by = AT_ONCE if self.assumptions.may_freeze else 0
-            fired = Fired(after.now, timer.timer, timer.set_at, late_by)
-            possible.append(self._entered(world, after, Advance(AT_ONCE), (fired,), TimerDue(timer.timer)))
-        events = [*self.app.events(world, self.assumptions)]
-        events += [Freeze(AT_ONCE, kind) for kind in FreezeKind if self.assumptions.may_freeze]
-        for event in events:
-            for after, facts, cue in either_way(partial(begin, world, event)):
-                possible.append(self._entered(world, after, event, facts, cue.stimulus if cue else None))
+        for timer in system.world.timers:
+            after = without_timer(system, timer.timer)
+            late_by = ANY_LENGTH if assumptions.may_freeze else 0
+            fired = TimerFired(after.world.now, timer.timer, timer.set_at, late_by)
+            possible.append(self._entered(system, after, Advance(ANY_LENGTH), (fired,), TimerDue(timer.timer)))
+        for option in self._enabled(system):
+            for after, facts, cue in either_way(partial(begin, system, option)):
+                possible.append(self._entered(system, after, option, facts, cue.stimulus if cue else None))
         self.begun[number] = possible
         return possible
 
-    def _entered(
-        self, before: World, world: World, event: Event, facts: tuple[Fact, ...], stimulus: Stimulus | None
-    ) -> Begun:
-        cue = self.cues.number(Cue(stimulus, tuple(call.call for call in world.calls)))
-        return Begun(before, world, event, facts, cue, settled={})
+    def _enabled(self, system: System) -> list[Event]:
+        """The events that are enabled, including freezes. Time that passes has no effect except through
+        timers."""
+        Instant.zone = UntimedZone()
+        Instant.zone.assume_nothing = True
+        assumptions = self.problem.assumptions
+        freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
+        return [*at_an_instant(system, assumptions, self.problem.app), *freezes]
 
-    def _answer(self, client_number: Number, cue_number: Number) -> list[tuple[Number, Number]]:
-        client, cue = self.clients.all[client_number], self.cues.all[cue_number]
-        at = SKEWED if self.assumptions.skews else NOW
+    def _entered(
+        self, before: System, system: System, event: Event, facts: tuple[Fact, ...], stimulus: Stimulus | None
+    ) -> Begun:
+        number = self.inputs.number(ClientInput(stimulus, tuple(call.call for call in system.world.calls)))
+        return Begun(before, system, event, facts, number, settled={})
+
+    def _answer(self, client_number: Number, input_number: Number) -> list[tuple[Number, Number]]:
+        client, given = self.clients.all[client_number], self.inputs.all[input_number]
+        at = DEVICE_TIME if self.problem.assumptions.skews else NOW
+        step = self.problem.model.sdk.step
         ends: dict[tuple[Number, Number], None] = {}
         self.asked += 1
         for after, outputs in either_way(
-            lambda: step(client, cue.stimulus, at) if cue.stimulus else (client, ())
+            lambda: step(client, given.stimulus, at) if given.stimulus else (client, ())
         ):
-            end = self.forms.get((after, outputs, cue.calls))
-            ends[end or self._formed(after, outputs, cue.calls)] = None
-        answers = self.answers[client_number][cue_number] = list(ends)
+            end = self.forms.get((after, outputs, given.calls))
+            ends[end or self._formed(after, outputs, given.calls)] = None
+        answers = self.answers[client_number][input_number] = list(ends)
         return answers
 
     def _formed(
         self, client: Client, outputs: tuple[Output, ...], calls: tuple[CallId, ...]
     ) -> tuple[Number, Number]:
         settled = {output.call for output in outputs if isinstance(output, CallSettled)}
-        known_as = names_of(client, {*calls} - settled)
-        self.gathers = self.gathers or len(known_as.timers) > self.app.timers
-        effect = self.effects.number(Effect(tuple(map(anonymous, outputs)), known_as))
-        end = effect, self.clients.number(Anonymous(None, client, known_as, self.memory).of_client())
+        sdk, memory = self.problem.model.sdk, self.problem.memory
+        known_as = names_of(sdk, client, {*calls} - settled, memory)
+        self.timers_unbounded = self.timers_unbounded or len(known_as.timers) > self.most_timers
+        effect = self.effects.number(Effect(tuple(map(untimed, outputs)), known_as))
+        end = effect, self.clients.number(sdk.canonical(client, UntimedForm(known_as, memory)))
         self.forms[client, outputs, calls] = end
         return end
 
     def _settle(self, begun: Begun, effect: Number) -> list[Number]:
         ends: dict[Number, None] = {}
-        for after, facts, end in self.absorbed.get((begun.world, effect)) or self._absorb(begun.world, effect):
+        for after, facts, end in self.absorbed.get((begun.system, effect)) or self._absorb(begun.system, effect):
             self._judge(Step(begun.before, begun.event, (*begun.facts, *facts), after))
             ends[end] = None
         begun.settled[effect] = list(ends)
         return list(ends)
 
-    def _absorb(self, world: World, number: Number) -> list[tuple[World, tuple[Fact, ...], Number]]:
+    def _absorb(self, system: System, number: Number) -> list[tuple[System, tuple[Fact, ...], Number]]:
         effect = self.effects.all[number]
         self.asked += 1
-        ends = self.absorbed[world, number] = [
-            (
-                after,
-                facts,
-                self.worlds.number(Anonymous(after, None, effect.names, self.memory).of_world()) << BITS,
-            )
-            for after, facts in either_way(lambda: absorb(world, effect.outputs, wake=False))
+        form = UntimedForm(effect.names, self.problem.memory)
+        ends = self.absorbed[system, number] = [
+            (after, facts, self.worlds.number(form.of_system(after)) << BITS)
+            for after, facts in either_way(lambda: absorb(system, effect.outputs, tainted=False))
         ]
         return ends
 
@@ -312,9 +299,9 @@ class Product:
         for one in self.invariants:
             if one.id not in self.broken and one.check(taken):
                 self.broken.add(one.id)
-        Instant.zone.lenient = True
+        Instant.zone.assume_nothing = True
         for name, landmark in [*self.ahead.items()]:
             if any(map(landmark.seen, taken.facts)):
                 self.reached[name] = 1
                 del self.ahead[name]
-        Instant.zone.lenient = False
+        Instant.zone.assume_nothing = False

@@ -1,131 +1,141 @@
-"""When two states are one if nobody looks at a clock: the canonical form of `timeless.py`.
+"""The canonical form of states for the untimed pass (`untimed.py`).
 
-What `canonical.py` says of a state holds here too, with less to remember: nothing of an instant, nothing of how
-often something was tried, and of timers only whose they are.
+It is the canonical form of `canonical.py` with less in it: no instants, no numbers of attempts, and of timers
+only their owners. World and client are brought into canonical form separately, so that tables can combine them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.clerk.state import Client, Flight
-from model.terms import CallId, CallSettled, Output, TimerId, TimerSet, Token, TokenAnnounced, TokenId
-from model.world.state import Call, Timer, World
-from properties.prove.canonical import NOW, Form, Memory, holder_names, names, request_names, slot_order
-from properties.prove.zone import Instant, Often
+from model.sdk import Client, Sdk
+from model.terms import CallId, CallSettled, Output, TimerSet, Token, TokenAnnounced, TokenShown
+from model.world.state import CallRecord, Monitor, System, World
+from properties.prove.canonical import NOW, Memory, Naming, renumbered, without_history
+from properties.prove.zone import Instant, UnknownCount
 
 ANY = cast(Any, Instant((1,), (), 0))
-"""An instant of which nothing is known."""
+"""An instant without bounds."""
 
-SKEWED = cast(Any, Instant((2,), (), 0))
-"""What a clock shows that may be wrong."""
+_NOW_S, _ANY_S = NOW // 1000, ANY // 1000
+
+DEVICE_TIME = cast(Any, Instant((2,), (), 0))
+"""The time on the device's clock, if that may be wrong."""
 
 EXPIRED = NOW - 1000
-"""When the last token expired that the server gave: before now."""
+"""The expiry of the last session token: before now."""
 
-OFTEN = Often(1)
-"""How often something has been tried."""
+UNKNOWN_COUNT = UnknownCount(1)
+"""The number of attempts at something."""
 
 
 class Names(Struct, frozen=True):
-    """What timers, requests and calls that are still known after a step are called then."""
+    """The canonical names of timers, requests and calls, as pairs of id and name."""
 
     timers: tuple[tuple[int | None, int], ...]
     requests: tuple[tuple[int | None, int], ...]
     calls: tuple[tuple[int | None, int], ...]
 
 
-def names_of(client: Client, calls: Iterable[CallId]) -> Names:
-    """What a client's timers and requests, and `calls`, are called. Timers go by their places in it: any of them
-    may be next."""
-    timers: list[TimerId | None] = []
-    for entry in sorted(client.cache, key=slot_order):
-        timers += [entry.eviction, entry.refresh]
-    timers += [call.retry for call in client.calls]
-    timers += [timer for timer, _ in client.resends]
-    there = [timer for timer in timers if timer is not None]
-    called = names(calls)
+def names_of(sdk: Sdk, client: Client, calls: Iterable[CallId], memory: Memory) -> Names:
+    """The names of a client's timers and requests, and of `calls`. Timers are named in the client's order, since
+    any of them may fire next."""
+    called = renumbered(calls)
+    form = UntimedForm(Names((), (), tuple(called.items())), memory)
     return Names(
-        tuple((timer, name) for name, timer in enumerate(there, 1)),
-        tuple(request_names(client, called).items()),
+        tuple((timer, name) for name, timer in enumerate(sdk.timers(client), 1)),
+        tuple((request, name) for name, request in enumerate(sdk.requests(client, form), 1)),
         tuple(called.items()),
     )
 
 
-def anonymous(output: Output) -> Output:
+def untimed(output: Output) -> Output:
     """An output without its instants, and without the numbers of tokens."""
-    if isinstance(output, TimerSet):
-        return replace(output, due=ANY)
-    if isinstance(output, TokenAnnounced):
-        return replace(output, token=_symbol(output.token), before=_symbol(output.before))
-    if isinstance(output, CallSettled):
-        return replace(output, token=_symbol(output.token))
-    return output
+    match output:
+        case TimerSet():
+            return replace(output, due=ANY)
+        case TokenAnnounced(token, before):
+            return replace(output, token=_symbol(token), before=_symbol(before))
+        case CallSettled(_, token) | TokenShown(token):
+            return replace(output, token=_symbol(token))
+        case _:
+            return output
 
 
 def _symbol(token: Token | None) -> Token | None:
-    return token and _symbol_of(token.token_id, token.behind)
+    return token and replace(token, number=0, issued=_NOW_S, expires=_ANY_S)
 
 
-@cache
-def _symbol_of(token_id: TokenId, behind: bool) -> Token:
-    return Token(0, token_id, NOW // 1000, ANY // 1000, behind)
+class UntimedForm(Naming):
+    """Builds the untimed canonical form of a system or a client."""
 
+    def __init__(self, known_as: Names, memory: Memory) -> None:
+        super().__init__(memory)
+        self.timer_names, self.request_names = dict(known_as.timers), dict(known_as.requests)
+        self.call_names = dict(known_as.calls)
 
-class Anonymous(Form):
-    """A world or a client on its way into a form without instants."""
-
-    def __init__(self, world: World | None, client: Client | None, known_as: Names, memory: Memory) -> None:
-        self.world, self.client, self.memory = cast(World, world), cast(Client, client), memory
-        self.now = NOW
-        self.timers, self.requests = dict(known_as.timers), dict(known_as.requests)
-        self.calls = dict(known_as.calls)
-        self.holders = holder_names(client) if client else {}
-
-    def of_world(self) -> World:
-        world = super().of_world()
-        timers = tuple(sorted(world.timers, key=lambda timer: timer.timer))
-        requests = tuple(replace(request, stale=True, wake=False) for request in world.requests)
-        token = Token(0, TokenId(), NOW // 1000, EXPIRED // 1000)
-        return world.but(timers=timers, requests=requests, token=token)
-
-    def of_client(self) -> Client:
-        client = super().of_client()
-        calls = tuple(replace(call, failures=OFTEN) for call in client.calls)
-        return replace(client, calls=calls)
-
-    def _flight(self, flight: Flight) -> Flight:
-        return Flight(
-            self.requests[flight.request],
-            flight.purpose,
-            flight.token_id,
-            self.holders[flight.holder],
-            self.calls.get(flight.cause),
-            flight.parent and self._flight(flight.parent),
-            OFTEN,
-            flight.offline,
-            flight.asks if self.memory.switches else flight.token_id,
-            flight.announces,
-        )
-
-    def _at(self, at: Any) -> Any:
-        return ANY
-
-    def _since(self, at: Any) -> Any:
-        return NOW
-
-    def _token(self, token: Token | None) -> Token | None:
+    def token(self, token: Token | None) -> Token | None:
+        """A token without its number and instants."""
         return _symbol(token)
 
-    def _timer(self, timer: Timer) -> Timer:
-        return Timer(self.timers[timer.timer], ANY, ANY, 0, wake=False)
+    def count(self, count: int) -> int:
+        """An unknown number of attempts."""
+        return UNKNOWN_COUNT
 
-    def _call(self, call: Call) -> Call:
+    def of_system(self, system: System) -> System:
+        """A system in canonical form."""
+        return replace(system, world=self.of_world(system.world), monitor=self.of_monitor(system.monitor))
+
+    def of_world(self, world: World) -> World:
+        """A world in canonical form. The last token has always expired: no assumption permits less in that
+        case."""
+        timers = (
+            replace(timer, timer=self.timer_names[timer.timer], due=ANY, planned=ANY, set_at=0, cause=None)
+            for timer in world.timers
+        )
+        requests = (
+            replace(
+                request,
+                request=self.request_names[request.request],
+                cause=self.call(request.cause),
+                sent_at=NOW,
+                stale=True,
+            )
+            for request in world.requests
+        )
+        return replace(
+            world,
+            now=NOW,
+            token=replace(
+                world.token,
+                number=0,
+                token_id=world.server.session_token,
+                issued=_NOW_S,
+                expires=EXPIRED // 1000,
+                behind=False,
+            ),
+            minted=0,
+            timers=tuple(sorted(timers, key=lambda timer: timer.timer)),
+            requests=tuple(sorted(requests, key=lambda request: request.request)),
+            calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
+            next_call=len(self.call_names) + 1,
+            shown=_symbol(world.shown),
+        )
+
+    def of_monitor(self, monitor: Monitor) -> Monitor:
+        """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
+        when."""
+        return replace(
+            monitor, calls=tuple(map(self.of_record, monitor.calls)), tainted_timers=(), tainted_requests=()
+        )
+
+    def of_record(self, record: CallRecord) -> CallRecord:
+        """The record of a call in canonical form."""
+        number = self.call_names[record.call]
         if not self.memory.history:
-            return super()._call(call)
-        return replace(call, call=self.calls[call.call], asked_at=NOW, awake_since=NOW, healthy=False)
+            return without_history(record, number)
+        return replace(record, call=number, asked_at=NOW, awake_since=NOW, healthy=False)

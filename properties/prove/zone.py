@@ -1,12 +1,12 @@
-"""Time without numbers: instants that are only known by how far apart they are, and what is known of that.
+"""Symbolic time: instants that are known only by bounds on their differences.
 
-The model's transition functions compare instants and add lengths to them; nothing else. Run on an `Instant`
-instead of a number, they do the same for every length of time at once: where a comparison may come out either
-way, the run is played twice, once for each. What has been assumed on the way is a `Zone`, a difference-bound
-matrix (Dill 1989), exact for constraints of the form x - y <= c and x - y < c.
+The model's transition functions only compare instants and add durations to them. Run on `Instant` instead of a
+number, they cover all durations at once: a comparison that may be true or false splits the run in two. The
+constraints that a run has assumed are a `Zone`: a difference-bound matrix (Dill 1989), exact for constraints of
+the form x - y <= c and x - y < c.
 
-Time is continuous here. The whole seconds that JSON Web Tokens speak are not rounded, so an instant that is not a
-whole second may differ by less than one second from what the model makes of it.
+Time is continuous here. The whole seconds of JSON Web Tokens are not rounded, so an instant that is not a whole
+second may differ by less than one second from the concrete model.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar, TypeVar
 
-from model.terms import SESSION_LIFETIME
+from model.terms import Timings
 
 Bound = int
 """An upper bound on a difference in ms: 2c + 1 stands for <= c, and 2c for < c. Smaller is tighter."""
 
-ENDLESS: Bound = 1 << 60
+UNBOUNDED: Bound = 1 << 60
 AT_MOST_0: Bound = 1
 LESS_THAN_0: Bound = 0
 
@@ -35,39 +35,39 @@ def less_than(ms: int) -> Bound:
 
 
 def plus(one: Bound, other: Bound) -> Bound:
-    """What two bounds come to, one after the other."""
-    if ENDLESS in (one, other):
-        return ENDLESS
+    """The sum of two bounds."""
+    if UNBOUNDED in (one, other):
+        return UNBOUNDED
     return one + other - ((one | other) & 1)
 
 
 class Zone:
-    """What is known of some instants, numbered from 0: `bounds[i][j]` bounds instant i minus instant j."""
+    """Constraints on instants, numbered from 0: `bounds[i][j]` is the bound on instant i minus instant j."""
 
-    __slots__ = ("bounds", "either", "lenient", "script", "spoken")
+    __slots__ = ("assume_nothing", "bounds", "decisions", "either", "script")
 
     def __init__(self, bounds: Sequence[Sequence[Bound]], script: tuple[bool, ...] = ()) -> None:
         self.bounds = [list(row) for row in bounds]
         self.script = script
-        self.lenient = False  # take whatever is possible to be so, and learn nothing from it
-        self.spoken: list[bool] = []
-        self.either: list[tuple[bool, ...]] = []  # the scripts of the runs that went the other way
+        self.assume_nothing = False  # a comparison that may be true is true, and adds no constraint
+        self.decisions: list[bool] = []
+        self.either: list[tuple[bool, ...]] = []  # the scripts of the runs that decide otherwise
 
     def another(self) -> int:
-        """A further instant, of which nothing is known."""
+        """Add an instant without bounds. Returns its number."""
         for row in self.bounds:
-            row.append(ENDLESS)
-        self.bounds.append([ENDLESS] * len(self.bounds) + [AT_MOST_0])
+            row.append(UNBOUNDED)
+        self.bounds.append([UNBOUNDED] * len(self.bounds) + [AT_MOST_0])
         return len(self.bounds) - 1
 
     def assume(self, i: int, j: int, bound: Bound) -> None:
-        """Learn that instant i minus instant j is within `bound`, which must be possible."""
+        """Add the constraint that instant i minus instant j is within `bound`; it must be consistent."""
         bounds = self.bounds
         if bounds[i][j] <= bound:
             return
-        from_j = [(k, rest) for k, rest in enumerate(bounds[j]) if rest != ENDLESS]
+        from_j = [(k, rest) for k, rest in enumerate(bounds[j]) if rest != UNBOUNDED]
         for row in bounds:
-            if (first := row[i]) != ENDLESS:
+            if (first := row[i]) != UNBOUNDED:
                 first = plus(first, bound)
                 for k, rest in from_j:
                     # plus(first, rest), spelled out: most of the time of a proof is spent here
@@ -75,13 +75,13 @@ class Zone:
                         row[k] = through
 
     def decide(self, i: int, j: int, bound: Bound) -> bool:
-        """Is instant i minus instant j within `bound`? Where it may be, or not, this run takes it to be what its
-        script says, or else that it is."""
+        """Is instant i minus instant j within `bound`? If the constraints leave it open, decide by the script, or
+        else decide that it is."""
         if self.bounds[i][j] <= bound:
             return True
         if plus(self.bounds[j][i], bound) < AT_MOST_0:
             return False
-        if self.lenient:
+        if self.assume_nothing:
             return True
         if answer := self.choose():
             self.assume(i, j, bound)
@@ -90,17 +90,17 @@ class Zone:
         return answer
 
     def choose(self) -> bool:
-        """What this run takes to be so, of what may be so or not."""
-        if len(self.spoken) < len(self.script):
-            answer = self.script[len(self.spoken)]
+        """Decide an open comparison: by the script, or else as true."""
+        if len(self.decisions) < len(self.script):
+            answer = self.script[len(self.decisions)]
         else:
             answer = True
-            self.either.append((*self.spoken, False))
-        self.spoken.append(answer)
+            self.either.append((*self.decisions, False))
+        self.decisions.append(answer)
         return answer
 
     def bound(self, ups: tuple[int, ...], downs: tuple[int, ...]) -> Bound:
-        """The best bound we have on a sum of instants minus as many others: exact for one and one."""
+        """The best known bound on a sum of instants minus as many others; exact for one minus one."""
         if not ups:
             return AT_MOST_0
         first, *rest = ups
@@ -110,7 +110,7 @@ class Zone:
         )
 
     def sum(self, instant: Instant) -> int:
-        """A name for a sum of instants, with the best that we know of it."""
+        """Add an instant that equals a sum of instants, with the best known bounds. Returns its number."""
         name = self.another()
         for other in range(name):
             gap = instant - Instant((other,), (), 0)
@@ -119,17 +119,17 @@ class Zone:
                 (other, name, -gap.ms, gap.downs, gap.ups),
             ):
                 bound = self.bound(ups, downs)
-                self.bounds[i][j] = ENDLESS if bound == ENDLESS else bound + 2 * ms
+                self.bounds[i][j] = UNBOUNDED if bound == UNBOUNDED else bound + 2 * ms
         return name
 
     def within(self, other: Zone) -> bool:
-        """Is everything that is possible here possible in `other` too, of the same instants?"""
+        """Is this zone included in `other`, which has the same instants?"""
         pairs = zip(self.bounds, other.bounds, strict=True)
         return all(mine <= theirs for row, its in pairs for mine, theirs in zip(row, its, strict=True))
 
 
-class Timeless(Zone):
-    """Nothing is known of any instant, and nothing is learned."""
+class UntimedZone(Zone):
+    """A zone without constraints, for the untimed pass: comparisons add none."""
 
     __slots__ = ()
 
@@ -137,24 +137,24 @@ class Timeless(Zone):
         super().__init__((), script)
 
     def decide(self, i: int, j: int, bound: Bound) -> bool:
-        """Every comparison may come out either way, however often it is made."""
-        return self.lenient or self.choose()
+        """Every comparison is open, however often it is made."""
+        return self.assume_nothing or self.choose()
 
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
-def every_way(bounds: Sequence[Sequence[Bound]], run: Callable[[Zone], Result]) -> Iterator[Result]:
-    """The result of `run` for each way in which its comparisons of instants may come out."""
+def every_way(bounds: Sequence[Sequence[Bound]], run: Callable[[Zone], T]) -> Iterator[T]:
+    """The results of `run` for every consistent outcome of its comparisons of instants."""
     return _every(lambda script: Zone(bounds, script), run)
 
 
-def either_way(run: Callable[[], Result]) -> Iterator[Result]:
-    """The same where nothing is known of any instant."""
-    return _every(Timeless, lambda _: run())
+def either_way(run: Callable[[], T]) -> Iterator[T]:
+    """The same in an untimed zone."""
+    return _every(UntimedZone, lambda _: run())
 
 
-def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], Result]) -> Iterator[Result]:
+def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], T]) -> Iterator[T]:
     scripts: list[tuple[bool, ...]] = [()]
     while scripts:
         zone = Instant.zone = zone_of(scripts.pop())
@@ -162,10 +162,14 @@ def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], Re
         scripts += zone.either
 
 
-class Instant:
-    """A sum of numbered instants and of ms, standing in for `Millis` or, where `unit` is 1000, for `Seconds`.
+DISTANT = Timings().session // 2
+"""A duration in ms that is exceeded only by the time to the end of the session."""
 
-    Compared in the zone of the run under way.
+
+class Instant:
+    """A sum of numbered instants and ms, used in place of `Millis` or, if `unit` is 1000, of `Seconds`.
+
+    Comparisons are decided in `zone`, the zone of the current run.
     """
 
     __slots__ = ("downs", "ms", "unit", "ups")
@@ -213,7 +217,7 @@ class Instant:
         return Instant(self.ups, self.downs, self.ms)
 
     def _holds(self, other: Instant | int, bound: Bound) -> bool:
-        """Is self - other within `bound`, which is one on a difference of 0 ms?"""
+        """Is self - other within `bound`: <= 0 ms or < 0 ms?"""
         if isinstance(other, int):
             ms, ups, downs = self.ms - other * self.unit, self.ups, self.downs
         elif self.downs or other.downs:
@@ -228,9 +232,9 @@ class Instant:
         if not ups and not downs:
             return at_most(ms) <= bound
         if len(ups) != len(downs):
-            # An instant beside a number: how much of the session's 30 days is left. Here they do not end; that
-            # the server ends the session at any time is what `revocation` is for.
-            assert abs(ms) > SESSION_LIFETIME // 2, "no instant is known by itself"
+            # An instant compared with a number: how much of the session's 30 days is left. Here they do not end;
+            # the assumption `revocation` lets the server end the session at any time.
+            assert abs(ms) > DISTANT, "an instant is compared with a number"
             return not downs
         raise AssertionError("only two instants can be compared")
 
@@ -261,8 +265,8 @@ class Instant:
         return f"<{' + '.join(terms)}>"
 
 
-class Often(int):
-    """A count of which nothing is known: it may be within any limit, or not."""
+class UnknownCount(int):
+    """An unknown number of attempts: every comparison with a limit is open."""
 
     def __lt__(self, limit: int) -> bool:
         return Instant.zone.choose()
@@ -270,7 +274,7 @@ class Often(int):
     def __le__(self, limit: int) -> bool:
         return Instant.zone.choose()
 
-    def __add__(self, more: int) -> Often:
+    def __add__(self, more: int) -> UnknownCount:
         return self
 
     def __sub__(self, less: int) -> int:

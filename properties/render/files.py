@@ -1,4 +1,4 @@
-"""Every rendering of a counterexample, and the files they go to."""
+"""All renderings of a counterexample, and the files that they are saved in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from properties.render.page import page
 from properties.render.regression import regression
 from properties.render.view import view
 from properties.run.counterexample import Counterexample
-from properties.targets.clerk.repro import repro
+from properties.targets.names import adapter_of
 
 
 def _json(found: Counterexample) -> str:
@@ -33,24 +33,20 @@ def _html(found: Counterexample) -> str:
 
 
 def release(found: Counterexample) -> str | None:
-    """The version on npm of the build it was found on, or of the release whose model it was found on."""
-    target = found.trace.target
-    if target.startswith("clerk-js@"):
-        return target.removeprefix("clerk-js@")
-    if target.startswith("model@CLERK_JS_"):
-        return target.removeprefix("model@CLERK_JS_").replace("_", ".")
-    return None
+    """The version on npm of the build, or of the release whose model it is; None if there is none."""
+    adapter = adapter_of(found.trace.target)
+    return adapter.version_of(found.trace.target) if adapter else None
 
 
 def on_page(found: Counterexample) -> bool:
-    """Did it happen on a page? A script would have to bring a document along."""
+    """Was it found in the browser runtime? A script cannot reproduce that, because it has no document."""
     return found.trace.runtime is Runtime.BROWSER
 
 
 def script(found: Counterexample) -> str | None:
-    """The standalone reproduction; None for a build that is not on npm, or for what happened on a page."""
-    version = None if on_page(found) else release(found)
-    return repro(found.trace, version) if version else None
+    """The standalone reproduction; None for a build that is not on npm, and in the browser runtime."""
+    adapter = adapter_of(found.trace.target)
+    return adapter.reproduction(found.trace) if adapter else None
 
 
 FORMATS: dict[str, Callable[[Counterexample], str | None]] = {
@@ -60,13 +56,14 @@ FORMATS: dict[str, Callable[[Counterexample], str | None]] = {
     "repro": script,
     "pytest": regression,
 }
-"""What a counterexample can be rendered as, beside the timeline; None where there is no such rendering of it."""
+"""The renderings of a counterexample besides the timeline. Each returns None if it does not apply."""
 
 SUFFIXES = {"json": ".json", "markdown": ".md", "html": ".html", "repro": ".repro.mjs", "pytest": ".py"}
 
 
 def save(found: Counterexample, folder: Path | None = None) -> list[Path]:
-    """Write every rendering beside the trace, or into `folder`; the document first. Returns where they are."""
+    """Write every rendering next to the trace, or into `folder`. Returns the paths; that of the document is
+    first."""
     stem = found.trace.path if folder is None else folder / found.trace.path.name
     stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
@@ -78,7 +75,7 @@ def save(found: Counterexample, folder: Path | None = None) -> list[Path]:
         if name == "pytest":
             path = stem.with_name(f"test_{re.sub(r'[^A-Za-z0-9]+', '_', stem.stem)}.py")
         if name == "json":
-            found.save(path)  # whole or not at all: the bare trace is in its place
+            found.save(path)  # atomically: it replaces the bare trace
         else:
             path.write_text(text, encoding="utf-8")
         written.append(path)

@@ -1,4 +1,4 @@
-"""A counterexample as the Markdown text of a bug report: to be read in ten seconds, and pasted into an issue."""
+"""A counterexample as a bug report in Markdown, to paste into an issue."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import msgspec
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import Advance, Event
+from properties.render.escape import code, fenced, markdown
 from properties.render.view import LANES, Moment, View, view
 from properties.run.counterexample import Counterexample
 from properties.run.sensitivity import say
-from properties.system.trace import Trace, brief, duration
-from properties.system.wording import SHORT
+from properties.system.event_kinds import brief, named
+from properties.system.trace import Trace
+from properties.system.wording import duration, one_line
+from properties.targets.names import adapter_of
 
 PARTICIPANTS = {
     "OS": "OS",
@@ -25,16 +28,16 @@ PARTICIPANTS = {
 
 
 def report(found: Counterexample, repro: str | None = None) -> str:
-    """The whole report; `repro` is the script that shows the defect without us, where there can be one."""
+    """The report. `repro` is the standalone script that reproduces the violation, if there is one."""
     shown = view(found)
     return "\n".join(_report(found, shown, repro)) + "\n"
 
 
 def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[str]:
     trace = found.trace
-    yield f"# {shown.why[:1].upper()}{shown.why[1:]} ({trace.target}, {trace.runtime})"
-    yield from ("", "## Summary", "", shown.cause, "")
-    yield f"This breaks the invariant `{trace.invariant}`: *{shown.sentence}*"
+    yield f"# {markdown(shown.why[:1].upper() + shown.why[1:])} ({markdown(trace.target)}, {trace.runtime})"
+    yield from ("", "## Summary", "", markdown(shown.cause), "")
+    yield f"This breaks the invariant {code(str(trace.invariant))}: *{shown.sentence}*"
     yield from (
         "",
         "It was seen in a harness with a virtual clock and a fake server, which may do what these say:",
@@ -44,24 +47,24 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
     yield from ("", "## Environment", "", "| | |", "|---|---|")
     yield from (f"| {name} | {_cell(value)} |" for name, value in shown.about if name != "assuming")
     yield from ("", "## Steps", "")
-    yield f"1. Sign in on a {trace.runtime} runtime, with a session valid for 30 days and a token valid for 60 s."
+    timings = found.played[0].before.timings
+    lives = f"a session valid for {duration(timings.session)} and a token valid for {timings.lifetime} s"
+    yield f"1. Sign in on a {trace.runtime} runtime, with {lives}."
     for number, event in enumerate(trace.events, 2):
         yield f"{number}. {_step(event, [m for m in shown.moments if m.step == number - 1])}"
-    yield from ("", "**Expected:** " + shown.sentence, "", f"**Actual:** {shown.why}.", "")
+    yield from ("", "**Expected:** " + shown.sentence, "", f"**Actual:** {markdown(shown.why)}.", "")
     yield from ("```mermaid", *_diagram(shown), "```")
     if shown.needs:
         yield from ("", "## What is necessary", "", "Each varied alone, with everything else as above:", "")
         yield from (f"- {say(need, trace, _where(need.event, trace))}" for need in found.needs)
     yield from ("", "## How to reproduce", "")
-    if repro:
-        version = trace.target.rpartition("@")[2].removeprefix("CLERK_JS_").replace("_", ".")
+    adapter = adapter_of(trace.target)
+    version = adapter.version_of(trace.target) if adapter else None
+    if repro and adapter and version:
         yield from ("In an empty folder, with Node 18 or newer; `repro.mjs` is the script below:", "", "```sh")
-        yield from (
-            f"npm i @clerk/clerk-js@{version} @sinonjs/fake-timers",
-            "node repro.mjs   # exits 1 while it happens",
-        )
-        yield from ("```", "", "<details><summary><code>repro.mjs</code></summary>", "", "```js")
-        yield from (repro.rstrip(), "```", "", "</details>", "")
+        yield from (adapter.install(version), "node repro.mjs   # exits 1 while it happens")
+        yield from ("```", "", "<details><summary><code>repro.mjs</code></summary>", "")
+        yield from (*fenced("js", repro), "", "</details>", "")
     yield from (
         "With sessionproof, the harness that found it: save the trace as `trace.json`, then",
         "",
@@ -74,13 +77,12 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
         "<details><summary><code>trace.json</code></summary>",
         "",
     )
-    yield "```json"
-    yield msgspec.json.format(msgspec.json.encode(trace.document()), indent=2).decode()
-    yield from ("```", "", "</details>")
+    document = msgspec.json.format(msgspec.json.encode(trace.document()), indent=2).decode()
+    yield from (*fenced("json", document), "", "</details>")
 
 
 def _step(event: Event, moments: list[Moment]) -> str:
-    """An event in words: what the world or the app did, then what that made the client do."""
+    """An event in words: what the world or the app does, then what the client does."""
     if isinstance(event, Advance):
         begin = f"Let {duration(event.ms)} pass, with timers running when they are due."
         rest = moments
@@ -94,17 +96,8 @@ def _step(event: Event, moments: list[Moment]) -> str:
 
 
 def _where(number: int, trace: Trace) -> str:
-    """The step in which an event of the trace, counted from 1, is told, and what it was."""
-    match trace.events[number - 1]:
-        case Advance(ms):
-            what = f"{duration(ms)} that pass"
-        case Freeze(ms):
-            what = f"the freeze of {duration(ms)}"
-        case Answer(request, outcome):
-            what = f"the answer to request {request}, {SHORT[outcome]}"
-        case event:
-            what = brief(event)
-    return f"step {number + 1}, {what}"
+    """The step of the report that has event `number` (from 1), and the event."""
+    return f"step {number + 1}, {named(trace.events[number - 1])}"
 
 
 def _who(moment: Moment) -> str:
@@ -112,7 +105,7 @@ def _who(moment: Moment) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return markdown(text)
 
 
 def _diagram(shown: View) -> Iterator[str]:
@@ -138,5 +131,5 @@ def _diagram(shown: View) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Without the characters that end a statement or begin an entity in Mermaid."""
-    return text.replace(";", ",").replace("#", "no. ")
+    """The text without the characters that Mermaid or HTML give a meaning to."""
+    return one_line(text).replace(";", ",").replace("#", "no. ").replace("<", "").replace("`", "'")

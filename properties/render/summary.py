@@ -14,7 +14,7 @@ from properties.run.counterexample import Counterexample
 def summary(
     findings: Iterable[Findings], known: Mapping[tuple[Cell, str], str], news: Iterable[Counterexample]
 ) -> str:
-    """The table, and the report of each violation that nobody expected."""
+    """The verdict table, and the report of each new violation."""
     return "\n".join(_summary(list(findings), known, list(news))) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What the page of a verdict table shows, in plain words, before it has a layout."""
+"""The content of the page of a verdict table, without a layout."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from properties.run.counterexample import versions
 def table(
     findings: Iterable[Findings], known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
 ) -> dict[str, Any]:
-    """The table as the page takes it: `known` are the violations expected, `pages` says where the page of
-    a counterexample is."""
+    """The table as plain values. `known` has the known violations, `pages` the file name of each counterexample's
+    page."""
     findings = list(findings)
     names = list(dict.fromkeys(name for found in findings for name in found.verdicts))
     return {

@@ -1,7 +1,4 @@
-"""What a person sees: the verdict table, and the timeline of a counterexample.
-
-Renders values into rich's; prints nothing.
-"""
+"""The tables of the terminal report: verdicts, known findings, unused faults. Prints nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ from properties.system.trace import FOLDER, Trace
 
 
 def reports(paths: Sequence[Path]) -> RenderableType:
-    """Where the reports of one counterexample are; its document is named by `replay` already."""
+    """The paths of the reports of one counterexample; `replay` shows that of its document."""
     labels = {".html": "page", ".md": "issue", ".mjs": "script", ".py": "test"}
     return Group(
         *[_uncut((f"{labels[path.suffix]:<8}", "dim"), str(path)) for path in paths if path.suffix in labels]
@@ -40,7 +37,7 @@ def reports(paths: Sequence[Path]) -> RenderableType:
 
 
 def never_used(findings: Iterable[Findings]) -> RenderableType | None:
-    """The faults that were allowed and that no trace has used, with the places; None if all were used."""
+    """The faults that were allowed but never used, by assumptions and targets; None if all were used."""
     places: dict[tuple[str, str], list[str]] = {}
     for found in findings:
         for fault in found.unused:
@@ -58,7 +55,7 @@ def never_used(findings: Iterable[Findings]) -> RenderableType | None:
 
 
 def no_longer_happens(path: str, findings: Iterable[Finding]) -> RenderableType:
-    """Which lines of the file of known findings to delete, or to make narrower."""
+    """The lines of the file of known findings to delete, or to narrow down."""
     lines = [
         _uncut((f"{path}:{finding.line}  ", ""), f"assuming {finding.assume}: {', '.join(finding.invariants)}")
         for finding in findings
@@ -67,13 +64,13 @@ def no_longer_happens(path: str, findings: Iterable[Finding]) -> RenderableType:
 
 
 def _uncut(*parts: str | tuple[str, str]) -> Text:
-    """A line to be copied: never wrapped."""
+    """A line that is never wrapped, so that it can be copied."""
     return Text.assemble(*parts, no_wrap=True, overflow="ignore")
 
 
 def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell, str]]) -> Table:
-    """For each set of assumptions and target: verdict, invariant, evidence, seconds. The invariants of a cell
-    that hold stand in one row. `expected` lists the violations that are known."""
+    """The verdict table: verdict, invariant, evidence and seconds for each set of assumptions and target.
+    Invariants of a cell with the same verdict and evidence share a row. `expected` has the known violations."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("target", "verdict", "invariant", "evidence"):
         table.add_column(heading, no_wrap=heading != "evidence", overflow="fold")
@@ -89,7 +86,8 @@ def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell,
 
 
 def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple[str, str, str, str]]:
-    """(style, verdict, invariant, evidence): violations one by one, then the others by what they share."""
+    """Rows of (style, verdict, invariant, evidence): first one per violation, then one per distinct other
+    verdict."""
     described = [
         (describe(verdict, (found.cell, name) in expected, found.reached), name)
         for name, verdict in found.verdicts.items()
@@ -100,7 +98,7 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
         if not description[1].startswith("VIOLATED"):
             groups.setdefault(description, []).append(name)
     for description, names in groups.items():
-        short = len(groups) == 1 and len(names) > 1  # nothing else is left that it could mean
+        short = len(groups) == 1 and len(names) > 1  # unambiguous: there is one group
         together = f"{'the other' if rows else 'all'} {len(names)}" if short else "\n".join(names)
         rows.append((*description[:2], together, description[2]))
     return rows
@@ -109,9 +107,10 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
 def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
     """(style, verdict, evidence)."""
     match verdict:
-        case Violated(trace, shortest=shortest, confirmed=confirmed):
+        case Violated(trace, shortest=shortest, confirmed=confirmed, replayed=replayed):
             style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
-            evidence = f"{len(trace.events)} events, {'shortest' if shortest else 'shrunk'}"
+            how = "shortest" if shortest else "replayed" if replayed else "shrunk"
+            evidence = f"{len(trace.events)} events, {how}"
             return style, word, f"{evidence}, {confirmed}" if confirmed else evidence
         case Held(traces, steps):
             late = reached.get(LATE_TIMER.name, 0)
@@ -122,8 +121,8 @@ def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple
         case Proved(states, steps, recovers):
             graph = f"closed graph of {states} states, {steps} steps"
             return "green", "proved", f"{graph}; every state recovers" if recovers else graph
-        case MayStarve(states, story):
-            return "yellow", "not proved", f"one of {states} states may not recover: {' -> '.join(story)}"
+        case MayStarve(states, path):
+            return "yellow", "not proved", f"one of {states} states may not recover: {' -> '.join(path)}"
         case HeldTo(depth, states):
             return "yellow", "not proved", f"holds up to {depth} events, {states} states"
         case Vacuous(traces, _, never, unit):
@@ -133,7 +132,7 @@ def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple
 
 
 def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:
-    """The expected violations, each shortest story once, with its reason and all the places it was seen in."""
+    """The known violations: each distinct trace once, with its reason and all targets that it was found on."""
     told: dict[tuple[str, str, str], list[Trace]] = {}
     for trace, reason in violations:
         told.setdefault((str(trace.assumptions), str(trace), reason), []).append(trace)
@@ -155,12 +154,20 @@ def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:
 
 
 WIDTH = 150
-"""Columns of a report that goes to a file or a log; a terminal has its own."""
+"""The width of a report in a file or a log, in columns. A terminal has its own width."""
 
 
 def plain(renderable: RenderableType, width: int = WIDTH, color: bool = False) -> str:
-    """The renderable as text; with colours only when asked for."""
-    console = Console(width=width, force_terminal=color, no_color=not color, highlight=False, soft_wrap=False)
+    """The renderable as text, with `color` or without."""
+    console = Console(
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
     with console.capture() as capture:
         console.print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"

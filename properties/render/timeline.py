@@ -1,4 +1,4 @@
-"""A counterexample on a terminal: who did what to whom, and when, one line for each moment."""
+"""A counterexample as a timeline on a terminal, one line for each moment."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from rich.text import Text
 from properties.render.view import LANES, Moment, View
 
 LANE = 8
-"""Columns of a lane."""
+"""The width of a lane, in columns."""
 
-ROOM = 120
-"""A terminal narrower than this gets the name of the lane instead of the lanes."""
+WIDE = 120
+"""The minimum width, in columns, for drawing lanes. A narrower terminal gets the names of the lanes."""
 
 
 class Timeline:
-    """The moments as rows, with lanes where there is room for them."""
+    """The moments as rows, with lanes if the terminal is wide enough."""
 
     def __init__(self, moments: tuple[Moment, ...]) -> None:
         self.moments = moments
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lay the rows out for the width at hand."""
-        wide = options.max_width >= ROOM
+        """Lay out the rows for the width of the console."""
+        wide = options.max_width >= WIDE
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column("time", justify="right", no_wrap=True)
         table.add_column(Text("".join(name.center(LANE) for name in LANES)) if wide else "who", no_wrap=True)
@@ -38,8 +38,8 @@ class Timeline:
 
 
 def _lanes(moment: Moment) -> str:
-    """The lanes at this moment: lines of life, a mark in one of them or an arrow from one to another. While the
-    event loop stands still, nothing but the operating system and the world goes on."""
+    """The lanes at this moment: lifelines, with a mark on one of them or an arrow between two. During a freeze,
+    the lanes that stand still are dashed."""
     middles = [LANE * place + LANE // 2 - 1 for place in range(len(LANES))]
     row = [" "] * (LANE * len(LANES))
     for name, middle in zip(LANES, middles, strict=True):
@@ -56,8 +56,8 @@ def _lanes(moment: Moment) -> str:
 
 
 def timeline(shown: View, saved: Path | None = None) -> RenderableType:
-    """One violation, on one screen: the invariant, the timeline, the cause, what of it is necessary, and how to
-    see it again from where it is `saved` (where traces save themselves, unless said otherwise)."""
+    """One violation on one screen: the invariant, the timeline, the cause, what is necessary, and the command
+    that replays it. `saved` is the path of the trace, if it is not the default one."""
     about = dict(shown.about)
     invariant, _, target = shown.title.partition(" is violated on ")
     replay = f"sessionproof replay {saved}" if saved else shown.replay
@@ -69,17 +69,17 @@ def timeline(shown: View, saved: Path | None = None) -> RenderableType:
         Text(),
         Timeline(shown.moments),
         Text(),
-        _said("cause", shown.cause),
-        _said("why", shown.why),
-        *[_said("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
-        *[_said("model", text) for label, text in shown.about if label == "formal model"],
+        _labelled("cause", shown.cause),
+        _labelled("why", shown.why),
+        *[_labelled("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
+        *[_labelled("model", text) for label, text in shown.about if label == "formal model"],
         _uncut("events", shown.events),
         _uncut("replay", replay),
     )
 
 
-def _said(label: str, text: str) -> RenderableType:
-    """A label and a text that wraps beside it, not below it."""
+def _labelled(label: str, text: str) -> RenderableType:
+    """A label, and a text that wraps in its own column."""
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_column(width=6, style="dim")
     row.add_column()

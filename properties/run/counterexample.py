@@ -1,10 +1,9 @@
-"""A counterexample: a trace that breaks an invariant, with everything a report says of it.
+"""A counterexample: a trace that violates an invariant, with everything that reports say about it.
 
-One value, from which every rendering is made, and one document. Version 3 of the trace's document holds it: a
-trace as version 1 had it, and beside it what was seen, what a model says, and what of it is necessary. A document
-without those (version 1, or a search that was interrupted) still loads, as the bare trace, to be replayed; so
-does one whose events were edited after they were played, and one of version 2, which has other words for what was
-seen: a template where there is a token id now.
+Every rendering is made from this one value. It is saved in the trace's own document (version 4), next to the
+fields of the trace: the facts and states of each step, the model's verdict, and which parts of the trace are
+necessary. A document without these fields (version 1, or an interrupted search) loads as a bare trace that can be
+replayed. So does a document whose events were edited, and one of version 2 or 3, which has other names for facts.
 
 Nothing here runs a target: `properties/run/explain.py` does.
 """
@@ -13,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,25 +21,24 @@ from typing import Any
 import msgspec
 from msgspec import Struct, to_builtins
 
-from model.clerk.state import Client
-from model.world import facts as fact_module
+from model.sdk import Client, Sdk
+from model.step import Step
+from model.terms import Token
 from model.world.facts import Fact
-from model.world.state import World
-from properties.system.step import Step, facts_of
+from model.world.state import System
+from properties.system import fact_kinds, registry
 from properties.system.trace import VERSION, BadTrace, Trace, decode, read, write
-
-FACTS: dict[str, type[Fact]] = {kind.__name__: kind for kind in fact_module.Fact.__args__}
 
 
 class Found(Struct, frozen=True):
-    """Where a counterexample was found: what was running, and the seed of the search, if it had one."""
+    """How a counterexample was found: the versions of the software, and the seed of the search, if it had one."""
 
     versions: dict[str, str]
     seed: int | None = None
 
 
 class Opinion(Struct, frozen=True):
-    """What the formal model of the same release does with the same events."""
+    """What the model of the same release does on the same events: `violated` or not, and `says` in words."""
 
     target: str
     violated: bool
@@ -47,9 +46,10 @@ class Opinion(Struct, frozen=True):
 
 
 class Need(Struct, frozen=True):
-    """One thing about one event that was varied: the values with which the violation stays, and those without.
+    """The sensitivity to one parameter of one event: the values that keep the violation, and those that remove
+    it.
 
-    `event` counts from 1. Lengths are ranges such as "17.001 s to 29 d". `tried` is how many values were run.
+    `event` counts from 1. Durations are ranges such as "12.001 s to 29 d". `tried` is the number of values run.
     """
 
     event: int
@@ -60,8 +60,8 @@ class Need(Struct, frozen=True):
 
 
 class Counterexample(Struct, frozen=True):
-    """A trace, what was seen of it, and what else is known. `clients` is the model's client after each step, with
-    the one at sign-in first; empty when no model does the same."""
+    """A violating trace, its steps, and what else is known about it. `clients` has the model's client at sign-in
+    and after each step; it is empty if no model behaves the same."""
 
     trace: Trace
     played: tuple[Step, ...]
@@ -72,84 +72,104 @@ class Counterexample(Struct, frozen=True):
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """What was seen, in order."""
-        return facts_of(self.played)
+        """All facts of the trace, in order."""
+        return fact_kinds.facts_of(self.played)
 
     def save(self, path: Path | None = None) -> Path:
-        """Write the document, in the place of the bare trace unless told otherwise, and return where it is."""
+        """Write the document to `path`; by default it replaces the bare trace. Returns the path."""
         return write(path or self.trace.path, self.document())
 
     def document(self) -> dict[str, Any]:
-        """The counterexample in plain values, as the JSON document has them."""
+        """The counterexample as plain values, for its JSON document."""
         return {
             **self.trace.document(),
             "digest": digest(self.trace),
             "found": to_builtins(self.found),
-            "start": _plain(self.played[0].before),
+            "start": to_builtins(self.played[0].start),
             "steps": [
                 {
-                    "facts": [{"fact": type(fact).__name__, **_plain(fact)} for fact in step.facts],
-                    "world": _plain(step.after),
+                    "facts": list(map(fact_kinds.encoded, step.facts)),
+                    **to_builtins(step.end),
+                    "diverged": step.diverged,
                 }
                 for step in self.played
             ],
             "model": to_builtins(self.opinion),
             "necessary": to_builtins(self.needs),
-            "clients": [_plain(client) for client in self.clients],
+            "clients": to_builtins(self.clients),
         }
 
 
 def load(path: Path) -> Counterexample | Trace:
-    """Read a counterexample, or the bare trace if the document has no more. Raises `BadTrace`."""
+    """The counterexample in a file, or the bare trace if the document has no more. Raises `BadTrace`."""
     document = read(path)
     trace = decode(document, path)
     if document["version"] != VERSION or document.get("digest") != digest(trace):
         return trace
     try:
-        before = msgspec.convert(document["start"], World)
-        played = []
-        for event, entry in zip(trace.events, document["steps"], strict=True):
-            step = Step(before, event, tuple(map(_fact, entry["facts"])), msgspec.convert(entry["world"], World))
-            played.append(step)
-            before = step.after
+        steps = _steps(trace, document)
         return Counterexample(
             trace,
-            tuple(played),
+            steps,
             msgspec.convert(document["found"], Found),
             msgspec.convert(document["model"], Opinion | None),
             msgspec.convert(document["necessary"], tuple[Need, ...]),
-            _clients(document["clients"]),
+            _clients(document["clients"], steps),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadTrace(f"{path}: damaged, or edited by hand ({error!r}): its events may still replay") from error
 
 
-def _clients(states: Any) -> tuple[Client, ...]:
-    """The model's states; none, if the model had other fields when they were written."""
+class _Played(Struct, frozen=True):
+    """The fields of a step in a document, besides its facts."""
+
+    diverged: str | None
+
+
+def _steps(trace: Trace, document: dict[str, Any]) -> tuple[Step, ...]:
+    own = registry.sdks_of(trace.target)
+    system, steps = _system(document["start"], own), []
+    for event, entry in zip(trace.events, document["steps"], strict=True):
+        facts = tuple(fact_kinds.decoded(fact, own) for fact in entry["facts"])
+        step = Step(system, event, facts, _system(entry, own), msgspec.convert(entry, _Played).diverged)
+        steps.append(step)
+        system = step.end
+    return tuple(steps)
+
+
+def _system(entry: Any, of: Sequence[Sdk]) -> System:
+    fields = {"world": entry["world"], "monitor": entry["monitor"]}
+    return msgspec.convert(fields, System, dec_hook=registry.decoder(of))
+
+
+def _clients(states: Any, steps: tuple[Step, ...]) -> tuple[Client, ...]:
+    """The model's clients; empty if they were written by a model with other fields."""
+    if not states:
+        return ()
+    server = type(steps[0].before.server)
+    sdk = next(one for one in registry.sdks() if isinstance(one.server, server))
+    kind, decode = client_type(sdk), registry.decoder([sdk])
     try:
-        return msgspec.convert(states, tuple[Client, ...])
+        return tuple(msgspec.convert(state, kind, dec_hook=decode) for state in states)
     except msgspec.ValidationError:
         return ()
 
 
+def client_type(sdk: Sdk) -> type[Any]:
+    """The class of the SDK's clients."""
+    policy = next(iter(sdk.policies.values()))
+    token = Token(1, sdk.server.session_token, 0, policy.timings.lifetime)
+    return type(sdk.start(policy, sdk.runtimes[0], token)[0])
+
+
 def digest(trace: Trace) -> str:
-    """A fingerprint of what was played: of other events, what was seen then says nothing."""
+    """A fingerprint of the trace. The recorded steps are valid only for the trace with this fingerprint."""
     return hashlib.sha256(msgspec.json.encode(trace.document())).hexdigest()
-
-
-def _fact(entry: dict[str, Any]) -> Fact:
-    fields = dict(entry)
-    fact: Fact = msgspec.convert(fields, FACTS[fields.pop("fact")])
-    return fact
-
-
-def _plain(value: object) -> Any:
-    return msgspec.to_builtins(value)
 
 
 @cache
 def versions() -> dict[str, str]:
-    """What is running here."""
+    """The versions of the software that is running."""
     return {
         "sessionproof": _version("sessionproof"),
         "hypothesis": _version("hypothesis"),

@@ -1,12 +1,12 @@
-"""Make of a violation a counterexample: what the model of the release says, what of the trace is necessary."""
+"""Turn a violation into a counterexample: run the model on it, and find which parts of the trace are
+necessary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from model.clerk.state import Client
-from model.clerk.transition import MODELLED
-from model.world.state import NotEnabled
+from model.sdk import Client
+from model.world.course import NotEnabled
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.run.counterexample import Counterexample, Found, Opinion, versions
 from properties.run.reference import model_of
@@ -14,11 +14,11 @@ from properties.run.run import Run, Violation
 from properties.run.sensitivity import necessities
 from properties.system.target import Target
 from properties.system.trace import Trace
-from properties.targets.model import ModelTarget
+from properties.targets.model import as_model
 
 
 def explain(violation: Violation, target: Target, seed: int | None = None) -> Counterexample:
-    """Everything there is to say of `violation`, in some hundred runs of `target`. Raises `TargetError`."""
+    """The counterexample of `violation`. Takes some hundred runs of `target`. Raises `TargetError`."""
     invariant = INVARIANTS[str(violation.trace.invariant)]
     opinion, clients = _model_says(violation.trace, target, invariant)
     needs = necessities(violation, target, invariant)
@@ -28,15 +28,15 @@ def explain(violation: Violation, target: Target, seed: int | None = None) -> Co
 def replay(
     trace: Trace, target: Target, tell: Callable[[int, NotEnabled], None] = lambda place, reason: None
 ) -> Violation | None:
-    """Play `trace` on `target`: its violation, if it breaks its invariant there (any, if it names none).
+    """Replay `trace` on `target`. Returns the violation of its invariant (of any, if it names none), or None.
 
-    Where an event cannot happen, because the target did something else before, the trace ends and `tell` hears of
-    the place, from 1, and the reason. Raises `TargetError`.
+    If an event is not enabled, because the target behaves differently there, the replay ends, and `tell` gets the
+    event's number, from 1, and the reason. Raises `TargetError`.
     """
     judged = [
         one
         for one in INVARIANTS.values()
-        if trace.invariant == one.id or (trace.invariant is None and one.beside is None)
+        if trace.invariant == one.id or (trace.invariant is None and one.reference is None)
     ]
     run = Run(target, trace.runtime, trace.assumptions, judged)
     for place, event in enumerate(trace.events, 1):
@@ -53,9 +53,10 @@ def replay(
 
 
 def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opinion | None, tuple[Client, ...]]:
-    """What the model of the same release does, and its client after each step if it does the same."""
-    model = target if isinstance(target, ModelTarget) else model_of(target)
-    if model is None or trace.runtime not in MODELLED:
+    """The verdict of the model of the same release, and its client after each step if it plays the whole
+    trace."""
+    model = as_model(target) or model_of(target)
+    if model is None or trace.runtime not in model.sdk.runtimes:
         return None, ()
     run = Run(model, trace.runtime, trace.assumptions, [invariant])
     clients = [model.client]
@@ -66,6 +67,8 @@ def _model_says(trace: Trace, target: Target, invariant: Invariant) -> tuple[Opi
             run.play(event)
         except Violation:
             violated, says = True, f"violated too, by the same {place} events"
+            clients.append(model.client)
+            break
         except NotEnabled as reason:
             says = f"event {place} cannot happen there ({reason})"
             break

@@ -1,12 +1,11 @@
-"""What is already known: the verdicts that a run is expected to reach, as data, each with its reason.
+"""The known findings: violations that a run is expected to reproduce, each with its reason.
 
-The file lists *findings*: cells in which an invariant is known to be violated. Everywhere else it is expected
-to hold. A finding that no longer happens is as much a surprise as a new one.
+The file lists *findings*: cells in which an invariant is known to be violated. Everywhere else it is expected to
+hold. A run fails on a new violation, and on a known finding that no longer happens.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,29 +18,31 @@ from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Cell, Findings, Held, Violated
+from properties.invariants.verdict import Cell, Violated
 from properties.run.shrink import violates
 from properties.system.target import Target
 from properties.system.trace import load as load_trace
+from properties.targets.names import adapter_of
 
 UNEXPLAINED = "not explained yet: say here why this is accepted"
 
-OURS = Path(__file__).parents[2]
-"""Where our own findings' traces are named from; a user's are from the folder that pytest runs in."""
+CHECKOUT = Path(__file__).parents[2]
+"""The root of this checkout. Paths of traces in a finding are relative to the working directory, or to this."""
 
-Place = tuple[Cell, str]
-"""A cell, and an invariant in it."""
+Claim = tuple[Cell, str]
+"""That an invariant holds in a cell: the cell, and the invariant's id."""
 
 
 class BadExpectations(Exception):
-    """The file cannot be used. The message is one line: what is wrong, and where."""
+    """The file of known findings cannot be used. The message is one line: what is wrong, and where."""
 
 
 class Finding(Struct, frozen=True):
-    """A known violation: on these targets, under these assumptions, these invariants; why, and where to read.
+    """A known violation of `invariants` on `targets` under `assume`, with its reason and a link.
 
-    A target is a name, a pattern (`clerk-js@6.7.*`) or a range of releases (`clerk-js@6.7.4..6.40.0`, both ends
-    included). `line` is where the finding begins in its file, from 1.
+    `assume` is a set of assumptions, or a glob (`*`: any). A target is a name, a glob (`sdk@6.7.*`) or a range of
+    releases (`sdk@6.7.4..6.40.0`, both ends included). `trace` is the path of a trace that shows it. `line` is
+    the line in the file at which the finding begins, from 1.
     """
 
     targets: tuple[str, ...]
@@ -54,10 +55,10 @@ class Finding(Struct, frozen=True):
     line: int = 0
 
     def covers(self, cell: Cell, invariant: str) -> bool:
-        """Is this the finding for `invariant` in `cell`?"""
+        """Does this finding cover `invariant` in `cell`?"""
         return (
             any(_matches(pattern, cell.target) for pattern in self.targets)
-            and str(cell.assumptions) == self.assume
+            and fnmatchcase(str(cell.assumptions), self.assume)
             and cell.runtime == self.runtime
             and invariant in self.invariants
         )
@@ -69,17 +70,14 @@ class Finding(Struct, frozen=True):
 def _matches(pattern: str, target: str) -> bool:
     name, _, versions = pattern.partition("@")
     first, dots, last = versions.partition("..")
-    if dots and target.startswith(f"{name}@"):
-        return _version(first) <= _version(target.removeprefix(f"{name}@")) <= _version(last)
+    if dots and target.startswith(f"{name}@") and (adapter := adapter_of(target)):
+        numbers = adapter.numbers
+        return numbers(first) <= numbers(target.removeprefix(f"{name}@")) <= numbers(last)
     return target == pattern or fnmatchcase(target, pattern)
 
 
-def _version(text: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", text)]
-
-
 def load(path: Path) -> tuple[Finding, ...]:
-    """Read the findings from a TOML file. Raises `BadExpectations`."""
+    """The findings in a TOML file. Raises `BadExpectations`."""
     entries = _document(path).unwrap().get("finding", [])
     lines = [
         number for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip() == "[[finding]]"
@@ -101,11 +99,11 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
         raise BadExpectations(f"{path}: not a list of findings ({error})") from error
 
 
-def update(path: Path, ran: Collection[Place], violated: Mapping[Place, str]) -> list[str]:
-    """Make the file say what a run has seen: `ran` is what was judged, `violated` what was broken, each with the
-    path of its trace. What did not run stays as it is, comments included; reasons and links of what still
-    happens are kept. Returns one line for each change; nothing is written when there is none. Raises
-    `BadExpectations`.
+def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) -> list[str]:
+    """Bring the file in line with a run: `ran` has the claims that were checked, `violated` those that were
+    violated, each with the path of its trace. Findings that did not run stay as they are, comments included, and
+    findings that still happen keep their reason and link. Returns one line for each change; without a change,
+    nothing is written. Raises `BadExpectations`.
     """
     document = _document(path) if path.exists() else tomlkit.document()
     findings = load(path) if path.exists() else ()
@@ -155,18 +153,19 @@ def _entry(cell: Cell, invariant: str, trace: str) -> Any:
     return entry
 
 
-def remembered(found: Findings, known: tuple[Finding, ...], target: Target) -> Findings:
-    """The same, with what a search has missed and a known finding's trace shows: a search may be out of luck, a
-    trace is not. Raises `BadTrace` and `TargetError`."""
-    cell, verdicts = found.cell, dict(found.verdicts)
-    for name, verdict in found.verdicts.items():
-        if not isinstance(verdict, Held):
-            continue
+def replays(
+    cell: Cell, names: Collection[str], known: tuple[Finding, ...], target: Target
+) -> dict[str, Violated]:
+    """The known violations of a cell that happen again, by invariant: the shortest of each. What a trace shows
+    needs no search, and no search finds it every time. Raises `BadTrace` and `TargetError`."""
+    violated: dict[str, Violated] = {}
+    for name in names:
         named = [one.trace for one in known if one.trace and one.covers(cell, name)]
-        paths = (next((path for path in (Path(one), OURS / one) if path.exists()), None) for one in named)
+        paths = (next((path for path in (Path(one), CHECKOUT / one) if path.exists()), None) for one in named)
         for trace in (load_trace(path) for path in paths if path):
             here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
-            if again := violates(here, target, INVARIANTS[name]):
+            again = violates(here, target, INVARIANTS[name])
+            if again and (name not in violated or len(again.trace.events) < len(violated[name].trace.events)):
                 again.trace.save()
-                verdicts[name] = Violated(again.trace, again.played, verdict.traces, verdict.steps)
-    return replace(found, verdicts=verdicts)
+                violated[name] = Violated(again.trace, again.played, 1, len(again.played), replayed=True)
+    return violated

@@ -1,19 +1,19 @@
-"""Conformance: does the model tell the truth about a build?
+"""Conformance: does the model agree with a build?
 
-Both go through the same trace in lock step. After every stimulus, what a user or a server could have seen of the
-two is compared, and when their next timers are due. A difference is one more thing to search for: it is shrunk,
-saved and told like the violation of an invariant.
+Both run the same trace in lock step. After every stimulus, their observable outputs and the instants at which
+their timers are due are compared. A difference is searched for, shrunk, saved and reported like the violation of
+an invariant.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from model.sdk import Sdk
+from model.step import Step
 from model.terms import (
-    SESSION_TOKEN,
     CallSettled,
-    CookieChanged,
-    KeychainTurned,
+    LockChanged,
     Millis,
     Output,
     RequestSent,
@@ -26,19 +26,21 @@ from model.terms import (
     TimerDue,
     TimerId,
     TimerSet,
+    Timings,
     Token,
     TokenAnnounced,
+    TokenShown,
 )
+from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
-from properties.system.step import Step
 from properties.system.target import Target
-from properties.system.wording import BARE, clock
+from properties.system.wording import WITHOUT_CREDENTIAL, clock
 
 CONFORMS = "build-conforms-to-model"
 
 
 class Seen(Struct, frozen=True):
-    """What one target did after a stimulus, and when (ms) its timers are due from then on."""
+    """What one target did after a stimulus, and the instants in ms at which its timers are due."""
 
     did: tuple[str, ...]
     due: tuple[Millis, ...]
@@ -49,8 +51,8 @@ class Seen(Struct, frozen=True):
 
 
 class Difference(Struct, frozen=True):
-    """Where the two parted, and what they are called: after a stimulus (None: the sign-in) at an instant in
-    ms."""
+    """The first difference between the two: after which stimulus (None: the sign-in), at which instant in ms, and
+    what each did. `called` has their names in the message."""
 
     stimulus: Stimulus | None
     at: Millis
@@ -64,7 +66,7 @@ class Difference(Struct, frozen=True):
 
 
 class LockStep:
-    """A build as the world sees it, with the model doing the same things until it does another."""
+    """A target that runs a build and a model in lock step. The world sees the outputs of the build."""
 
     def __init__(
         self, build: Target, model: Target, called: tuple[str, str] = ("the build", "the model")
@@ -75,8 +77,17 @@ class LockStep:
         self._timers: dict[str, dict[TimerId, Millis]] = {}
         self._locked = False
 
+    @property
+    def sdk(self) -> Sdk:
+        """The build's."""
+        return self.build.sdk
+
+    def timings(self, runtime: Runtime) -> Timings:
+        """The build's."""
+        return self.build.timings(runtime)
+
     def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
-        """Make both ready. Raises `TargetError`."""
+        """Prepare both. Raises `TargetError`."""
         self.model.prepare(runtime)
         self.build.prepare(runtime)
 
@@ -86,10 +97,10 @@ class LockStep:
         return self._compared(None, 0, self.build.start(runtime, token), self.model.start(runtime, token))
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """Hand the stimulus to both. Raises `TargetError`."""
-        if self.difference:  # from here on it is another story
+        """Feed the stimulus to both. Raises `TargetError`."""
+        if self.difference:  # the states differ: no further comparison makes sense
             return self.build.feed(stimulus, at)
-        if isinstance(stimulus, KeychainTurned):
+        if isinstance(stimulus, LockChanged):
             self._locked = stimulus.locked
         if isinstance(stimulus, Started):  # timers end with their process
             self._timers = {"build": {}, "model": {}}
@@ -102,13 +113,19 @@ class LockStep:
         self.model.finish()
 
     def close(self) -> None:
-        """Release both. Raises `TargetError`."""
-        self.build.close()
-        self.model.close()
+        """Close both. Raises `TargetError`."""
+        try:
+            self.build.close()
+        finally:
+            self.model.close()
+
+    def described_by(self) -> Target | None:
+        """The model of the build."""
+        return self.build.described_by()
 
     def _twin(self, stimulus: Stimulus) -> Stimulus:
-        """The same stimulus for the model. Timers are paired by when they are due, and by the order in which they
-        were set if that is the same: ids are their own affair."""
+        """The same stimulus for the model. Timer ids may differ, so timers are paired by their due instant, and
+        then by the order in which they were set."""
         if not isinstance(stimulus, TimerDue):
             return stimulus
         build, model = self._timers["build"], self._timers["model"]
@@ -135,27 +152,27 @@ class LockStep:
                 case TimerCleared(timer):
                     live.pop(timer, None)
                 case RequestSent(request, endpoint, token_id, _, credential):
-                    what = f"{endpoint}{f' ({token_id})' if token_id != SESSION_TOKEN else ''}"
-                    bare = self._locked if credential is None else not credential  # as the world has it
-                    did.append(f"sends request {request} for {what}{f', {BARE}' * bare}")
+                    what = f"{endpoint}{f' ({token_id})' if str(token_id) else ''}"
+                    bare = self._locked if credential is None else not credential  # then the world knows it
+                    did.append(f"sends request {request} for {what}{f', {WITHOUT_CREDENTIAL}' * bare}")
                 case SignedOut():
                     did.append("signs the user out")
                 case TokenAnnounced(token):
                     did.append(f"has {token} as its last active token")
                 case SignedIn():
                     did.append("holds the session again")
-                case CookieChanged(token):
-                    did.append(f"has {token or 'nothing'} in its cookie")
+                case TokenShown(token):
+                    did.append(f"shows the app's own server {token or 'nothing'}")
                 case CallSettled(call, token, error):
                     did.append(f"ends call {call} with {token or error or 'success'}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))
 
 
 def conforms(pair: LockStep) -> Invariant:
-    """The invariant that the two of a pair agree."""
+    """The invariant that the two targets of a pair agree."""
 
-    def check(step: Step) -> str | None:
-        return str(pair.difference) if pair.difference else None
+    def check(step: Step) -> Breach | None:
+        return Breach(str(pair.difference), step.facts[-1] if step.facts else None) if pair.difference else None
 
     sentence = "After every stimulus, the build has done what its model does, and its timers are due as there."
     return Invariant(CONFORMS, sentence, check, frozenset(Runtime))

@@ -1,71 +1,63 @@
-"""Another client beside a target, for an invariant that compares the two.
+"""The reference client: a second client that an invariant compares the target with.
 
-The other one is of the model, under a policy of its own; it hears what the target hears. Where they part, the
-step says so (`Step.parted`), and the invariant has something to judge.
+It is a client of the model, under a policy of its own, and gets the same stimuli as the target. When the two
+diverge, the step says so (`Step.diverged`), which is what the invariant reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec.structs import replace
-
-from model.clerk.policy import Policy, policy_of
-from model.clerk.transition import step
+from model.sdk import Policy, Sdk
 from model.terms import Millis, Output, Stimulus
 from properties.invariants.catalogue import Invariant
 from properties.run.lockstep import LockStep
 from properties.system.target import Target, TargetError
-from properties.targets.clerk.target import ClerkJsTarget
-from properties.targets.model import ModelTarget
+from properties.targets.model import ModelTarget, as_model
 
-CALLED = ("the client", "the one beside it")
+ROLES = ("the client", "the reference client")
 
 
 def model_of(target: Target) -> ModelTarget | None:
-    """The model of what a target is meant to do; None for a build that no policy describes."""
-    if isinstance(target, ModelTarget):
-        return ModelTarget(target.policy)
-    if not isinstance(target, ClerkJsTarget):
-        return None
-    policy = policy_of(target.release or "")
-    return target.model(policy) if policy else None
+    """The model that describes a target; None for a build without a policy. Raises `TargetError`."""
+    return as_model(target.described_by())
 
 
-def accompanied(target: Target, invariants: Iterable[Invariant]) -> Target:
-    """The target, with another client beside it if one of the invariants asks for that.
+def with_reference(target: Target, invariants: Iterable[Invariant]) -> Target:
+    """The target in lock step with a reference client, if one of the invariants needs one; else the target
+    itself.
 
-    Raises `TargetError` where no policy says what that would do.
+    Raises `TargetError` if no policy describes the target.
     """
-    other = next((one.beside for one in invariants if one.beside), None)
-    if other is None or isinstance(target, LockStep):
+    change = next((one.reference for one in invariants if one.reference), None)
+    if change is None or isinstance(target, LockStep):
         return target
-    model = model_of(target)
-    if model is None:
+    reference = model_of(target)
+    if reference is None:
         raise TargetError(f"no policy describes {target.name}: there is no client to compare it with")
-    model.policy = other(model.policy)
-    return LockStep(target, model, CALLED)
+    reference.policy = change(reference.policy)
+    return LockStep(target, reference, ROLES)
 
 
-def policy_beside(policy: Policy, invariants: Iterable[Invariant]) -> Policy | None:
-    """The policy of the client beside a model's, if one of the invariants asks for one."""
-    return next((one.beside(policy) for one in invariants if one.beside), None)
+def reference_policy(policy: Policy, invariants: Iterable[Invariant]) -> Policy | None:
+    """The policy of the reference client, if one of the invariants needs one; else None."""
+    return next((one.reference(policy) for one in invariants if one.reference), None)
 
 
-class Twins(ModelTarget):
-    """A model's client, and beside it one of another policy. They begin in the same state, and are in the same
-    one for as long as they do the same: so one state stands for both."""
+class ModelPair(ModelTarget):
+    """A client of the model and its reference client. They start in the same state, and until they diverge their
+    states are equal, so one state represents both."""
 
-    def __init__(self, policy: Policy, other: Policy) -> None:
-        super().__init__(policy)
-        self.other = other
-        self.parted: str | None = None
+    def __init__(self, sdk: Sdk, policy: Policy, reference: Policy) -> None:
+        super().__init__(sdk, policy)
+        self.reference = reference
+        self.diverged: str | None = None
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """One transition of both. From where they part on, it is the first one's."""
-        assert self.client is not None, "start comes first"
-        twin, its_outputs = step(replace(self.client, policy=self.other), stimulus, at)
+        """One transition of both. Once they have diverged, only the target's."""
+        before = self.sdk.under(self.client, self.reference)
+        twin, its_outputs = self.sdk.step(before, stimulus, at)
         outputs = super().feed(stimulus, at)
-        if (outputs, replace(self.client, policy=self.other)) != (its_outputs, twin):
-            self.parted = self.parted or f"after {stimulus} the two are no longer the same"
+        if (outputs, self.sdk.under(self.client, self.reference)) != (its_outputs, twin):
+            self.diverged = self.diverged or f"after {stimulus} the two are no longer the same"
         return outputs

@@ -1,33 +1,35 @@
-"""One run of one target through a world: the only place where a trace grows and is judged.
+"""One run of one target in a world. Traces are extended and checked here and nowhere else.
 
-The random machine, the replay and the tests all drive a `Run`; it knows nothing of any of them.
+The random machine, replays and tests all drive a `Run`, which depends on none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from model.assumptions.landmarks import LATE_TIMER, Sometimes
+from model import step as relation
+from model.assumptions.landmarks import LATE_TIMER, Landmark
 from model.assumptions.sets import Assumptions
-from model.terms import Outcome, Runtime
-from model.world.events import Answer, Event, GetToken, GoOnline, UnlockKeychain
-from model.world.facts import Dropped, Fact, Origin, Told
-from model.world.state import World
+from model.step import App, Step
+from model.terms import FAILURES, Outcome, Runtime
+from model.world.events import Answer, Event
+from model.world.facts import Answered, Fact, Origin, SessionDropped
+from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
 from properties.run.lockstep import LockStep
-from properties.run.reference import accompanied
-from properties.system.step import Step, facts_of, play, start
-from properties.system.target import Target
+from properties.run.reference import with_reference
+from properties.system.fact_kinds import facts_of
+from properties.system.target import Target, started
 from properties.system.trace import Trace
 
-EPILOGUE_EVENTS = 20
-"""More than enough honest answers to settle every call that may be pending."""
+HEALTHY_EVENTS = 20
+"""The maximum number of events in the healthy end of a trace: enough to settle every pending call."""
 
 
 class Violation(Exception):
-    """A trace breaks an invariant: `trace` is what happened, `played` the same with what was seen of it."""
+    """A trace violates an invariant. `trace` has the events, `played` the steps."""
 
     def __init__(self, trace: Trace, played: tuple[Step, ...]) -> None:
         super().__init__(f"{trace.invariant}: {trace.why}")
@@ -35,83 +37,93 @@ class Violation(Exception):
         self.played = played
 
 
-_FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
-
-
 def _is_401(fact: Fact, origin: Origin) -> bool:
-    return isinstance(fact, Told) and fact.outcome is Outcome.UNAUTHORIZED and fact.origin is origin
+    return isinstance(fact, Answered) and fact.outcome is Outcome.UNAUTHORIZED and fact.origin is origin
 
 
-LANDMARKS: tuple[Sometimes, ...] = (
+LANDMARKS: tuple[Landmark, ...] = (
     LATE_TIMER,
-    Sometimes("frozen or slow in flight", lambda fact: isinstance(fact, Told) and fact.at - fact.sent_at > 1000),
-    Sometimes("background 401", lambda fact: _is_401(fact, Origin.BACKGROUND)),
-    Sometimes("foreground 401", lambda fact: _is_401(fact, Origin.FOREGROUND)),
-    Sometimes("other failure", lambda fact: isinstance(fact, Told) and fact.outcome in _FAILURES),
-    Sometimes("sign-out", lambda fact: isinstance(fact, Dropped)),
+    Landmark(
+        "frozen or slow in flight", lambda fact: isinstance(fact, Answered) and fact.at - fact.sent_at > 1000
+    ),
+    Landmark("background 401", lambda fact: _is_401(fact, Origin.BACKGROUND)),
+    Landmark("foreground 401", lambda fact: _is_401(fact, Origin.FOREGROUND)),
+    Landmark("other failure", lambda fact: isinstance(fact, Answered) and fact.outcome in FAILURES),
+    Landmark("sign-out", lambda fact: isinstance(fact, SessionDropped)),
 )
-"""What the reports count, so that a reader sees whether anything interesting happened."""
+"""The landmarks that reports count in every search, so that a reader sees what the traces reached."""
 
 
 class Run:
-    """A trace under way on a target. Raises `Violation`, `NotEnabled` and `TargetError`, from `play`."""
+    """A trace in progress on a target. `play` raises `Violation`, `NotEnabled` and `TargetError`."""
 
     def __init__(
         self, target: Target, runtime: Runtime, assumptions: Assumptions, invariants: Iterable[Invariant]
     ) -> None:
         self.assumptions = assumptions
         self.invariants = tuple(one for one in invariants if runtime in one.runtimes)
-        self.target = accompanied(target, self.invariants)
+        self.target = with_reference(target, self.invariants)
         self.steps: list[Step] = []
-        self.world: World = start(self.target, runtime)
+        self.system: System = started(self.target, runtime)
+
+    @property
+    def world(self) -> World:
+        """The current world."""
+        return self.system.world
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What happened so far."""
+        """The events so far."""
         return tuple(step.event for step in self.steps)
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        """What was seen so far."""
+        """The facts so far."""
         return facts_of(self.steps)
 
     @property
     def trace(self) -> Trace:
-        """What happened so far, as a trace that breaks nothing yet."""
+        """The events so far, as a trace without a violation."""
         return Trace(self.target.name, self.world.runtime, self.assumptions, self.events)
 
+    def permits(self, event: Event) -> bool:
+        """Do the assumptions permit this event now?"""
+        return relation.permits(self.system, self.assumptions, event)
+
     def play(self, event: Event) -> Step:
-        """Let one event happen, and judge the step."""
-        step = play(self.world, event, self.target)
+        """Take the step of one event, and check the invariants."""
+        step = relation.next(self.system, event, self.target.feed)
         if isinstance(self.target, LockStep) and self.target.difference:
-            step = replace(step, parted=str(self.target.difference))
-        self.world = step.after
+            step = replace(step, diverged=str(self.target.difference))
+        self.system = step.end
         self.steps.append(step)
         for invariant in self.invariants:
-            if why := invariant.check(step):
-                raise Violation(replace(self.trace, invariant=invariant.id, why=why), tuple(self.steps))
+            if breach := invariant.check(step):
+                trace = replace(self.trace, invariant=invariant.id, why=breach.why)
+                raise Violation(trace, tuple(self.steps))
         return step
 
     def recover(self) -> None:
-        """The healthy end of a trace: the device is unlocked, and online, the server answers everything,
-        truthfully and at once, and the app asks for a token. This gives the liveness-like invariants something to
-        judge in every trace."""
+        """Play the healthy end of a trace: faults end, the server answers every request honestly and at once, and
+        the app makes one call for the session's token. Invariants with a liveness part are checked on this."""
         asked = False
-        if self.world.locked:
-            self.play(UnlockKeychain())
-        if self.world.offline:
-            self.play(GoOnline())
-        for _ in range(EPILOGUE_EVENTS):
-            if self.world.requests:
-                request = self.world.requests[0]
-                self.play(Answer(request.request, self.world.told(request)))
-            elif not asked and self.world.signed_in:
-                self.play(GetToken())
-                asked = True
-            else:
+        for _ in range(HEALTHY_EVENTS):
+            event = next(self._healthy(asked), None)
+            if event is None:
                 return
+            asked = asked or event == self.target.sdk.operations[0]
+            self.play(event)
 
-    def reached(self, sometimes: Iterable[Sometimes]) -> set[str]:
-        """Which of these this trace has reached."""
+    def _healthy(self, asked: bool) -> Iterator[Event]:
+        """The events that are enabled in a healthy world while no time passes, in order of preference."""
+        yield from (relief for relief in relation.RELIEFS if self.permits(relief))
+        for request in self.world.requests:
+            yield Answer(request.request, self.world.honest_answer(request))
+        ask = self.target.sdk.operations[0]
+        if not asked and relation.permits(self.system, self.assumptions, ask, App((ask,))):
+            yield ask
+
+    def reached(self, landmarks: Iterable[Landmark]) -> set[str]:
+        """The names of the landmarks that this trace has reached."""
         facts = self.facts
-        return {landmark.name for landmark in sometimes if any(map(landmark.seen, facts))}
+        return {landmark.name for landmark in landmarks if any(map(landmark.seen, facts))}

@@ -1,6 +1,6 @@
-"""The JSON Schema of a counterexample's document, derived from the values that it holds.
+"""The JSON Schema of a counterexample's document, derived from its Python types.
 
-`counterexample.schema.json` is its text: `python -m properties.run.schema` writes it anew.
+`counterexample.schema.json` is generated: `python -m properties.run.schema` writes it.
 """
 
 from __future__ import annotations
@@ -11,30 +11,69 @@ from typing import Any
 import msgspec
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.clerk.state import Client
-from model.terms import Runtime
-from model.world.events import EVENTS
-from model.world.state import World
-from properties.run.counterexample import FACTS, Found, Need, Opinion
+from model.sdk import Server
+from model.terms import Operation, Runtime, TokenId
+from model.world.state import Monitor, System, World
+from properties.run.counterexample import Found, Need, Opinion, client_type
+from properties.system.event_kinds import EVENT_KINDS
+from properties.system.fact_kinds import FACT_KINDS
+from properties.system.registry import sdks
 from properties.system.trace import FORMAT, VERSION
 
-FILE = Path(__file__).parent / "counterexample.schema.json"
+SCHEMA_FILE = Path(__file__).parent / "counterexample.schema.json"
+
+
+def _own() -> dict[type[Any], list[type[Any]]]:
+    """The types that each SDK defines for itself, by the common type that they stand in for."""
+    return {
+        Server: [type(sdk.server) for sdk in sdks()],
+        TokenId: [type(sdk.server.session_token) for sdk in sdks()],
+        Operation: list(dict.fromkeys(type(one) for sdk in sdks() for one in sdk.operations)),
+    }
+
+
+def _clients() -> list[type[Any]]:
+    return [client_type(sdk) for sdk in sdks()]
 
 
 def schema() -> dict[str, Any]:
-    """A schema (draft 2020-12) for every version of the document; from version 2 on it has what was seen."""
-    kinds = [World, Client, Found, Need, Opinion, Runtime, *EVENTS, *FACTS.values()]
-    (world, client, found, need, opinion, runtime, *others), definitions = msgspec.json.schema_components(
-        kinds, ref_template="#/$defs/{name}"
+    """A schema (draft 2020-12) for every version of the document. Version 2 added the steps."""
+    events = [kind for kind in EVENT_KINDS if kind is not Operation] + _own()[Operation]
+    facts = list(FACT_KINDS)
+    own = [kind for kinds in _own().values() for kind in kinds]
+    base = [World, Monitor, System, Found, Need, Opinion, Runtime]
+    kinds = list(dict.fromkeys([*base, *_clients(), *own, *events, *facts]))
+    components, definitions = msgspec.json.schema_components(
+        kinds, schema_hook=lambda kind: {"$own": kind.__name__}, ref_template="#/$defs/{name}"
     )
-    tagged = list(zip([*EVENTS, *FACTS.values()], others, strict=True))
-    for kind, _ in tagged:
-        definition = definitions[kind.__name__]
-        tag = "event" if kind in EVENTS else "fact"
-        definition["properties"] = {tag: {"const": kind.__name__}, **definition["properties"]}
-        definition["required"] = [tag, *definition.get("required", [])]
-    events = [reference for kind, reference in tagged if kind in EVENTS]
-    facts = [reference for kind, reference in tagged if kind not in EVENTS]
+    where = dict(zip(kinds, components, strict=True))
+    choices = {kind.__name__: {"anyOf": [where[one] for one in ones]} for kind, ones in _own().items()}
+    for kind in (*events, *facts):
+        name = where[kind]["$ref"].rpartition("/")[2]  # longer, where two SDKs have a class of that name
+        _tagged(definitions[name], "event" if kind in events else "fact", kind.__name__)
+    document = _document(where, [where[kind] for kind in events], [where[kind] for kind in facts])
+    return {**document, "$defs": _resolved(definitions, choices)}
+
+
+def _tagged(definition: dict[str, Any], tag: str, name: str) -> None:
+    """Add the tag that JSON has for an event or a fact: the name of its class."""
+    definition["properties"] = {**definition["properties"], tag: {"const": name}}
+    definition["required"] = [tag, *(one for one in definition.get("required", []) if one != tag)]
+
+
+def _resolved(value: Any, choices: dict[str, Any]) -> Any:
+    """`value`, with each common type replaced by a choice among the SDKs' own types."""
+    if isinstance(value, list):
+        return [_resolved(one, choices) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "$own" in value:
+        return {**{key: one for key, one in value.items() if key != "$own"}, **choices[value["$own"]]}
+    return {key: _resolved(one, choices) for key, one in value.items()}
+
+
+def _document(where: dict[type[Any], Any], events: list[Any], facts: list[Any]) -> dict[str, Any]:
+    world, monitor, runtime = where[World], where[Monitor], where[Runtime]
     text = {"type": "string"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -51,28 +90,32 @@ def schema() -> dict[str, Any]:
             "why": {"type": ["string", "null"]},
             "events": {"type": "array", "items": {"oneOf": events}},
             "digest": text,
-            "found": found,
-            "start": world,
+            "found": where[Found],
+            "start": where[System],
             "steps": {
                 "type": "array",
                 "items": {
                     "type": "object",
-                    "required": ["facts", "world"],
-                    "properties": {"facts": {"type": "array", "items": {"oneOf": facts}}, "world": world},
+                    "required": ["facts", "world", "monitor"],
+                    "properties": {
+                        "facts": {"type": "array", "items": {"oneOf": facts}},
+                        "world": world,
+                        "monitor": monitor,
+                        "diverged": {"type": ["string", "null"]},
+                    },
                 },
             },
-            "model": {"anyOf": [opinion, {"type": "null"}]},
-            "necessary": {"type": "array", "items": need},
-            "clients": {"type": "array", "items": client},
+            "model": {"anyOf": [where[Opinion], {"type": "null"}]},
+            "necessary": {"type": "array", "items": where[Need]},
+            "clients": {"type": "array", "items": {"anyOf": [where[kind] for kind in _clients()]}},
         },
-        "$defs": definitions,
     }
 
 
 def text() -> str:
-    """The schema as it stands in its file."""
+    """The schema as the text of its file."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=2).decode() + "\n"
 
 
 if __name__ == "__main__":
-    FILE.write_text(text())
+    SCHEMA_FILE.write_text(text())

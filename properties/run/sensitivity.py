@@ -1,9 +1,9 @@
-"""What of a counterexample is necessary: vary one thing at a time and play it again.
+"""Sensitivity analysis: which parts of a counterexample are necessary? Vary one parameter at a time and replay.
 
-Lengths of time are varied within the assumptions, because it is by them that a length matters (a credential is
-stale after so many seconds); how a request ends is varied beyond them, because what the client makes of a 429
-does not depend on whether this world would say it. Edges of ranges are exact, to the ms; between the lengths
-tried the outcome is taken to be one and the same.
+Durations vary within the assumptions, because the assumptions give them their meaning (a credential is stale
+after so many seconds). Outcomes of requests vary beyond the assumptions, because what the client does on a 429
+does not depend on whether this world permits one. The edges of ranges are exact to the ms. Between two sampled
+durations with the same outcome, the outcome is assumed to be constant.
 """
 
 from __future__ import annotations
@@ -13,27 +13,38 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from model.terms import SESSION_LIFETIME, SKEWS, Millis, Outcome
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GetToken, SetClock
-from model.world.state import GRANTS, POSSIBLE
+from model.assumptions.landmarks import SKEWS
+from model.terms import GRANTS, Millis, Operation, Outcome, Timings
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
+from model.world.state import World
 from properties.invariants.catalogue import Invariant
 from properties.run.counterexample import Need
+from properties.run.lengths import SECOND
 from properties.run.run import Violation
 from properties.run.shrink import requests_sent, violates, without
+from properties.system.event_kinds import brief
+from properties.system.registry import sdks
 from properties.system.target import Target
-from properties.system.trace import Trace, ahead, brief, duration
-from properties.system.wording import KINDS, SHORT, either
+from properties.system.trace import Trace
+from properties.system.wording import FREEZE_NOUNS, SHORT, ahead, duration, either
 
-SECOND: Millis = 1000
-LENGTHS: tuple[Millis, ...] = (
-    *(1, 1 * SECOND, 5 * SECOND, 10 * SECOND, 17 * SECOND, 30 * SECOND, 43 * SECOND, 55 * SECOND, 61 * SECOND),
+PLAIN_LENGTHS: tuple[Millis, ...] = (
+    *(1, 1 * SECOND, 10 * SECOND, 30 * SECOND),
     *(seconds * SECOND for seconds in (120, 600, 3600, 8 * 3600, 86_400, 7 * 86_400, 29 * 86_400)),
 )
-"""Where a change of outcome is looked for; the edge between two of them is then bisected."""
+
+
+def lengths_tried(timings: Timings) -> tuple[Millis, ...]:
+    """The sampled durations, in ms: round ones, and those that matter for the SDK's timings. Where the outcome
+    changes between two of them, the edge is found by bisection."""
+    lead, cutoff, lifetime = timings.lead, timings.cutoff, timings.lifetime
+    own = (cutoff, lead, lifetime - lead, lifetime - cutoff, lifetime + 1)
+    return tuple(sorted({*PLAIN_LENGTHS, *(seconds * SECOND for seconds in own if seconds > 0)}))
 
 
 def necessities(violation: Violation, target: Target, invariant: Invariant) -> tuple[Need, ...]:
-    """Vary each event of the violation's trace. Some hundred runs. Raises `TargetError`."""
+    """The result of varying each event of the violation's trace. Takes some hundred runs. Raises
+    `TargetError`."""
     trace = violation.trace
     sent = requests_sent(trace, target)
     found: list[Need] = []
@@ -52,28 +63,43 @@ def necessities(violation: Violation, target: Target, invariant: Invariant) -> t
 
 
 def _variations(event: Event, stays: Callable[..., bool], violation: Violation, place: int) -> Iterator[Need]:
-    number = place + 1
+    number, world = place + 1, violation.played[place].before
     match event:
         case Advance(ms) | Freeze(ms):
-            left = SESSION_LIFETIME - 1 - violation.played[place].before.now
-            yield _lengths(number, lambda length: stays(replace(event, ms=length)), ms, left)
+            left = world.timings.session - 1 - world.now
+            samples = (*lengths_tried(world.timings), ms, left)
+            yield _lengths(number, lambda length: stays(replace(event, ms=length)), ms, samples)
             if isinstance(event, Freeze):
                 other = next(kind for kind in FreezeKind if kind is not event.kind)
-                yield _either(number, "kind of freeze", {KINDS[other]: replace(event, kind=other)}, stays)
-        case Answer(request, outcome) if not violation.played[place].before.offline:
-            asked = violation.played[place].before.request(request)
-            lags = any(member.lags for member in violation.trace.assumptions.members)
-            strange: tuple[Outcome, ...] = () if lags else (Outcome.STALE_TOKEN,)  # like any other to most
-            strange = GRANTS if asked.bare else strange
-            answers = [other for other in POSSIBLE[asked.endpoint] if other not in (outcome, *strange)]
-            others = {SHORT[other]: replace(event, outcome=other) for other in answers}
-            yield _either(number, "answer", others, lambda other: stays(other, beyond=True))
-        case GetToken():
-            asks = (GetToken(), GetToken(skip_cache=True), GetToken(template="api"))
-            yield _either(number, "call", {brief(ask): ask for ask in asks if ask != event}, stays)
+                yield _either(number, "kind of freeze", {FREEZE_NOUNS[other]: replace(event, kind=other)}, stays)
+        case Answer() if not world.offline:
+            lags = violation.trace.assumptions.may_lag
+            answers = {
+                SHORT[other]: replace(event, outcome=other) for other in _other_answers(event, world, lags)
+            }
+            yield _either(number, "answer", answers, lambda other: stays(other, beyond=True))
+        case Operation():
+            calls: dict[str, Event] = {brief(call): call for call in _other_calls(event)}
+            if calls:
+                yield _either(number, "call", calls, stays)
         case SetClock(skew):
             clocks: dict[str, Event] = {f"a clock {ahead(it)}": SetClock(it) for it in SKEWS if it != skew}
             yield _either(number, "clock", clocks, stays)
+
+
+def _other_answers(event: Answer, world: World, may_lag: bool) -> list[Outcome]:
+    """The other outcomes that the request could have. `STALE_TOKEN` needs an assumption that lets tokens lag."""
+    request = world.request(event.request)
+    assert request is not None, "it was in flight when it was answered"
+    impossible = GRANTS if request.unauthenticated else () if may_lag else (Outcome.STALE_TOKEN,)
+    outcomes = world.server.outcomes(request.endpoint)
+    return [other for other in outcomes if other is not event.outcome and other not in impossible]
+
+
+def _other_calls(operation: Operation) -> list[Operation]:
+    """The same operation with other arguments."""
+    known = [one for sdk in sdks() for one in sdk.operations]
+    return [one for one in known if type(one) is type(operation) and one != operation]
 
 
 def _either(number: int, parameter: str, others: Mapping[str, Event], stays: Callable[[Event], bool]) -> Need:
@@ -87,8 +113,9 @@ def _either(number: int, parameter: str, others: Mapping[str, Event], stays: Cal
     )
 
 
-def _lengths(number: int, stays: Callable[[Millis], bool], given: Millis, longest: Millis) -> Need:
-    """The ranges of lengths with which the violation stays, and those between them."""
+def _lengths(number: int, stays: Callable[[Millis], bool], given: Millis, tried: tuple[Millis, ...]) -> Need:
+    """The ranges of durations that keep the violation, and those that remove it. The last of `tried` is the
+    longest possible duration."""
     known: dict[Millis, bool] = {given: True}
 
     def ask(ms: Millis) -> bool:
@@ -96,7 +123,8 @@ def _lengths(number: int, stays: Callable[[Millis], bool], given: Millis, longes
             known[ms] = stays(ms)
         return known[ms]
 
-    samples = sorted({ms for ms in (*LENGTHS, given, longest) if ms <= longest})
+    longest = tried[-1]
+    samples = sorted({ms for ms in tried if ms <= longest})
     ranges: list[tuple[Millis, Millis, bool]] = []
     start = samples[0]
     for low, high in pairwise(samples):
@@ -116,7 +144,7 @@ def _lengths(number: int, stays: Callable[[Millis], bool], given: Millis, longes
 
 
 def _edge(ask: Callable[[Millis], bool], low: Millis, high: Millis) -> Millis:
-    """The last length from `low` on with which the outcome is that of `low`; at `high` it is another."""
+    """The longest duration with the same outcome as `low`. `high` has the other outcome."""
     outcome = ask(low)
     while high - low > 1:
         middle = (low + high) // 2
@@ -131,7 +159,7 @@ def _range(low: Millis, high: Millis, longest: Millis) -> str:
 
 
 def say(need: Need, trace: Trace, event: str | None = None) -> str:
-    """What was found out about one parameter, in one line. `event` is how to call what it belongs to."""
+    """The sensitivity to one parameter, in one line. `event` is the name of its event."""
     event = event or brief(trace.events[need.event - 1])
     stays, goes = either(need.stays), either(need.goes)
     if need.parameter == "the event":

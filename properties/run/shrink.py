@@ -1,9 +1,8 @@
-"""The last step of shrinking: drop events from a trace, each with whatever hangs on it.
+"""The last pass of shrinking: drop events from a trace, together with the answers that depend on them.
 
-Hypothesis shrinks the choices behind a trace and stops when 200 tries in a row brought nothing; then a getToken
-that changes nothing may still stand in a trace, because the answers to its request would have to go with it,
-and later requests would change their numbers. Here that is one move. What remains is a trace from which no event
-can be dropped.
+Hypothesis shrinks the choices behind a trace, and stops after 200 attempts in a row without progress. A redundant
+call may remain, because dropping it also means dropping the answers to its requests and renumbering the later
+requests. Here that is one move. The result is a trace from which no event can be dropped.
 """
 
 from __future__ import annotations
@@ -13,21 +12,20 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from model.terms import Millis
+from model.terms import Operation
+from model.world.course import NotEnabled
 from model.world.events import Advance, Answer, Event, Freeze
 from model.world.facts import Sent
-from model.world.state import NotEnabled, World
+from model.world.state import World
 from properties.invariants.catalogue import Invariant
+from properties.run.lengths import outlives_token, to_refresh
 from properties.run.run import Run, Violation
-from properties.system.target import Target
+from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
-
-PLAIN_LENGTHS: dict[type[Event], Millis] = {Advance: 43_000, Freeze: 61_000}
-"""What a reader understands at once: the way to the refresh timer; a freeze that outlives a token."""
 
 
 def reduce(violation: Violation, target: Target, invariant: Invariant) -> Violation:
-    """The same violation with as few events as dropping can reach, in as many runs as it takes (tens).
+    """The same violation with a locally minimal trace. Takes some tens of runs.
 
     Raises `TargetError`.
     """
@@ -42,13 +40,13 @@ def reduce(violation: Violation, target: Target, invariant: Invariant) -> Violat
 def violates(
     trace: Trace, target: Target, invariant: Invariant, *, beyond_assumptions: bool = False
 ) -> Violation | None:
-    """Play `trace`; its violation, if it still has one and the assumptions permit every event of it (or are not
-    asked). Raises `TargetError`."""
+    """Play `trace`. Returns its violation; None if there is none, or if the assumptions do not permit some event.
+    `beyond_assumptions` skips that check. Raises `TargetError`."""
     run = Run(target, trace.runtime, trace.assumptions, [invariant])
     try:
         for wanted in trace.events:
             event = _readdressed(wanted, run.world)
-            if not (beyond_assumptions or trace.assumptions.permit(run.world, event)):
+            if not (beyond_assumptions or run.permits(event)):
                 return None
             run.play(event)
     except Violation as violation:
@@ -61,14 +59,15 @@ def violates(
 
 
 def _readdressed(event: Event, world: World) -> Event:
-    """An answer to a request that is not in flight (any more) goes to the oldest one that is."""
+    """The event; an answer to a request that is not in flight goes to the oldest request that is."""
     if isinstance(event, Answer) and world.requests and event.request not in [r.request for r in world.requests]:
         return replace(event, request=world.requests[0].request)
     return event
 
 
 def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
-    """Candidates, the boldest first: without one event, with two lengths of time as one, with a plainer one."""
+    """Simpler traces, the simplest first: one event dropped, two advances merged, a duration made round, or one
+    event dropped and one later call changed."""
     trace = violation.trace
     sent = requests_sent(trace, target)
     for place in range(len(trace.events)):
@@ -77,23 +76,51 @@ def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
         if isinstance(event, Advance) and isinstance(other, Advance):
             whole = Advance(event.ms + other.ms)
             yield replace(trace, events=(*trace.events[: place - 1], whole, *trace.events[place + 1 :]))
+    timings = target.timings(trace.runtime)
+    plain = {
+        Advance: to_refresh(timings),
+        Freeze: outlives_token(timings),
+    }  # durations that a reader understands at once
     for place, event in enumerate(trace.events):
-        if isinstance(event, Advance | Freeze) and event.ms != (ms := PLAIN_LENGTHS[type(event)]):
-            yield replace(
-                trace, events=(*trace.events[:place], replace(event, ms=ms), *trace.events[place + 1 :])
-            )
+        if isinstance(event, Advance | Freeze) and event.ms != (ms := plain[type(event)]):
+            yield replace(trace, events=replaced(trace.events, place, replace(event, ms=ms)))
+    # A trace from which no event can be dropped may still be longer than another of the same kind, in which the
+    # app asks for something else: one event fewer, and one later call with other arguments.
+    for place in range(len(trace.events)):
+        fewer = without(trace.events, place, sent)
+        for later in range(place, len(fewer)):
+            for other in _alternatives(fewer[later], target.sdk.operations):
+                yield replace(trace, events=replaced(fewer, later, other))
+
+
+def _alternatives(event: Event, operations: tuple[Operation, ...]) -> list[Operation]:
+    """The same call with other arguments."""
+    if not isinstance(event, Operation):
+        return []
+    return [other for other in operations if other.verb == event.verb and other != event]
+
+
+def replaced(events: tuple[Event, ...], place: int, event: Event) -> tuple[Event, ...]:
+    """The events with `event` at index `place`."""
+    return (*events[:place], event, *events[place + 1 :])
 
 
 def requests_sent(trace: Trace, target: Target) -> list[set[int]]:
-    """The requests that the target sends in the course of each event."""
+    """The requests that the target sends in the step of each event. Raises `TargetError`, also if the trace
+    cannot be replayed: then the target is not deterministic."""
     run = Run(target, trace.runtime, trace.assumptions, ())
-    steps = [run.play(event) for event in trace.events]
-    target.finish()
+    try:
+        steps = [run.play(event) for event in trace.events]
+    except NotEnabled as error:
+        raise TargetError(f"{trace}: found once and not again ({error}): not deterministic") from error
+    finally:
+        target.finish()
     return [{fact.request for fact in step.facts if isinstance(fact, Sent)} for step in steps]
 
 
 def without(events: tuple[Event, ...], place: int, sent: list[set[int]]) -> tuple[Event, ...]:
-    """The events but one, but the answers to requests it caused, and so on; later requests numbered anew."""
+    """The events without the one at `place`, and without the answers to requests that it caused, transitively;
+    the later requests are renumbered."""
     gone: set[int] = set()
     kept: list[Event] = []
     for at, event in enumerate(events):

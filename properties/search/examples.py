@@ -1,8 +1,8 @@
-"""Where a run keeps the failures it has found, and whose failures it tries first: Hypothesis's example database.
+"""Hypothesis's example database: where a run stores the failures that it finds, and which it replays first.
 
-Hypothesis files a failure under a key made of the cell, the invariants searched for, and its own source: machines
-that share one run the same versions of sessionproof, Hypothesis and Python. Where the checkout lies does not
-matter, except for a target that is named by its path.
+Hypothesis derives the key of a failure from the cell, the invariants and the source of the machine. So machines
+that share a database must run the same versions of sessionproof, Hypothesis and Python. The location of the
+checkout does not matter, except for a target that is named by its path.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 FORMS = "none, FOLDER, dir:FOLDER, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or github:OWNER/REPO[@ARTIFACT]"
 
 TIMEOUT = 2.0
-"""How long Redis may take to answer, in s."""
+"""The timeout for Redis, in s."""
 
 GITHUB_TIMEOUT = 20.0
-"""How long GitHub may stay silent, in s."""
+"""The socket timeout for GitHub, in s."""
 
 REDIS_PREFIX = b"sessionproof-example:"
-"""What every key of ours in Redis begins with: it may be shared with other projects that use Hypothesis."""
+"""The prefix of our keys in Redis, which may be shared with other projects that use Hypothesis."""
 
 GITHUB = re.compile(r"(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)(@(?P<artifact>[^\\/\":<>|*?\r\n]+))?")
 
 
 class BadDatabase(Exception):
-    """No such example database can be used. The message is one line: what is wrong, and what to do."""
+    """An example database cannot be used. The message is one line: what is wrong, and what to do."""
 
 
 def _to_stderr(line: str) -> None:
@@ -55,12 +55,12 @@ def _to_stderr(line: str) -> None:
 
 
 def database(spec: str, say: Callable[[str], None] = _to_stderr) -> ExampleDatabase | None:
-    """The example database that `spec` names, ready for use; `None` for `none`, which keeps nothing.
+    """The example database that `spec` names, ready for use; None for `none`, which stores nothing.
 
-    Joined by commas, several are one: all are read and all are written, but a GitHub artifact is only
-    read. `say` is told one line when Redis or GitHub fails during the search, which then goes on without it.
+    Several specs, separated by commas, are combined: all are read, and all are written except GitHub artifacts.
+    If Redis or GitHub fails during the search, `say` gets one line, and the search continues without it.
 
-    Raises `BadDatabase`, after `TIMEOUT` at the latest where Redis does not answer.
+    Raises `BadDatabase`; within `TIMEOUT` if Redis does not answer.
     """
     if spec == "none":
         return None
@@ -78,7 +78,7 @@ def _member(spec: str, say: Callable[[str], None]) -> ExampleDatabase:
         return _redis(spec, say)
     if kind == "github" and colon:
         return _github(rest, say)
-    # A word before a colon, or one of ours alone, is a slip rather than a folder. One letter is a drive.
+    # A word before a colon, or a bare keyword, is a typo rather than a folder. One letter is a Windows drive.
     if (
         not spec
         or (colon and re.fullmatch(r"[\w+.-]{2,}", kind))
@@ -117,7 +117,7 @@ def _redis(url: str, say: Callable[[str], None]) -> ExampleDatabase:
             "examples in Redis need the package redis, which is not installed: pip install 'sessionproof[redis]'"
         ) from error
     name = _without_secrets(url)
-    # Once more, on a new connection: an idle one may have been dropped. What is slow is not asked twice.
+    # Retry once, on a new connection, because an idle one may have been dropped. Never retry after a timeout.
     again = Retry(NoBackoff(), 1, supported_errors=(Broken,))
     try:
         client: Redis = Redis.from_url(
@@ -141,7 +141,7 @@ def _ping(client: Redis) -> None:
 
 
 def _without_secrets(url: str) -> str:
-    """The URL as it may be shown. Raises `BadDatabase` when it is none; that never shows a part of it."""
+    """The URL without credentials. Raises `BadDatabase` if it is malformed; the message shows no part of it."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -167,7 +167,7 @@ def _github(place: str, say: Callable[[str], None]) -> ExampleDatabase:
             f"{name} needs a token that may read the repository's actions: set GITHUB_TOKEN, or leave it out"
         )
     owner, repo, artifact = found["owner"], found["repo"], found["artifact"] or "hypothesis-example-db"
-    # Hypothesis would keep its copy under the artifact's name alone, and take one repository's for another's.
+    # Hypothesis names its copy after the artifact alone, which would mix up repositories.
     copy = platformdirs.user_cache_path("sessionproof") / "examples" / f"{owner}+{repo}+{artifact}"
 
     def tell(why: str) -> None:
@@ -177,8 +177,8 @@ def _github(place: str, say: Callable[[str], None]) -> ExampleDatabase:
 
 
 class _GitHub(GitHubArtifactDatabase):
-    """Hypothesis's, but it waits `GITHUB_TIMEOUT` at most, and tells what Hypothesis would warn of: pytest may
-    make an error of a warning, and that would end the search."""
+    """Hypothesis's database, with a timeout of `GITHUB_TIMEOUT`. It reports warnings through `tell`, because
+    pytest may turn a warning into an error, which would end the search."""
 
     def __init__(self, owner: str, repo: str, artifact: str, copy: Path, tell: Callable[[str], None]) -> None:
         super().__init__(owner, repo, artifact, path=copy)
@@ -199,9 +199,9 @@ class _GitHub(GitHubArtifactDatabase):
 
 
 class _Remote(ExampleDatabase):
-    """A database on another machine. What goes wrong there says nothing about a target and ends no search: it is
-    told once, and from then on this database is empty and keeps nothing. It is not tried again, because each
-    attempt may cost a timeout, and a search makes many."""
+    """A database on another machine. Its failures are no findings and never end a search: the first one is
+    reported, and from then on the database is empty and stores nothing. There is no retry, because every attempt
+    may cost a timeout, and a search makes many."""
 
     def __init__(self, remote: ExampleDatabase, name: str, say: Callable[[str], None]) -> None:
         super().__init__()

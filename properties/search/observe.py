@@ -1,59 +1,61 @@
-"""What a run looked like from inside: which branches of the model it took, and every trace that was generated."""
+"""Observability of a run: branch coverage of the model, and a log of every generated trace."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from hypothesis.internal import observability
 
-MODEL = Path(__file__).parents[2] / "model"
-"""Where the model is."""
+from model.sdk import Sdk
 
-RULES = (
-    *("clerk/transition.py", "clerk/session.py", "clerk/cache.py", "clerk/network.py"),
-    "world/course.py",
-)
-"""The files whose branches count: those with rules."""
+WORLD = ("model.world.course", "model.world.outputs")
+"""The modules of the world's rules. Each SDK names those of its client (`Sdk.rules`)."""
 
-
-Branch = tuple[str, int, int]
-"""A file, and the lines from and to which the branch leads, as coverage.py counts them."""
+CodeBranch = tuple[str, int, int]
+"""A branch of code: its file, and the lines that it leads from and to, as in coverage.py."""
 
 
 class ModelCoverage:
-    """Branch coverage of the model while a run lasts, by coverage.py. About half as many traces a second."""
+    """Branch coverage of the model's rules during a run, by coverage.py. It halves the traces per second."""
 
-    def __init__(self) -> None:
-        """Begin to measure. Raises `ImportError` when coverage.py is not installed."""
+    def __init__(self, of: Iterable[Sdk]) -> None:
+        """Start measuring, for these SDKs. Raises `ImportError` if coverage.py is not installed."""
         import coverage  # noqa: PLC0415 (an extra of development)
 
-        rules = [str(MODEL / name) for name in RULES]
+        modules = [*(name for sdk in of for name in sdk.rules), *WORLD]
+        self._names = {_file(name): f"{name.replace('.', '/')}.py" for name in modules}
+        rules = [*map(str, self._names)]
         self._coverage = coverage.Coverage(branch=True, include=rules, data_file=None, config_file=False)
         self._coverage.start()
 
-    def end(self) -> dict[Branch, bool]:
-        """End the measurement: every branch of these files, and whether it was taken."""
+    def end(self) -> dict[CodeBranch, bool]:
+        """Stop measuring. Returns every branch of these files, and whether it was taken."""
         self._coverage.stop()
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "coverage.json"
             self._coverage.json_report(outfile=str(path))
             files = json.loads(path.read_text())["files"]
         return {
-            (f"model/{Path(name).resolve().relative_to(MODEL).as_posix()}", line, to): taken
+            (self._names[Path(name).resolve()], line, to): taken
             for name, file in sorted(files.items())
             for taken, branches in ((True, file["executed_branches"]), (False, file["missing_branches"]))
             for line, to in branches
         }
 
 
-def say_branches(branches: Mapping[Branch, bool]) -> Iterator[str]:
-    """A line for each file: how many of its branches were taken, and the lines of the others."""
+def _file(module: str) -> Path:
+    return Path(str(importlib.import_module(module).__file__)).resolve()
+
+
+def say_branches(branches: Mapping[CodeBranch, bool]) -> Iterator[str]:
+    """One line for each file: the number of its branches that were taken, and the lines of the others."""
     for name, of_file in groupby(sorted(branches), key=lambda branch: branch[0]):
         everyone = list(of_file)
         missing = sorted({line for _, line, to in everyone if not branches[name, line, to]})
@@ -63,11 +65,11 @@ def say_branches(branches: Mapping[Branch, bool]) -> Iterator[str]:
 
 
 def write_observations(folder: Path, name: str) -> Callable[[], None]:
-    """From now on, write each of Hypothesis's observations as a line of JSON to `folder`/`name`.jsonl, in the
-    format that Tyche reads. Returns what ends it. Raises `OSError`."""
+    """Start writing each of Hypothesis's observations as a line of JSON to `folder`/`name`.jsonl, in the format
+    of Tyche. Returns the function that stops it. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
-    observability.OBSERVABILITY_COLLECT_COVERAGE = False  # slow, and `ModelCoverage` says it better
+    observability.OBSERVABILITY_COLLECT_COVERAGE = False  # slow, and `ModelCoverage` is more precise
 
     def write(observation: Any) -> None:
         json.dump(dataclasses.asdict(observation), file, default=str)

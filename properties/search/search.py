@@ -1,8 +1,7 @@
-"""The random engine: many traces of one cell (target x assumptions), a verdict for each invariant.
+"""The random engine: many random traces of one cell, and a verdict for each invariant.
 
-Hypothesis generates, steers and shrinks; here we only say what a trace is and listen. All invariants are
-judged on the same traces. When one is violated the search goes on for the others, so that each "held" rests
-on whole traces of its own.
+Hypothesis generates and shrinks the traces. All invariants are checked on the same traces. When one is violated,
+the search starts again for the others, so that every "held" rests on the full number of traces.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 from hypothesis.stateful import run_state_machine_as_test
 
+from model.step import App
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
 from properties.run.run import LANDMARKS, Run, Violation
@@ -31,7 +31,7 @@ from properties.system.target import Target, TargetError
 
 
 class Stopped(BaseException):
-    """The search cannot go on, because the target broke. Not an `Exception`: nothing to shrink here."""
+    """The target broke, so the search has to stop. Not an `Exception`, because Hypothesis would shrink it."""
 
     def __init__(self, error: TargetError) -> None:
         super().__init__(str(error))
@@ -40,7 +40,7 @@ class Stopped(BaseException):
 
 @dataclass(slots=True)
 class _Tally:
-    """What one search has seen so far."""
+    """The counts of one round so far, and the violation that it found."""
 
     traces: int = 0
     steps: int = 0
@@ -51,9 +51,9 @@ class _Tally:
 
     @contextlib.contextmanager
     def holding_interrupts(self) -> Iterator[None]:
-        """Ctrl-C waits for the next event of a trace; a second one does not wait.
+        """Defer Ctrl-C to the next event of a trace; a second Ctrl-C takes effect at once.
 
-        Hypothesis survives an interrupt in our code, not in its own: that may end in an assertion, or get lost.
+        Hypothesis handles an interrupt in our code; one in its own code may fail an assertion there, or get lost.
         """
         if threading.current_thread() is not threading.main_thread():  # no signal comes here
             yield
@@ -72,7 +72,7 @@ class _Tally:
             self.heed_interrupts()
 
     def heed_interrupts(self) -> None:
-        """Raise what `holding_interrupts` held."""
+        """Raise an interrupt that `holding_interrupts` deferred."""
         if self.interrupted:
             raise KeyboardInterrupt
 
@@ -84,12 +84,13 @@ def search(
     profile: settings,
     tell: Callable[[int, int], None] = lambda traces, of: None,
     seed: int | None = None,
+    app: App | None = None,
 ) -> Findings:
-    """Search `cell` for a violation of each of `invariants`, with the number of traces `profile` asks for. With a
-    `seed` the search is the same every time, whatever the profile says, and another for each seed.
+    """Search `cell` for violations of `invariants`, with as many traces as `profile` says. With a `seed`, the
+    search is deterministic, whatever the profile says. By default the app makes every call that its SDK has.
 
-    `tell(traces, of)` is called now and then, for progress. Raises `TargetError` when the target breaks; the
-    trace so far is on disk then, as it is after an interrupt.
+    `tell(traces, of)` reports progress. Raises `TargetError` when the target breaks. Then, and after an
+    interrupt, the trace so far is saved.
     """
     began = time.perf_counter()
     verdicts: dict[str, Verdict] = {
@@ -99,14 +100,16 @@ def search(
     tally = _Tally()
     total = 0
     while open_ones:
-        tally = _round(target, cell, open_ones, profile, tell, seed)
+        tally = _round(target, cell, open_ones, profile, tell, seed, app or App(target.sdk.operations))
         total += tally.traces
         if tally.found is None:
             break
-        for one in open_ones:  # what breaks one invariant may break another: no need to search for it again
+        for one in open_ones:  # a trace may violate several invariants: no need to search again
             if also := violates(tally.found.trace, target, one):
                 also.trace.save()
                 verdicts[one.id] = Violated(also.trace, also.played, tally.traces, tally.steps)
+        if tally.found.trace.invariant not in verdicts:
+            raise TargetError(f"{tally.found.trace}: found once and not again: not deterministic")
         open_ones = [one for one in open_ones if one.id not in verdicts]
     never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
     for one in open_ones:
@@ -123,8 +126,9 @@ def _round(
     profile: settings,
     tell: Callable[[int, int], None],
     seed: int | None,
+    app: App,
 ) -> _Tally:
-    """One run of Hypothesis: until a violation is found and shrunk, or the traces are used up."""
+    """One run of Hypothesis: until a violation is found and shrunk, or all traces are done."""
     tally = _Tally()
     landmarks = tuple(
         {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
@@ -132,7 +136,7 @@ def _round(
 
     def new_run() -> Run:
         judged = invariants
-        if tally.found is not None:  # shrink what was found, don't slip to another invariant
+        if tally.found is not None:  # shrink this violation; do not slip to another invariant
             judged = [one for one in invariants if one.id == tally.found.trace.invariant]
         tally.running = Run(target, cell.runtime, cell.assumptions, judged)
         return tally.running
@@ -143,9 +147,9 @@ def _round(
         tally.reached.update(run.reached(landmarks))
         tell(tally.traces, profile.max_examples)
 
-    machine = _machine(cell, invariants, new_run, done, tally, seed)
+    machine = _machine(cell, invariants, new_run, done, tally, seed, app)
     try:
-        with tally.holding_interrupts(), whatever_is_imported():
+        with tally.holding_interrupts(), without_module_constants():
             run_state_machine_as_test(machine, settings=_engine_settings(profile))
     except Violation as violation:
         by_id = {one.id: one for one in invariants}
@@ -163,9 +167,9 @@ def _round(
 
 
 @contextlib.contextmanager
-def whatever_is_imported() -> Iterator[None]:
-    """Hypothesis also tries numbers that stand in the source of the modules at hand. With one module more, or one
-    edited, the same seed would be another search: so here it does not."""
+def without_module_constants() -> Iterator[None]:
+    """Stop Hypothesis from drawing constants that it finds in the source of loaded modules. Otherwise the search
+    for a seed would change with every module that is edited or loaded."""
     usual = providers._get_local_constants
     providers.CONSTANTS_CACHE.cache.clear()
     providers._get_local_constants = Constants
@@ -183,8 +187,9 @@ def _machine(
     done: Callable[[Run], None],
     tally: _Tally,
     seed: int | None,
+    app: App,
 ) -> type[SessionMachine]:
-    """The machine of this cell. Its name is its key in Hypothesis's example database, and its seed by default."""
+    """The machine of this cell. Its name is its key in the example database, and the default seed."""
 
     class CellMachine(SessionMachine):
         def __init__(self) -> None:
@@ -208,8 +213,9 @@ def _machine(
                 tally.found = violation
                 raise
 
-    for name in needless_rules(cell.assumptions, cell.runtime):
+    for name in needless_rules(cell.assumptions, app, cell.runtime):
         setattr(CellMachine, name, None)
+    CellMachine.app = app
     CellMachine.new_run = staticmethod(new_run)
     CellMachine.done = staticmethod(done)
     names = "+".join(one.id for one in invariants)
@@ -220,8 +226,8 @@ def _machine(
 
 
 def _engine_settings(profile: settings) -> settings:
-    """The user's profile, with what this engine needs: no deadline (a freeze of the wall clock is not slow),
-    one finding at a time, no explain phase (it costs more than it says about a trace)."""
+    """The user's profile with the settings of this engine: no deadline, one violation at a time, and no explain
+    phase, which is slow and says little about a trace."""
     phases = tuple(phase for phase in profile.phases if phase is not Phase.explain)
     quiet = Verbosity.quiet if profile.verbosity is Verbosity.normal else profile.verbosity
     return settings(

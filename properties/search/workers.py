@@ -1,6 +1,6 @@
-"""More than one core: how pytest-xdist shares the cells out.
+"""Scheduling of cells over the workers of pytest-xdist.
 
-A cell is searched once, for all its invariants, so all its tests belong to one worker; each worker has its own
+A cell is searched once for all its invariants, so all its tests go to one worker. Each worker has its own
 targets, and so its own Node processes.
 """
 
@@ -12,7 +12,7 @@ from properties.invariants.catalogue import INVARIANTS
 
 
 class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a worker whole cells, one after the other."""
+    """Assigns whole cells to workers."""
 
     def _split_scope(self, nodeid: str) -> str:
         for name in INVARIANTS:

@@ -1,58 +1,77 @@
-"""What a system under test must offer: the contract between the engines and an SDK.
+"""The interface of a target: the contract between the engines and a client under test.
 
-One world drives every target. A target is told of a stimulus and the instant it happens, and says what it
-did in return. It owns no clock, no network and no timer queue: it reports each timer it sets and is told when
-one is due. What belongs to one SDK (its paths, its payloads, the way it boots) stays in its adapter.
+One world drives every target. A target gets a stimulus and the instant at which it happens, and returns the
+client's outputs. It owns no clock, no network and no timer queue: it reports each timer that it sets, and gets a
+stimulus when one is due. What is specific to one SDK (paths, payloads, how it boots) stays in its adapter.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from model.terms import Millis, Output, Runtime, Stimulus, Token
+from model.sdk import Sdk
+from model.step import initial
+from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
+from model.world.state import System
 
 
 class TargetError(Exception):
-    """The target itself is broken (missing build, dead driver, unknown request): never a finding.
+    """The target itself is broken: a missing build, a dead driver, an unknown request. Never a finding.
 
-    The message is one line that says what is wrong and what to do.
+    The message is one line: what is wrong, and what to do.
     """
 
 
 class Target(Protocol):
-    """A client of the session server that can be started afresh for each trace."""
+    """A client under test. It is started afresh for each trace."""
 
     @property
     def name(self) -> str:
-        """How the command line spells this target, for example `clerk-js@6.7.4`."""
+        """The name of this target on the command line."""
+
+    @property
+    def sdk(self) -> Sdk:
+        """The SDK of this client."""
+
+    def timings(self, runtime: Runtime) -> Timings:
+        """The numbers that the world uses for it: lifetimes, delays, patience."""
+
+    def described_by(self) -> Target | None:
+        """The model that describes this target; None if there is no policy for it. Raises `TargetError`."""
 
     def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
-        """Fetch and start whatever `runtime` needs, so that what is missing is said before a search begins.
+        """Fetch and start what `runtime` needs, so that anything missing is reported before a search begins.
 
-        May be called more than once. Raises `TargetError`, also for a runtime that the target does not know.
+        May be called more than once. Raises `TargetError`, also for a runtime that the target does not support.
         """
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """Forget everything; sign in at instant 0 with `token`, and say what that put in motion.
+        """Discard all state and sign in at instant 0 with `token`. Returns the outputs of the sign-in.
 
         Raises `TargetError` when the client does not start.
         """
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """Let `stimulus` happen at `at` ms of the device's clock; return everything the client did, in order.
+        """Deliver `stimulus` at `at` ms of the device's clock. Returns the client's outputs, in order.
 
-        Returns when the client can do nothing more without a further stimulus. At `Started` the process ends and
-        another begins: of the client nothing is left but what it keeps on its device. Raises `TargetError`.
+        Returns when the client can do nothing more without another stimulus. `Started` ends the process and
+        starts a new one: only what the client stored on the device remains. Raises `TargetError`.
         """
 
     def finish(self) -> None:
-        """End of a trace: check what could only be checked whole; may prepare the next start meanwhile.
+        """End the trace: run the checks that need the whole trace. May prepare the next start.
 
         Raises `TargetError` when the trace shows that the target or its fake server is broken.
         """
 
     def close(self) -> None:
-        """Release every process and file. Safe to call twice; leaves nothing running.
+        """Release every process and file. May be called twice.
 
-        Raises `TargetError` as `finish` does, when a check was put off until now.
+        Raises `TargetError` as `finish` does, if a check was deferred until now.
         """
+
+
+def started(target: Target, runtime: Runtime) -> System:
+    """The initial system: a fresh client of the target, just signed in, in the initial world. Raises
+    `TargetError`."""
+    return initial(target.sdk, runtime, target.start, target.timings(runtime))

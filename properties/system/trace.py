@@ -1,53 +1,45 @@
-"""A trace: the events of one run, on one target, under assumptions; it prints, saves and replays itself.
+"""A trace: the events of one run on one target under assumptions. It can be printed, saved and replayed.
 
-Saved as a JSON document with a version. What is found is on disk, whole, before anything else is done with it;
-`properties/run/counterexample.py` says what may stand beside a trace in its document.
+A trace is saved as a versioned JSON document. Every violation is saved, atomically, before anything else is done
+with it. `properties/run/counterexample.py` adds further fields to the document.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
-from model.terms import Millis, Runtime
-from model.world.events import (
-    EVENTS,
-    Advance,
-    Answer,
-    Event,
-    Freeze,
-    FreezeKind,
-    GetToken,
-    GoOffline,
-    GoOnline,
-    LockKeychain,
-    RestartApp,
-    Revoke,
-    SetClock,
-    SwitchOrganization,
-    Touch,
-    UnlockKeychain,
-)
+from model.terms import Runtime
+from model.world.events import Event
+from properties.system.event_kinds import brief, decoded, encoded
+from properties.system.registry import sdks_of
 
 FORMAT = "sessionproof-trace"
-VERSION = 3
+VERSION = 4
+"""Versions 1 to 3 have the same events, but other names for facts."""
+LONGEST_NAME = 180
+"""Characters of a file name without its ending. Most file systems allow 255 bytes; renderings add to the name."""
+DIGITS = 12
+"""Hexadecimal digits by which the file names of two texts differ that look alike."""
+
 FOLDER = Path(".sessionproof")
-"""Where traces go, below the folder the run was started in."""
+"""Where traces are saved, relative to the working directory."""
 
 
 class BadTrace(Exception):
-    """A file is not a trace that we can read. The message is one line: what is wrong, and what to do."""
+    """A file is not a readable trace. The message is one line: what is wrong, and what to do."""
 
 
 class Trace(Struct, frozen=True):
-    """What happened, in order, and what it was found to break (nothing yet: `invariant` is None)."""
+    """The events of a run, and the invariant that they violate, with the reason; both None if none is known."""
 
     target: str
     runtime: Runtime
@@ -61,12 +53,12 @@ class Trace(Struct, frozen=True):
 
     @property
     def path(self) -> Path:
-        """Where this trace is saved: one place for a target, assumptions and invariant."""
+        """Where this trace is saved: one file for each target, runtime, assumptions and invariant."""
         words = (self.target, str(self.runtime), str(self.assumptions), self.invariant or "interrupted")
-        return FOLDER / (re.sub(r"[^A-Za-z0-9.,@-]+", "_", "--".join(words)) + ".json")
+        return FOLDER / f"{_file_name('--'.join(words))}.json"
 
     def document(self) -> dict[str, Any]:
-        """The trace in plain values, as the JSON document has them."""
+        """The trace as plain values, for its JSON document."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -75,30 +67,41 @@ class Trace(Struct, frozen=True):
             "assume": list(self.assumptions.names),
             "invariant": self.invariant,
             "why": self.why,
-            "events": [{"event": type(event).__name__, **asdict(event)} for event in self.events],
+            "events": list(map(encoded, self.events)),
         }
 
     def save(self) -> Path:
-        """Write the trace, whole or not at all, and return where it is."""
+        """Write the trace atomically. Returns its path."""
         return write(self.path, self.document())
 
 
+def _file_name(whole: str) -> str:
+    """A file name for a text: short, and a different one for each. A plain text of moderate length is its own."""
+    plain = re.sub(r"[^A-Za-z0-9.,@-]+", "_", whole)
+    if plain == whole and len(plain) <= LONGEST_NAME:
+        return plain
+    return f"{plain[: LONGEST_NAME - DIGITS - 1]}-{hashlib.sha256(whole.encode()).hexdigest()[:DIGITS]}"
+
+
 def write(path: Path, document: dict[str, Any]) -> Path:
-    """Write a document, whole or not at all, and return where it is."""
+    """Write a document atomically. Returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".json.new")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-    draft.replace(path)
+    draft = path.with_name(f".new-{uuid.uuid4().hex}")  # of its own: two processes may write the same document
+    try:
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 
 def load(path: Path) -> Trace:
-    """Read a saved trace, of this version or an older one. Raises `BadTrace`."""
+    """The trace in a file, of this version or an older one. Raises `BadTrace`."""
     return decode(read(path), path)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The document in a file, if it is one of ours. Raises `BadTrace`."""
+    """The document in a file, after a check of its format and version. Raises `BadTrace`."""
     try:
         document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
@@ -113,84 +116,27 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
+class _Fields(Struct, frozen=True):
+    """The fields that every version has."""
+
+    target: str
+    runtime: Runtime
+    assume: tuple[str, ...]
+    events: tuple[dict[str, Any], ...]
+    invariant: str | None
+    why: str | None
+
+
 def decode(document: dict[str, Any], path: Path) -> Trace:
-    """The trace in a document; `path` is for the message. Raises `BadTrace`."""
+    """The trace in a document; `path` is for the error message. Raises `BadTrace`."""
     try:
-        unknown = [name for name in document["assume"] if name not in ASSUMPTIONS]
+        fields = msgspec.convert(document, _Fields)
+        unknown = [name for name in fields.assume if name not in ASSUMPTIONS]
         if unknown:
             raise BadTrace(f"{path}: unknown assumption '{unknown[0]}' (known: {', '.join(ASSUMPTIONS)})")
-        return Trace(
-            target=document["target"],
-            runtime=Runtime(document["runtime"]),
-            assumptions=Assumptions(tuple(document["assume"])),
-            events=tuple(_event(entry) for entry in document["events"]),
-            invariant=document["invariant"],
-            why=document["why"],
-        )
+        own = sdks_of(fields.target)
+        events = tuple(decoded(entry, own) for entry in fields.events)
+        assumptions = Assumptions(fields.assume)
+        return Trace(fields.target, fields.runtime, assumptions, events, fields.invariant, fields.why)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadTrace(f"{path}: damaged, or edited by hand ({error!r})") from error
-
-
-def _event(entry: dict[str, Any]) -> Event:
-    fields = dict(entry)
-    name = fields.pop("event")
-    kind = next((kind for kind in EVENTS if kind.__name__ == name), None)
-    if kind is None:
-        raise ValueError(f"unknown event {name}")
-    event: Event = msgspec.convert(fields, kind)
-    return event
-
-
-def brief(event: Event) -> str:
-    """The event as one word and its arguments: the one-line form of a trace."""
-    match event:
-        case Advance(ms):
-            return f"advance({duration(ms)})"
-        case Freeze(ms, kind):
-            return f"freeze({duration(ms)})" if kind is FreezeKind.STARVED else f"sleep({duration(ms)})"
-        case GetToken(template, skip_cache, organization):
-            arguments = [f"template={template}"] if template else []
-            arguments += [f"organization={organization or 'personal'}"] if organization is not None else []
-            return f"getToken({', '.join(arguments + ['skipCache'] * skip_cache)})"
-        case Answer(request, outcome):
-            return f"answer({request}, {outcome})"
-        case Revoke():
-            return "revoke()"
-        case SetClock(skew):
-            return f"setClock({ahead(skew)})"
-        case LockKeychain():
-            return "lock()"
-        case UnlockKeychain():
-            return "unlock()"
-        case Touch():
-            return "touch()"
-        case GoOffline():
-            return "goOffline()"
-        case GoOnline():
-            return "goOnline()"
-        case RestartApp():
-            return "restart()"
-        case SwitchOrganization(organization):
-            return f"switch({organization or 'personal'})"
-
-
-def ahead(skew: Millis) -> str:
-    """How a clock stands to the server's, when it is `skew` ms ahead of that."""
-    if skew == 0:
-        return "right"
-    return f"{duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
-
-
-def duration(ms: Millis) -> str:
-    """`ms` milliseconds as a person says them, exactly."""
-    sign, ms = ("-" if ms < 0 else ""), abs(ms)
-    if ms < 60_000:
-        whole, rest = divmod(ms, 1000)
-        return f"{sign}{whole}{f'.{rest:03}'.rstrip('0') if rest else ''} s"
-    units = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
-    parts = []
-    for unit, size in units:
-        count, ms = divmod(ms, size)
-        if count:
-            parts.append(f"{count} {unit}")
-    return sign + " ".join(parts)

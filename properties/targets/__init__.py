@@ -1,1 +1,1 @@
-"""The systems under test: the model, and one adapter for each SDK."""
+"""The targets: the model, and the builds of each SDK."""

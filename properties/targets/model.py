@@ -1,45 +1,60 @@
-"""The formal model as a target: what a release is meant to do."""
+"""The model as a target."""
 
 from __future__ import annotations
 
-from model.clerk.policy import Policy
-from model.clerk.state import Client
-from model.clerk.transition import MODELLED, sign_in, step
-from model.terms import Millis, Output, Runtime, Stimulus, Token
-from properties.system.target import TargetError
+from model.sdk import Client, Policy, Sdk
+from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
+from properties.system.target import Target, TargetError
 
 
 class ModelTarget:
-    """The model's client under one policy, behind the interface that real SDKs stand behind."""
+    """The model's client under one policy, with the same interface as a real SDK."""
 
-    def __init__(self, policy: Policy) -> None:
+    holds_credential = False
+    """Does it handle the device's credential itself? Then it has state besides that of the model's client."""
+
+    def __init__(self, sdk: Sdk, policy: Policy) -> None:
         self.name = f"model@{policy.name}"
+        self.sdk = sdk
         self.policy = policy
-        self.client: Client | None = None
-        """What it remembers now; None before the first start."""
+        self.client: Client = None
+        """The current state of the client; None before the first start."""
+
+    def timings(self, runtime: Runtime) -> Timings:
+        """The timings of its policy."""
+        return self.policy.timings
 
     def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
-        """Nothing to fetch, nothing to start. Raises `TargetError` for a runtime that is not modelled."""
-        if runtime not in MODELLED:
+        """Nothing to prepare. Raises `TargetError` for a runtime that is not modelled."""
+        if runtime not in self.sdk.runtimes:
             raise TargetError(
-                f"the model does not describe the runtime {runtime}: name real builds, such as clerk-js@6.40.0 "
+                f"the model does not describe the runtime {runtime}: name real builds "
                 "(conform compares two of them with --against)"
             )
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh client of this policy, signed in with `token`. Raises `TargetError` as `prepare` does."""
         self.prepare(runtime)
-        self.client, outputs = sign_in(self.policy, runtime, token)
+        self.client, outputs = self.sdk.start(self.policy, runtime, token)
         return outputs
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """One transition of the model at `at` ms."""
         assert self.client is not None, "start comes first"
-        self.client, outputs = step(self.client, stimulus, at)
+        self.client, outputs = self.sdk.step(self.client, stimulus, at)
         return outputs
 
     def finish(self) -> None:
-        """A value needs no tidying."""
+        """Nothing to check."""
 
     def close(self) -> None:
-        """Nor does it hold anything."""
+        """Nothing to release."""
+
+    def described_by(self) -> ModelTarget | None:
+        """Another client of the same policy."""
+        return ModelTarget(self.sdk, self.policy)
+
+
+def as_model(target: Target | None) -> ModelTarget | None:
+    """The target, if it is a model's client; None if it is a build."""
+    return target if isinstance(target, ModelTarget) else None

@@ -1,52 +1,113 @@
-"""How the command line names a target."""
+"""The names of targets and policies on the command line, for all SDKs in `properties/system/registry.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from pathlib import Path
-from typing import TypeAlias
+from collections.abc import Collection
 
-from model.clerk.policy import POLICIES, PROPOSED, Policy
+from model.sdk import Policy
+from properties.system.registry import (
+    BUILT_IN,
+    MODEL_KIND,
+    UnknownName,
+    available_adapters,
+    import_strings,
+    imported,
+    owner,
+    policies_of,
+)
 from properties.system.target import Target
-from properties.targets.clerk.expo import ExpoTarget
-from properties.targets.clerk.target import bundle_target, clerk_js_target
+from properties.targets.adapter import Adapter, Say
 from properties.targets.model import ModelTarget
 
-Say: TypeAlias = Callable[[str], None]
+__all__ = ["UnknownName"]
 
-FORMS = "model, model@POLICY, clerk-js@VERSION, expo@VERSION or path:FILE"
+MODELS = (MODEL_KIND, f"{MODEL_KIND}@POLICY")
 
 
-class UnknownName(ValueError):
-    """A name on the command line is not one of ours. The message names it and the valid choices."""
+# -- adapters -----------------------------------------------------------------------------------------------
+
+
+def built_in() -> Adapter:
+    """The built-in adapter, which `sessionproof check` uses."""
+    adapter: Adapter = imported(BUILT_IN)
+    return adapter
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """Every adapter, the built-in one first. Raises `UnknownName` if one cannot be imported."""
+    return tuple(map(imported, import_strings()))
+
+
+def adapter_of(spec: str) -> Adapter | None:
+    """The adapter of the SDK that the target `spec` belongs to; None if no SDK knows the name."""
+    found: Adapter | None = owner(spec)
+    return found
+
+
+def adapter_named(name: str) -> Adapter:
+    """The adapter of an SDK by its name. Raises `UnknownName`."""
+    known = {one.name: one for one in adapters()}
+    return known[one_of("SDK", name, known)]
+
+
+# -- names --------------------------------------------------------------------------------------------------
+
+
+def build_forms() -> str:
+    """The forms of the specs of builds, for help texts."""
+    return _joined([form for one in available_adapters() for form in one.forms])
+
+
+def forms() -> str:
+    """The forms of the specs of all targets, for help texts."""
+    return _joined([*MODELS, *(form for one in available_adapters() for form in one.forms)])
+
+
+def _joined(words: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def policies() -> dict[str, Policy]:
+    """Every policy by name, the released ones of each SDK first."""
+    return {name: policy for one in available_adapters() for name, policy in policies_of(one.sdk).items()}
+
+
+def model_named(policy_name: str) -> ModelTarget:
+    """The model under a policy. Raises `UnknownName`."""
+    chosen = policy(policy_name)
+    spec = f"{MODEL_KIND}@{policy_name}"
+    return (adapter_of(spec) or built_in()).model(spec, chosen)
+
+
+def newest() -> str:
+    """The name of the policy of the newest release, the default of the commands."""
+    return [*built_in().sdk.policies][-1]
+
+
+def policy(name: str) -> Policy:
+    """The policy with this name, released or proposed. Raises `UnknownName`."""
+    adapters()
+    known = policies()
+    return known[one_of("policy", name, known)]
 
 
 def make_target(spec: str, say: Say) -> Target:
-    """The target that `spec` names, not yet prepared. `say` is told of downloads.
+    """The target that `spec` names, not yet prepared. `say` gets lines about downloads.
 
     Raises `UnknownName`; `prepare()` raises `TargetError` later.
     """
     kind, at, rest = spec.partition("@")
-    if kind == "model":
-        name = rest if at else next(reversed(POLICIES))
-        return ModelTarget(policy(name))
-    if kind == "clerk-js" and rest:
-        return clerk_js_target(rest, say)
-    if kind == "expo" and rest:
-        return ExpoTarget(rest, say)
-    if spec.startswith("path:") and spec != "path:":
-        return bundle_target(Path(spec.removeprefix("path:")), say)
-    raise UnknownName(f"unknown target '{spec}' (known forms: {FORMS})")
+    if kind == MODEL_KIND:
+        return model_named(rest if at else newest())
+    made = (one.target(spec, say) for one in adapters())
+    target = next((one for one in made if one is not None), None)
+    if target is None:
+        raise UnknownName(f"unknown target '{spec}' (known forms: {forms()})")
+    return target
 
 
 def one_of(kind: str, name: str, known: Collection[str]) -> str:
-    """The name, if it is a known one. Raises `UnknownName`."""
+    """`name`, if it is in `known`. Raises `UnknownName`; `kind` is for the message."""
     if name not in known:
         raise UnknownName(f"unknown {kind} '{name}' (known: {', '.join(known)})")
     return name
-
-
-def policy(name: str) -> Policy:
-    """The policy of a release, or a proposed one. Raises `UnknownName`."""
-    known = POLICIES | PROPOSED
-    return known[one_of("policy", name, known)]

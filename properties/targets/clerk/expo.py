@@ -1,26 +1,29 @@
-"""Real releases of @clerk/expo as targets: @clerk/clerk-js with what Expo puts around it on a phone.
+"""Releases of @clerk/expo as targets: @clerk/clerk-js as Expo wraps it on a phone.
 
-It belongs here: what Expo adds, which is the device's credential. Its store holds a client JWT; Expo's code reads
-it before each request, sends it as the `Authorization` header, and saves the one that an answer brings. That code
-is the release's own, evaluated beside the native bundle of the @clerk/clerk-js release that it was published
-with; see driver/expo.mjs for what stands in for the phone.
+This module has what Expo adds: the device's credential. The device's store holds a client JWT. Expo's code reads
+it before each request, sends it as the `Authorization` header, and saves the new one of each answer. That code is
+the release's own, evaluated together with the native bundle of the @clerk/clerk-js release that it was published
+with. See driver/expo.mjs for the fakes of the phone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from model.clerk.policy import policy_of
+from model.clerk.sdk import CLERK
 from model.terms import (
-    Answered,
     CallSettled,
-    KeychainTurned,
+    Endpoint,
+    LockChanged,
     Millis,
     Outcome,
     Output,
+    Replied,
     RequestId,
     RequestSent,
     Runtime,
@@ -31,29 +34,32 @@ from model.terms import (
 )
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
-from properties.targets.clerk.builds import CLERK_JS, Package, fetch_build, fetch_package, lowest, scripts_of
-from properties.targets.clerk.target import DRIVER, ClerkJsTarget
+from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build
+from properties.targets.clerk.server import ClerkServer
+from properties.targets.clerk.target import DRIVER, call_of
 from properties.targets.model import ModelTarget
-
-EXPO = Package("@clerk/expo", "4.6.6", "1 MB", scripts_of, "has no modules")
-SHARED = Package("@clerk/shared", "4.7.0", "1 MB", scripts_of, "has no modules")
+from properties.targets.node_target import NodeTarget
+from properties.targets.npm import fetch_package, lowest
+from properties.targets.server import BootAnswer, HttpReply, HttpRequest
 
 RENEWS = (Outcome.GRANTED, Outcome.STALE_TOKEN, Outcome.SESSION)
 """The answers with which the server renews the device's credential."""
 
 
 KEYCHAIN_ERROR = "ERR_KEY_CHAIN"
-"""What a keychain that is locked throws, among the names of errors."""
+"""The error name of a call that failed because the keychain is locked."""
 
 
 class ExpoModel(ModelTarget):
-    """The model of @clerk/clerk-js with what Expo adds, for comparison with a build: its two callbacks.
+    """The model of @clerk/clerk-js plus Expo's two callbacks, for comparison with a build.
 
-    A request carries what the store holds; the network layer sends a lost one again as it was. A store that
-    refuses to be read is emptied, there and then (token-cache/index.ts getToken). What an answer brings is saved
-    before anybody sees the answer, and where it cannot be saved the request fails (createClerkInstance.ts, and
+    A request carries the credential in the store; the network layer resends a lost request unchanged. If the
+    store cannot be read, Expo empties it (token-cache/index.ts getToken). The credential of an answer is saved
+    before the answer is processed, and if it cannot be saved, the request fails (createClerkInstance.ts, and
     clerk-js's fapiClient.ts runAfterResponseCallbacks).
     """
+
+    holds_credential = True
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh client, on a device that holds a credential and is not locked."""
@@ -66,23 +72,24 @@ class ExpoModel(ModelTarget):
         assert self.client is not None, "start comes first"
         lost = None
         match stimulus:
-            case KeychainTurned(locked):
+            case LockChanged(locked):
                 self._locked = locked
             case TimerDue(timer):
                 resends = dict(self.client.resends)
                 lost = resends[timer].request if timer in resends else None
-            case Answered(request, outcome) if outcome in RENEWS and self._locked:
-                # The network layer fails after the reply, as it does at one that it cannot read.
-                outputs = super().feed(Answered(request, Outcome.GATEWAY_PAGE), at)
+            case Replied(request, outcome) if outcome in RENEWS and self._locked:
+                # The network layer fails after the reply, as it does on an unreadable one.
+                outputs = super().feed(Replied(request, Outcome.GATEWAY_PAGE), at)
                 return tuple(self._sent(_failed(output)) for output in outputs)
-            case Answered(_, outcome) if outcome in RENEWS:
+            case Replied(_, outcome) if outcome in RENEWS:
                 self._holds = True
             case Started() if not self._holds:
-                stimulus = Started(None)  # a stranger's question has a stranger's answer
+                stimulus = Started(None)  # an unauthenticated GET /client is answered without a session
         return tuple(self._sent(output, lost) for output in super().feed(stimulus, at))
 
     def _sent(self, output: Output, lost: RequestId | None = None) -> Output:
-        """A request with what it carries: what a `lost` one carried, or else what the store holds."""
+        """The request with its credential: that of the `lost` request which it repeats, or else that in the
+        store."""
         if not isinstance(output, RequestSent):
             return output
         if lost is None:
@@ -93,66 +100,85 @@ class ExpoModel(ModelTarget):
 
 
 def _failed(output: Output) -> Output:
-    """The end of a call, if it is one, with the error of the keychain."""
+    """The output; if it settles a call with an error, with the keychain's error instead."""
     ended = isinstance(output, CallSettled) and output.error
     return replace(output, error=KEYCHAIN_ERROR) if ended else output
 
 
-class ExpoTarget(ClerkJsTarget):
-    """One release of @clerk/expo. `credentials` are those that the requests of this trace carried, in order: an
-    empty one where there was none."""
+class ExpoServer(ClerkServer):
+    """The Frontend API for a device that stores its credential itself: a client JWT, which answers renew."""
 
-    glue = (DRIVER / "expo.mjs").as_uri()
-    model = ExpoModel
+    def __init__(self) -> None:
+        self.carried: list[str] = []
+        """The credentials of the requests of this trace, in order; empty for a request without one."""
+        self._given = 1
+
+    def begin(self) -> None:
+        """Reset to the device's first credential."""
+        self.carried.clear()
+        self._given = 1
+
+    def boot(self, token: Token | None) -> Sequence[BootAnswer]:
+        """A request without a credential is answered without a session."""
+        unauthenticated = (replace(answer, without="authorization") for answer in super().boot(None))
+        return (*unauthenticated, *super().boot(token))
+
+    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
+        """The reply, with a new credential if the outcome is in `RENEWS`."""
+        reply = super().reply(outcome, token, endpoint)
+        if outcome not in RENEWS:
+            return reply
+        self._given += 1
+        return replace(reply, headers={"authorization": fapi.client_jwt(self._given)})
+
+    def credential(self) -> str | None:
+        """The device's first credential."""
+        return fapi.client_jwt(1)
+
+    def carries(self, request: HttpRequest) -> bool | None:
+        """The server accepts every credential that it gave the device. Raises `TargetError` for any other."""
+        known = {"", *(fapi.client_jwt(number) for number in range(1, self._given + 1))}
+        credential = request.headers.get("authorization")
+        if credential is None or credential not in known:
+            raise TargetError("@clerk/expo sends an Authorization header that is no credential of the device")
+        self.carried.append(credential)
+        return credential != ""
+
+
+class ExpoTarget(NodeTarget):
+    """One release of @clerk/expo, with the build of @clerk/clerk-js that it was published with."""
 
     def __init__(self, version: str, say: Callable[[str], None]) -> None:
-        """`say` is told of downloads."""
-        super().__init__(f"expo@{version}", lambda runtime: fetch_build(self.release, say), say)
-        self.credentials: list[str] = []
+        """`say` gets lines about downloads."""
+        server, glue = ExpoServer(), DRIVER / "expo.mjs"
+        super().__init__(f"expo@{version}", CLERK, glue, server, call_of, self._bundle, self._packages, say=say)
+        self.credentials = server.carried
+        """The credentials of the requests of this trace, in order; empty for a request without one."""
         self._version = version
-        self._given = 1
 
     @property
     def release(self) -> str:
         """The version of @clerk/clerk-js that this release of Expo was published with. Raises `TargetError`."""
         return self._published_with(CLERK_JS.name)
 
-    def packages(self) -> dict[str, Path]:
-        """Expo itself, and what it shares with Clerk's other SDKs. Raises `TargetError`."""
+    def described_by(self) -> ExpoModel | None:
+        """The model of that version, with what Expo adds. Raises `TargetError`."""
+        policy = policy_of(self.release)
+        return ExpoModel(CLERK, policy) if policy else None
+
+    def _bundle(self, runtime: Runtime) -> Path:
+        return fetch_build(self.release, self._say)
+
+    def _packages(self) -> Mapping[str, Path]:
+        """Expo itself, and @clerk/shared."""
         shared = fetch_package(SHARED, self._published_with(SHARED.name), self._say)
         return {EXPO.name: self._home(), SHARED.name: shared}
-
-    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """A fresh instance on a device that holds the first credential. Raises `TargetError`."""
-        self.credentials.clear()
-        self._given = 1
-        return super().start(runtime, token)
-
-    def credential(self) -> str:
-        """The device's first."""
-        return fapi.client_jwt(1)
-
-    def renewed(self, outcome: Outcome) -> str | None:
-        """A new one with every answer that is not a refusal."""
-        if outcome not in RENEWS:
-            return None
-        self._given += 1
-        return fapi.client_jwt(self._given)
-
-    def carried(self, authorization: str | None) -> bool:
-        """Is there a credential in this header? Whichever the server gave the device it goes on taking, unless an
-        assumption says that it does not. Raises `TargetError` at one that it never gave."""
-        known = {"", *(fapi.client_jwt(number) for number in range(1, self._given + 1))}
-        if authorization is None or authorization not in known:
-            raise TargetError("@clerk/expo sends an Authorization header that is no credential of the device")
-        self.credentials.append(authorization)
-        return authorization != ""
 
     def _home(self) -> Path:
         return fetch_package(EXPO, self._version, self._say)
 
     def _published_with(self, package: str) -> str:
-        """The lowest version of a dependency that this release asks for."""
+        """The lowest version of a dependency that this release accepts. Raises `TargetError`."""
         try:
             return lowest(json.loads((self._home() / "package.json").read_text())["dependencies"][package])
         except (OSError, ValueError, KeyError):

@@ -1,7 +1,7 @@
-"""A trace as a script of its own, for a maintainer who has Node and npm and nothing of ours.
+"""A trace as a standalone script, for maintainers who have Node and npm but not this harness.
 
-The script is `repro.mjs` without the parts that the trace at hand does not need. In it `//: NAME ...` opens a
-part for the traces that need one of the names, `//: else` the part for all others, and `//: end` closes it.
+The script is `repro.mjs` without the parts that the trace does not need. In it, `//: NAME ...` opens a part for
+traces that need one of the names, `//: else` the part for all others, and `//: end` closes it.
 """
 
 from __future__ import annotations
@@ -11,47 +11,54 @@ import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from model.terms import Outcome, Runtime
+from model.clerk.terms import GetToken, SwitchOrganization, Touch
+from model.terms import Operation, Outcome, Runtime
 from model.world.events import (
     Advance,
     Answer,
     Event,
     Freeze,
     FreezeKind,
-    GetToken,
     GoOffline,
     GoOnline,
     LockKeychain,
     RestartApp,
     Revoke,
     SetClock,
-    SwitchOrganization,
-    Touch,
     UnlockKeychain,
 )
 from properties.invariants.catalogue import INVARIANTS
-from properties.system.trace import Trace, ahead, duration
-from properties.system.wording import LOCKS, OFFLINE, ONLINE, SAYS, UNLOCKS
+from properties.system.trace import Trace
+from properties.system.wording import (
+    LOCKS,
+    LOSES_NETWORK,
+    REGAINS_NETWORK,
+    SAYS,
+    UNLOCKS,
+    ahead,
+    duration,
+    one_line,
+)
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
 _DAY = 86_400_000
-_FAILURES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
+_ERROR_STATUSES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
 _NO_VERDICT = (
     "one-refresh-at-a-time",
     "refresh-chain-survives",
     "guard-is-headless-only",
-)  # not to be told from the end of a trace
+)  # cannot be checked at the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
 
 def repro(trace: Trace, version: str) -> str:
-    """The text of `repro.mjs`, which plays `trace` against whatever @clerk/clerk-js is installed beside it.
+    """The text of `repro.mjs`, which plays `trace` on the @clerk/clerk-js that is installed next to it.
 
-    It exits 1 while the trace breaks its invariant, 0 when it no longer does, 2 when it cannot tell: a package
-    is missing, or the invariant is one that only the search can judge. `version` is for a comment.
-    Not for a trace on a page, which a script has not.
+    The script exits 1 if the trace violates its invariant, 0 if it does not, and 2 if it cannot tell: a package
+    is missing, or only the harness can check the invariant. `version` is for a comment. The browser runtime is
+    not supported, because a script has no page.
     """
     text = "\n".join(_lines(_TEMPLATE.read_text(encoding="utf-8"), _needs(trace))) + "\n"
     for name, value in {
@@ -82,7 +89,7 @@ def _needs(trace: Trace) -> set[str]:
     outcomes = {event.outcome for event in trace.events if isinstance(event, Answer)}
     lasts = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
     needs = {str(trace.runtime), *map(_verb, trace.events), *outcomes}
-    if not outcomes.isdisjoint(_FAILURES):
+    if not outcomes.isdisjoint(_ERROR_STATUSES):
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")
@@ -105,19 +112,19 @@ def _header(trace: Trace, version: str) -> str:
     ]
     if invariant:
         paragraphs += ["", f"What should hold: {invariant.sentence}"]
-    wrapped = [textwrap.wrap(paragraph, _WIDTH - len("// ")) or [""] for paragraph in paragraphs]
+    wrapped = [textwrap.wrap(one_line(paragraph), _WIDTH - len("// ")) or [""] for paragraph in paragraphs]
     return "\n".join(f"// {line}".rstrip() for lines in wrapped for line in lines)
 
 
 def _verb(event: Event) -> str:
-    """What the script calls what happens."""
+    """The name of the script's function for an event."""
     match event:
         case Freeze(_, kind):
             return "freeze" if kind is FreezeKind.STARVED else "sleep"
         case Advance():
             return "advance"
-        case GetToken():
-            return "getToken"
+        case Operation():
+            return event.verb
         case Answer():
             return "answer"
         case Revoke():
@@ -128,14 +135,10 @@ def _verb(event: Event) -> str:
             return "lock"
         case UnlockKeychain():
             return "unlock"
-        case Touch():
-            return "touch"
         case GoOffline() | GoOnline():
             return "connect"
         case RestartApp():
             return "restart"
-        case SwitchOrganization():
-            return "setActive"
 
 
 def _tell(event: Event) -> str:
@@ -159,13 +162,15 @@ def _tell(event: Event) -> str:
         case Touch():
             arguments = []
         case GoOffline():
-            arguments = ["false", _quoted(OFFLINE)]
+            arguments = ["false", _quoted(LOSES_NETWORK)]
         case GoOnline():
-            arguments = ["true", _quoted(ONLINE)]
+            arguments = ["true", _quoted(REGAINS_NETWORK)]
         case RestartApp() | Revoke():
             arguments = []
         case SwitchOrganization(organization):
             arguments = [json.dumps(organization)]
+        case Operation():
+            raise AssertionError(f"{event!r} is no operation of Clerk's")
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
     return f"await {_verb(event)}({', '.join(arguments)});{remark}"
 

@@ -1,26 +1,26 @@
-"""A fake of Clerk's Frontend API: real JSON Web Tokens for symbolic ones, and answers in the shape of its own.
+"""A fake of Clerk's Frontend API: real JSON Web Tokens for symbolic ones, and answers in its format.
 
-It belongs here: what the server's answers look like. Which answer is given is the world's business.
-Shapes are those that clerk/javascript reads, packages/clerk-js/src/core/resources: Client.ts, Session.ts,
-User.ts, Environment.ts, Token.ts; errors as Base.ts reads them.
+This module has the format of the answers. The world decides which answer is given. The format is what
+clerk/javascript reads, in packages/clerk-js/src/core/resources: Client.ts, Session.ts, User.ts, Environment.ts,
+Token.ts; and Base.ts for errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
-from freezegun import freeze_time
-
-from model.terms import SESSION_LIFETIME, SESSION_TOKEN, Endpoint, Millis, Outcome, Token, TokenId
+from model.clerk.terms import SESSION_TOKEN, TIMINGS, TokenId, key
+from model.terms import Endpoint, Millis, Outcome, Token
+from properties.targets import jwts
+from properties.targets.server import BootAnswer, HttpReply, HttpRequest
 
 EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
-"""When instant 0 is, in seconds since 1970."""
+"""The Unix time of instant 0, in s."""
 
 ISSUER = "https://clerk.test"
 SESSION_ID = "sess_1"
@@ -28,31 +28,22 @@ USER_ID = "user_1"
 CLIENT_ID = "client_1"
 
 CLOCK_LEEWAY = 10
-"""Seconds by which `nbf` lies before `iat`, as Clerk has it."""
+"""Seconds from `nbf` to `iat`, as in Clerk's tokens."""
 
 RECENT = 4096
-"""How many tokens are kept rather than made again: a campaign mints millions, a trace some dozens."""
-
-EVENT_LOOPS = ["asyncio", "tornado", "distributed"]
-"""Who keeps the real time while the clock is frozen: freezegun stops it for every thread, and an event loop in
-another one would put off what it has to do until the virtual instant, years away."""
+"""The number of cached tokens. A trace mints some dozens, a campaign millions."""
 
 # -- tokens -------------------------------------------------------------------------------------------------
 
 
-@cache
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
 @lru_cache(RECENT)
 def mint(token: Token) -> str:
-    """The JSON Web Token that stands for `token`, signed; the same one whenever it is asked for.
+    """The signed JSON Web Token for `token`; the same one on every call.
 
-    Its times are `EPOCH` plus the token's. `oiat`, the header that says when the claims were assembled, is
-    the time of issue; before sign-in, for a token that is behind. A template's token has no `sid`: Clerk's
-    templates carry none unless they ask for it. One for an organization says so, as the SDK reads it
-    (tokenFreshness.ts tokenOrgId).
+    Its times are `EPOCH` plus the token's. The header `oiat`, which says when the claims were assembled, is the
+    time of issue, or before sign-in for a token that is behind. A template's token has no `sid`, as by default
+    with Clerk. A token for an organization has its id in the claim that the SDK reads (tokenFreshness.ts
+    tokenOrgId).
     """
     issued = EPOCH + token.issued
     claims: dict[str, Any] = {
@@ -63,7 +54,7 @@ def mint(token: Token) -> str:
         "exp": EPOCH + token.expires,
         "jti": str(token.number),
     }
-    template, organization = token.token_id.template, token.token_id.organization
+    template, organization = key(token).template, key(token).organization
     if template is None:
         claims["sid"] = SESSION_ID
     else:
@@ -71,57 +62,34 @@ def mint(token: Token) -> str:
     if organization is not None:
         claims |= {"org_id": organization, "org_role": "org:member"}
     headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
-    return jwt.encode(claims, _key(), algorithm="RS256", headers=headers)
+    return jwts.sign(claims, headers)
 
 
 @lru_cache(RECENT)
 def recognise(raw: str) -> Token | None:
     """The token that `raw` was minted for; None if this server never minted it, as its signature shows."""
-    try:
-        claims = jwt.decode(
-            raw,
-            _key().public_key(),
-            algorithms=["RS256"],
-            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},  # valid or not, it is ours
-        )
-    except jwt.InvalidTokenError:
+    if (known := jwts.read(raw)) is None:
         return None
+    claims, header = known
+    token_id = TokenId(claims.get("template"), claims.get("org_id"))
     issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
-    behind = jwt.get_unverified_header(raw)["oiat"] < EPOCH
-    return Token(
-        int(claims["jti"]), TokenId(claims.get("template"), claims.get("org_id")), issued, expires, behind
-    )
+    return Token(int(claims["jti"]), token_id, issued, expires, header["oiat"] < EPOCH)
 
 
 def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
-    """What PyJWT, at a server, says of each token at its instant: None if valid, else the name of its error.
+    """PyJWT's result for each token at its instant in ms: None if valid, else the name of the error."""
+    return jwts.verify([_presented(token, at) for token, at in handed], EPOCH, ISSUER)
 
-    One freeze of the clock serves all of them, since starting one walks through every loaded module.
-    """
-    public = _key().public_key()
-    verdicts: list[str | None] = []
-    if not handed:
-        return []
-    with freeze_time(ignore=EVENT_LOOPS) as clock:
-        for token, at in handed:
-            clock.move_to(datetime.fromtimestamp(EPOCH, UTC) + timedelta(milliseconds=at))
-            required = ["iss", "sub", "iat", "nbf", "exp", "jti"] + ["sid"] * (token.token_id.template is None)
-            try:
-                claims = jwt.decode(
-                    mint(token), public, algorithms=["RS256"], issuer=ISSUER, options={"require": required}
-                )
-            except jwt.InvalidTokenError as error:
-                verdicts.append(type(error).__name__)
-            else:
-                verdicts.append(None if claims["jti"] == str(token.number) else "WrongToken")
-    return verdicts
+
+def _presented(token: Token, at: Millis) -> jwts.Presented:
+    required = ("iss", "sub", "iat", "nbf", "exp", "jti") + ("sid",) * (key(token).template is None)
+    return jwts.Presented(mint(token), at, required, {"jti": str(token.number)})
 
 
 @lru_cache(RECENT)
 def client_jwt(number: int) -> str:
-    """The credential of a native device: the one that the server gave it as its `number`-th, from 1."""
-    claims = {"id": CLIENT_ID, "rotating_token": str(number)}
-    return jwt.encode(claims, _key(), algorithm="RS256", headers={"kid": "ins_1"})
+    """The `number`-th credential (from 1) that the server gives a native device."""
+    return jwts.sign({"id": CLIENT_ID, "rotating_token": str(number)}, {"kid": "ins_1"})
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -134,12 +102,16 @@ def _errors(code: str, message: str) -> str:
 
 _PAGE = "<html><head><title>503 Service Unavailable</title></head><body>Service Unavailable</body></html>"
 
-_FAILURES: dict[Outcome, tuple[int, str]] = {
-    Outcome.UNAUTHORIZED: (401, _errors("authentication_invalid", "Invalid authentication")),
-    Outcome.RATE_LIMITED: (429, _errors("too_many_requests", "Too many requests. Please try again later.")),
-    Outcome.BROKEN: (500, _errors("internal_clerk_error", "There was an internal error on our servers.")),
-    Outcome.GATEWAY_PAGE: (503, _PAGE),
-    Outcome.LOST: (0, ""),
+_FAILURE_REPLIES: dict[Outcome, HttpReply] = {
+    Outcome.UNAUTHORIZED: HttpReply(401, _errors("authentication_invalid", "Invalid authentication")),
+    Outcome.RATE_LIMITED: HttpReply(
+        429, _errors("too_many_requests", "Too many requests. Please try again later.")
+    ),
+    Outcome.BROKEN: HttpReply(
+        500, _errors("internal_clerk_error", "There was an internal error on our servers.")
+    ),
+    Outcome.GATEWAY_PAGE: HttpReply(503, _PAGE),
+    Outcome.LOST: HttpReply(0, ""),
 }
 
 _JWT = "%jwt%"
@@ -165,8 +137,8 @@ _SESSION: dict[str, Any] = {
     "object": "session",
     "id": SESSION_ID,
     "status": "active",
-    "expire_at": _NOW + SESSION_LIFETIME,
-    "abandon_at": _NOW + SESSION_LIFETIME,
+    "expire_at": _NOW + TIMINGS.session,
+    "abandon_at": _NOW + TIMINGS.session,
     "last_active_at": _NOW,
     "last_active_organization_id": _ORGANIZATION,
     "actor": None,
@@ -210,35 +182,38 @@ _ENVIRONMENT = json.dumps(
 )
 
 
-def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.TOKENS) -> tuple[int, str]:
-    """The HTTP status and body of an answer of `endpoint`; status 0 where there is none (`LOST`).
+def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.MINT) -> HttpReply:
+    """The answer of `endpoint` with this outcome; status 0 for `LOST`.
 
-    `token` is the one that `GRANTED`, `STALE_TOKEN` and `SESSION` carry; `ValueError` if those come without.
+    `GRANTED`, `STALE_TOKEN` and `SESSION` carry `token`. Raises `ValueError` if it is missing for one of these.
     """
-    if failure := _FAILURES.get(outcome):
+    if failure := _FAILURE_REPLIES.get(outcome):
         return failure
     if outcome is Outcome.NO_SESSION:
-        return 200, _NO_SESSION
+        return HttpReply(200, _NO_SESSION)
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
-    if endpoint is Endpoint.TOUCH:  # Base.ts _updateClient: what changes something brings the client too
-        return 200, _filled(_TOUCHED, token)
-    if outcome is Outcome.SESSION or endpoint is Endpoint.CLIENT:
-        return 200, _filled(_CLIENT, token)
-    return 200, f'{{"object":"token","jwt":"{mint(token)}"}}'
+    if endpoint is Endpoint.MUTATE:  # Base.ts _updateClient: what changes something brings the client too
+        return HttpReply(200, _filled(_TOUCHED, token))
+    if outcome is Outcome.SESSION or endpoint is Endpoint.INTROSPECT:
+        return HttpReply(200, _filled(_CLIENT, token))
+    return HttpReply(200, f'{{"object":"token","jwt":"{mint(token)}"}}')
 
 
 def _filled(answer: str, token: Token) -> str:
-    """A session in an answer has this token, and the organization that it is for as its active one."""
-    active = json.dumps(token.token_id.organization)
+    """The answer with this token, and the token's organization as the active one, filled in."""
+    active = json.dumps(key(token).organization)
     return answer.replace(_JWT, mint(token)).replace(f'"{_ORGANIZATION}"', active)
 
 
-def boot_answers(token: Token | None) -> dict[str, tuple[int, str]]:
-    """What the SDK's requests while it loads are answered with, so that it is signed in with `token`, or learns
-    that it has no session."""
-    client = Outcome.SESSION if token else Outcome.NO_SESSION
-    return {"GET /v1/environment": (200, _ENVIRONMENT), f"GET {CLIENT_PATH}": render(client, token)}
+def boot_answers(token: Token | None) -> tuple[BootAnswer, ...]:
+    """The answers to the SDK's requests while it loads: it is signed in with `token`, or has no session
+    (None)."""
+    client = render(Outcome.SESSION if token else Outcome.NO_SESSION, token)
+    return (
+        BootAnswer("GET /v1/environment", 200, _ENVIRONMENT),
+        BootAnswer(f"GET {CLIENT_PATH}", client.status, client.body),
+    )
 
 
 # -- requests -----------------------------------------------------------------------------------------------
@@ -248,15 +223,62 @@ TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
 TOUCH_PATH = f"/v1/client/sessions/{SESSION_ID}/touch"
 
 
-def endpoint_of(method: str, path: str, form: Mapping[str, str] = {}) -> tuple[Endpoint, TokenId] | None:
-    """What a request asks for, and which token, by its path and the `form` in its body; None if this server has
-    no such endpoint."""
-    if method == "GET" and path == CLIENT_PATH:
-        return Endpoint.CLIENT, SESSION_TOKEN
-    if method == "POST" and path == TOKENS_PATH:
-        return Endpoint.TOKENS, TokenId(organization=form.get("organization_id") or None)
-    if method == "POST" and path.startswith(f"{TOKENS_PATH}/"):
-        return Endpoint.TOKENS, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
-    if method == "POST" and path == TOUCH_PATH:
-        return Endpoint.TOUCH, TokenId(organization=form.get("active_organization_id") or None)
-    return None
+def endpoint_of(request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
+    """The endpoint and the token id of a request, from its path and the form in its body; None for an unknown
+    path."""
+    match request:
+        case HttpRequest("GET", path) if path == CLIENT_PATH:
+            return Endpoint.INTROSPECT, SESSION_TOKEN
+        case HttpRequest("POST", path) if path == TOKENS_PATH:
+            return Endpoint.MINT, TokenId(organization=_field(request, "organization_id"))
+        case HttpRequest("POST", path) if path.startswith(f"{TOKENS_PATH}/"):
+            return Endpoint.MINT, TokenId(path.removeprefix(f"{TOKENS_PATH}/"))
+        case HttpRequest("POST", path) if path == TOUCH_PATH:
+            return Endpoint.MUTATE, TokenId(organization=_field(request, "active_organization_id"))
+        case _:
+            return None
+
+
+def _field(request: HttpRequest, name: str) -> str | None:
+    """A field of the form in a request's body; None if it is missing or empty."""
+    return dict(parse_qsl(request.body or "")).get(name)
+
+
+# -- the server ---------------------------------------------------------------------------------------------
+
+
+class ClerkServer:
+    """The Frontend API for a client whose credential is a cookie, which the SDK does not see."""
+
+    epoch = EPOCH
+
+    def begin(self) -> None:
+        """Nothing to reset: this server has no state."""
+
+    def boot(self, token: Token | None) -> Sequence[BootAnswer]:
+        """The environment, and a client with the session or without."""
+        return boot_answers(token)
+
+    def endpoint_of(self, request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
+        """By path and form of the request."""
+        return endpoint_of(request)
+
+    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
+        """In the format of the Frontend API."""
+        return render(outcome, token, endpoint)
+
+    def recognise(self, raw: str) -> Token | None:
+        """By its signature and its claims."""
+        return recognise(raw)
+
+    def verify(self, handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
+        """With PyJWT."""
+        return verify(handed)
+
+    def credential(self) -> str | None:
+        """None: the SDK does not handle the cookie."""
+        return None
+
+    def carries(self, request: HttpRequest) -> bool | None:
+        """None: the SDK does not see whether a request carries the cookie."""
+        return None

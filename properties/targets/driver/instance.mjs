@@ -1,19 +1,37 @@
 // One instance of an SDK: a bundle evaluated afresh, with a clock, timers, a network and globals of its own.
 //
-// It knows no SDK. What one is called, exports and needs around it is the glue's part (see clerk_js.mjs).
-// It reads no commands: that is loop.mjs. An instance never acts by itself; it says what it wants:
+// It knows no SDK: what one is called, exports and needs around it is the glue's part. It reads no commands: that
+// is loop.mjs. An instance never acts by itself; it says what it wants:
 //
-//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, form, cause, authorization|null]
-//   ["signed_out", cause]       ["active", token, before]      ["settled", call, token|null, error|null]
+//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, query, headers, body|null, cause]
+//   ["signed_out", cause]       ["active", token, before]      ["settled", call, value|null, error|null]
 //   ["signed_in", cause]        (what it had dropped it holds again)
-//   ["threw", message]          ["storm", count]               ["cookie", value|null]   (on a page only)
+//   ["threw", message]          ["storm", count]               ["stored", value|null]
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
 // happened, or null: kept when a timer is set, restored when it fires; promises carry it by themselves.
+// A request's query and headers are objects of strings, the names of headers in lower case; its body is the text.
+//
+// A glue module exports
+//
+//   environment(runtime)   the globals by which the SDK learns where it runs
+//   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held)` is to be
+//                          called the moment its session is dropped, or taken up again. `around` has `require`
+//                          (modules.mjs), `credential`, `device` (what outlives a restart) and `page` (page.mjs)
+//   errorName(error)       a short name that stays the same from build to build: `api-STATUS` for what the server has
+//                          answered, `offline` for an error that says that the device is offline
+//   page                   {url, cookies} to begin a page with, for an SDK that runs on one
+//
+// What `create` returns has `load()`, which may send requests; `signedIn()`; and `operations`, which an app calls, by
+// name: each takes an object of arguments and returns a promise, of a token or of nothing. Where there is such a
+// thing: `activeToken()`, the token that the app sees without asking; `stored()`, what a page keeps of the session
+// for the app's own server; `lock(locked)`, for a store that can be locked; and `check()`, which throws when what
+// the glue was told and what the SDK holds differ.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
 
+import { DriverError, oneLine } from './errors.mjs';
 import { requireIn } from './modules.mjs';
 import { NAMES, pageOf } from './page.mjs';
 
@@ -21,11 +39,6 @@ const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a st
 
 const causes = new AsyncLocalStorage();
 const cause = () => causes.getStore() ?? null;
-
-export const oneLine = error => String(error?.message ?? error).split('\n')[0];
-
-// What is wrong with the bundle or with the command, in one line.
-export class DriverError extends Error {}
 
 // A microtask queue is empty before an immediate runs, and an SDK has no other way to go on: its timers, its
 // network and its channels are ours.
@@ -80,30 +93,33 @@ function fire(instance, id) {
 // -- network ----------------------------------------------------------------------------------------------
 
 // Not a real Response: its body would be a stream, which takes more than microtasks to read.
-function response(status, body, authorization) {
+function response({ status, headers, body }) {
   return {
     ok: status >= 200 && status < 300,
     status,
     statusText: '',
-    headers: new Headers(authorization ? { authorization } : {}),
+    headers: new Headers(headers),
     json: async () => JSON.parse(body),
     text: async () => body,
-    clone: () => response(status, body, authorization),
+    clone: () => response({ status, headers, body }),
   };
 }
 
-// `boot` answers the requests of load(), which nobody else sees: {"GET /path": {status, body}}. Where a credential
-// is the SDK's to send, "GET /path, bare" is the answer to a request without one.
+const textOf = body => (typeof body === 'string' || body instanceof URLSearchParams ? String(body) : null);
+
+// `boot` answers the requests of load(), which nobody else sees: [{request: "GET /path", status, headers, body}], the
+// first that fits. One that is `without` a header is for requests in which that is missing or empty.
 function networkOf(instance, boot) {
   return (target, init = {}) => {
     const method = init.method ?? 'GET';
-    const { pathname } = target instanceof URL ? target : new URL(target);
-    const authorization = new Headers(init.headers).get('authorization');
+    const { pathname, searchParams } = target instanceof URL ? target : new URL(target);
+    const headers = new Headers(init.headers);
     if (instance.booting) {
-      const bare = authorization ? undefined : boot[`${method} ${pathname}, bare`];
-      const answer = bare ?? boot[`${method} ${pathname}`];
-      if (answer) return Promise.resolve(response(answer.status, answer.body));
-      instance.unanswered = `${method} ${pathname}`;
+      const request = `${method} ${pathname}`;
+      const fits = one => one.request === request && !(one.without && headers.get(one.without));
+      const found = boot.find(fits);
+      if (found) return Promise.resolve(response(found));
+      instance.unanswered = request;
       return new Promise(() => {});
     }
     if (++instance.sent > REQUESTS_PER_STIMULUS) {
@@ -111,8 +127,8 @@ function networkOf(instance, boot) {
       return new Promise(() => {}); // nobody will ever answer: this ends the storm
     }
     const id = ++instance.lastRequest;
-    const form = typeof init.body === 'string' ? Object.fromEntries(new URLSearchParams(init.body)) : {};
-    instance.emit('request', id, method, pathname, form, cause(), authorization);
+    const [query, sent] = [searchParams, headers].map(Object.fromEntries);
+    instance.emit('request', id, method, pathname, query, sent, textOf(init.body), cause());
     return new Promise((resolve, reject) => {
       instance.requests.set(id, { resolve, reject });
       const abort = () => instance.requests.delete(id) && reject(init.signal.reason);
@@ -121,12 +137,12 @@ function networkOf(instance, boot) {
   };
 }
 
-function answer(instance, { request: id, status, body, authorization, lost }) {
+function answer(instance, { request: id, lost, ...reply }) {
   const request = instance.requests.get(id);
   if (!request) throw new DriverError(`request ${id} is not in flight`);
   instance.requests.delete(id);
   if (lost) request.reject(new TypeError('Network request failed')); // React Native's words
-  else request.resolve(response(status, body, authorization));
+  else request.resolve(response(reply));
 }
 
 // -- isolation --------------------------------------------------------------------------------------------
@@ -204,7 +220,7 @@ export class Instance {
   unanswered = null; // the request of load() that has no answer
   page = null; // what is around an SDK in a browser (page.mjs)
   navigator = null; // where an SDK looks whether it is online
-  cookie = null;
+  stored = null; // what the page kept for the app's own server when it was last looked at
   sent = 0; // requests since the last stimulus
   timers = new Map();
   lastTimer = 0;
@@ -222,14 +238,14 @@ export class Instance {
     this.glue = glue;
     this.at = at;
     if (before) {
-      const { lastTimer, lastRequest, cookie, device } = before;
-      Object.assign(this, { lastTimer, lastRequest, cookie, device });
+      const { lastTimer, lastRequest, stored, device } = before;
+      Object.assign(this, { lastTimer, lastRequest, stored, device });
     }
-    if (jsdom) this.page = pageOf(jsdom, () => epoch + this.at, glue.COOKIES, before?.page);
+    if (jsdom && glue.page) this.page = pageOf(jsdom, () => epoch + this.at, glue.page, before?.page);
     const { exports, require } = evaluate(this, recipe);
-    const { device } = this;
+    const { device, page } = this;
     const announce = held => this.emit(held ? 'signed_in' : 'signed_out', cause());
-    this.sdk = glue.create(exports, runtime, announce, { require, credential, device });
+    this.sdk = glue.create(exports, runtime, announce, { require, credential, device, page });
     let failure = 'load() does not settle';
     this.sdk.load().then(
       () => (failure = null),
@@ -238,7 +254,7 @@ export class Instance {
     await drain();
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
     if (failure) throw new DriverError(failure);
-    this.active = this.sdk.activeToken();
+    this.active = this.sdk.activeToken?.() ?? null;
     if (before && this.active) this.emit('active', this.active, null);
     if (!this.sdk.signedIn()) {
       if (!before) throw new DriverError('load() does not sign in');
@@ -255,14 +271,12 @@ export class Instance {
     if (stimulus.do === 'fire') fire(this, stimulus.timer);
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
-    else if (stimulus.do === 'touch') this.follow(stimulus, () => this.sdk.touch());
-    else if (stimulus.do === 'switch') this.follow(stimulus, () => this.sdk.switchOrganization(stimulus.organization));
     else if (stimulus.do === 'connect') this.connect(stimulus.online);
-    else this.ask(stimulus);
+    else this.call(stimulus);
     await drain();
-    this.sdk.check();
+    this.sdk.check?.();
     const before = this.active;
-    this.active = this.sdk.activeToken() ?? before;
+    this.active = this.sdk.activeToken?.() ?? before;
     if (this.active !== before) this.emit('active', this.active, before);
     this.look();
   }
@@ -273,24 +287,18 @@ export class Instance {
     this.page?.announce(online ? 'online' : 'offline');
   }
 
-  // What the cookie that carries the session to the app's own server holds, if that has changed.
+  // What the page keeps for the app's own server, if that has changed.
   look() {
-    const before = this.cookie;
-    this.cookie = this.page?.cookie(this.glue.SESSION_COOKIE) ?? null;
-    if (this.cookie !== before) this.emit('cookie', this.cookie);
+    const before = this.stored;
+    this.stored = this.sdk.stored?.() ?? null;
+    if (this.stored !== before) this.emit('stored', this.stored);
   }
 
-  ask({ call, template, skip_cache: skipCache, organization }) {
-    causes.run(call, () => this.sdk.getToken(template, skipCache, organization)).then(
-      token => this.emit('settled', call, token || null, token ? null : 'null'),
-      error => this.emit('settled', call, null, this.glue.errorName(error)),
-    );
-  }
-
-  // A call that gives the app nothing but its end.
-  follow({ call }, act) {
-    causes.run(call, act).then(
-      () => this.emit('settled', call, null, null),
+  call({ call, operation: name, arguments: given }) {
+    const { operations } = this.sdk;
+    if (!Object.hasOwn(operations, name)) throw new DriverError(`the SDK has no operation '${name}'`);
+    causes.run(call, () => operations[name](given)).then(
+      value => this.emit('settled', call, (typeof value === 'string' && value) || null, null),
       error => this.emit('settled', call, null, this.glue.errorName(error)),
     );
   }

@@ -5,27 +5,26 @@
 // The protocol: one JSON object a line. Each command on stdin gets one line on stdout, {"out": [...]} with
 // everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
 //
-//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,"boot":{"GET /x":{status,body}},
-//    "packages":{name:folder},"credential":text|null,         what else it consists of; what its device holds
-//    "dom":folder|null}                                       a page is made with the jsdom of that folder
-//   {"do":"begin"}                                            a fresh instance, loaded at 0 ms
-//   {"do":"restart","at":ms,"boot":{...}}                     its process ends; another on the same device, loaded
-//   {"do":"fire","at":ms,"timer":id}                          the callback of a timer runs
-//   {"do":"ask","at":ms,"call":id,"template":name|null,"skip_cache":bool,
-//    "organization":id|null}                                  the app wants a token
-//   {"do":"touch","at":ms,"call":id}                          the app touches the session
-//   {"do":"switch","at":ms,"call":id,"organization":id|null}  the app makes another organization the active one
-//   {"do":"lock","at":ms,"locked":bool}                       the device keeps its credential back, or no longer
-//   {"do":"connect","at":ms,"online":bool}                    the device has the network back, or has lost it
-//   {"do":"answer","at":ms,"request":id,"status":200,"body":text,"authorization":text|null}   an answer, or ...
-//   {"do":"answer","at":ms,"request":id,"lost":true}                         ... never will
+//   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,
+//    "boot":[{"request":"GET /x","status":200,"headers":{},"body":text,"without":header|null}],
+//    "packages":{name:folder},"credential":text|null,          what else it consists of; what its device holds
+//    "dom":folder|null}                                        a page is made with the jsdom of that folder
+//   {"do":"begin"}                                             a fresh instance, loaded at 0 ms
+//   {"do":"restart","at":ms,"boot":[...]}                      its process ends; another on the same device, loaded
+//   {"do":"fire","at":ms,"timer":id}                           the callback of a timer runs
+//   {"do":"call","at":ms,"call":id,"operation":name,"arguments":{...}}            the app calls the SDK
+//   {"do":"lock","at":ms,"locked":bool}                        the device keeps its credential back, or no longer
+//   {"do":"connect","at":ms,"online":bool}                     the device has the network back, or has lost it
+//   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
+//   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import v8 from 'node:v8';
 
-import { DriverError, Instance, compile, oneLine } from './instance.mjs';
+import { DriverError, oneLine } from './errors.mjs';
+import { Instance, compile } from './instance.mjs';
 import { library } from './modules.mjs';
 
 // Optimized code seldom lives long enough here to pay: the instance it was made for is gone. Wait longer.
@@ -116,8 +115,7 @@ const commands = {
     return null;
   },
 };
-commands.fire = commands.ask = commands.touch = commands.switch = commands.answer = commands.lock = commands.feed;
-commands.connect = commands.feed;
+for (const stimulus of ['fire', 'call', 'answer', 'lock', 'connect']) commands[stimulus] = commands.feed;
 
 async function obey(line) {
   try {

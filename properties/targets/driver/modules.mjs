@@ -6,7 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { DriverError } from './instance.mjs';
+import { DriverError } from './errors.mjs';
 
 // In the order in which Metro, React Native's bundler, looks for a file on an iPhone.
 const ENDINGS = ['', '.ios.js', '.native.js', '.js', '/index.ios.js', '/index.native.js', '/index.js'];

@@ -8,8 +8,6 @@
 
 import crypto from 'node:crypto';
 
-const ORIGIN = 'https://app.clerk.test/';
-
 // Cookies that expire by the instance's clock: tough-cookie looks at the real one, and counts a Max-Age from there.
 function cookieJar({ CookieJar, toughCookie: { Cookie } }) {
   return new (class extends CookieJar {
@@ -75,12 +73,12 @@ export const NAMES = [
   ...['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 'Element', 'HTMLElement', 'opener'],
 ];
 
-// A page of its own: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded anew, in
-// the place of `before`, it has what that has left: cookies, and storage of both kinds.
-export function pageOf(jsdom, now, cookies, before = null) {
+// A page of its own at `url`: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded
+// anew, in the place of `before`, it has what that has left: cookies, and storage of both kinds.
+export function pageOf(jsdom, now, { url, cookies }, before = null) {
   const jar = before?.jar ?? cookieJar(jsdom);
   jar.now = now;
-  const { window } = new jsdom.JSDOM('', { url: ORIGIN, cookieJar: jar });
+  const { window } = new jsdom.JSDOM('', { url, cookieJar: jar });
   const { document } = window;
   if (!before) for (const cookie of cookies) document.cookie = cookie;
   const { localStorage, sessionStorage } = window;
@@ -89,10 +87,10 @@ export function pageOf(jsdom, now, cookies, before = null) {
     for (const [key, value] of Object.entries(before.storage[name])) storage[name].setItem(key, value);
   }
 
-  const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than a tick of the poller
+  const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than most timers do
   const cookie = name => {
     if (seen.writes !== jar.writes || seen.name !== name) {
-      const found = jar.getCookiesSync(ORIGIN).find(({ key }) => key === name);
+      const found = jar.getCookiesSync(url).find(({ key }) => key === name);
       Object.assign(seen, { writes: jar.writes, name, value: found?.value || null });
     }
     return seen.value;

@@ -1,19 +1,18 @@
 // What is Clerk's in the Node process: how @clerk/clerk-js is started and what its errors are called.
 //
-// A glue module exports `environment`, `create` and `errorName`, and `COOKIES` and `SESSION_COOKIE` for a page;
-// instance.mjs does the rest.
+// instance.mjs says what a glue module exports, and does the rest.
 
-import { DriverError } from '../../driver/instance.mjs';
+import { DriverError } from '../../driver/errors.mjs';
 
 // `clerk.test` as the frontend API's host, in the form in which a publishable key carries it.
 export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('base64')}`;
 
-// The cookies of a page before it loads: the server's word that somebody is signed in, and since when (EPOCH of
-// fapi.py, in s). Without it the SDK of a production instance takes the user for signed out.
-export const COOKIES = ['__client_uat=1767225600; path=/'];
+// A page before it loads has the server's word that somebody is signed in, and since when (EPOCH of server.py, in s).
+// Without it the SDK of a production instance takes the user for signed out.
+export const page = { url: 'https://app.clerk.test/', cookies: ['__client_uat=1767225600; path=/'] };
 
-// What the app's own server reads.
-export const SESSION_COOKIE = '__session';
+// The cookie that the app's own server reads.
+const SESSION_COOKIE = '__session';
 
 // The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
 // nothing. React Native's says no more than its product. An extension's worker has no document either.
@@ -23,18 +22,21 @@ export function environment(runtime) {
   return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
 }
 
-// An SDK that has been evaluated but not loaded; `announce` is called the moment a session is dropped, or
-// taken up again.
-export function create(exports, runtime, announce) {
+export function create(exports, runtime, announce, around) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
   const options = { standardBrowser: runtime === 'browser', experimental };
-  return drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
+  const sdk = drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
+  return { ...sdk, stored: () => around.page?.cookie(SESSION_COOKIE) ?? null };
 }
 
 // A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
 export function drive(clerk, options, announce) {
   let signedIn = false;
+  const session = () => {
+    if (!clerk.session) throw new DriverError('the client holds no session to make this call with');
+    return clerk.session;
+  };
 
   return {
     async load() {
@@ -50,18 +52,15 @@ export function drive(clerk, options, announce) {
     signedIn: () => signedIn,
     // The last active token of the session, if there is one: what a browser would have in its cookie.
     activeToken: () => clerk.session?.lastActiveToken?.getRawString() ?? null,
-    getToken(template, skipCache, organization) {
-      if (!clerk.session) throw new DriverError('the client holds no session to ask for a token');
-      const which = { template: template ?? undefined, organizationId: organization ?? undefined };
-      return clerk.session.getToken({ ...which, skipCache });
-    },
-    touch() {
-      if (!clerk.session) throw new DriverError('the client holds no session to touch');
-      return clerk.session.touch();
-    },
-    switchOrganization(organization) {
-      if (!clerk.session) throw new DriverError('the client holds no session whose organization could be another');
-      return clerk.setActive({ organization });
+    operations: {
+      getToken: ({ template, organizationId, skipCache }) =>
+        session().getToken({
+          template: template ?? undefined,
+          organizationId: organizationId ?? undefined,
+          skipCache,
+        }),
+      touch: () => session().touch(),
+      setActive: ({ organization }) => (session(), clerk.setActive({ organization })),
     },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {

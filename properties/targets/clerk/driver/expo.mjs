@@ -6,7 +6,7 @@
 // @clerk/react is what Clerk is loaded with. React's effects do not run, and there is no native module of Clerk's:
 // an app without its config plugin, which does without the synchronisation with Clerk's native SDKs.
 
-import { DriverError } from '../../driver/instance.mjs';
+import { DriverError } from '../../driver/errors.mjs';
 import { PUBLISHABLE_KEY, drive, environment, errorName } from './clerk_js.mjs';
 
 export { environment, errorName };

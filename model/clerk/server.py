@@ -1,0 +1,75 @@
+"""Clerk's honest server (the Frontend API): its state but for whether the session is valid.
+
+Known gaps: the user is a member of every organization. A token made by a template is for none.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model import sdk, terms
+from model.clerk.terms import SwitchOrganization, TokenId
+from model.terms import FAILURES, Endpoint, Outcome
+
+OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
+    # POST /client/sessions/:id/tokens[/:template]
+    Endpoint.MINT: (Outcome.GRANTED, *FAILURES, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN),
+    # GET /client
+    Endpoint.INTROSPECT: (
+        *(Outcome.SESSION, *FAILURES, Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
+    ),
+    # POST /client/sessions/:id/touch: the client comes back with the session
+    Endpoint.MUTATE: (Outcome.SESSION, *FAILURES, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN),
+}
+"""Every way in which a request to each endpoint can end."""
+
+
+class Server(Struct, sdk.Server, frozen=True, cache_hash=True):
+    """The session's active organization, on the server and in the app. None is the personal workspace."""
+
+    organization: str | None = None  # the active one, as far as the server has been told
+    chosen: str | None = None  # the one that the app has chosen last
+
+    def outcomes(self, endpoint: Endpoint) -> tuple[Outcome, ...]:
+        """Every way in which a request can end."""
+        return OUTCOMES[endpoint]
+
+    @property
+    def session_token(self) -> TokenId:
+        """The token for the active organization."""
+        return TokenId(organization=self.organization)
+
+    @property
+    def session_tokens(self) -> tuple[TokenId, ...]:
+        """The tokens for both organizations, until the server is told of the app's choice."""
+        return tuple(dict.fromkeys((self.session_token, TokenId(organization=self.chosen))))
+
+    @property
+    def keychain(self) -> bool:
+        """It does: on a phone, the client JWT."""
+        return True
+
+    def authenticates(self, token_id: terms.TokenId) -> bool:
+        """A token is a session token if no template made it."""
+        return isinstance(token_id, TokenId) and token_id.template is None
+
+    def brings(self, endpoint: Endpoint, token_id: terms.TokenId) -> terms.TokenId:
+        """GET /client brings the token for the active organization; other requests, what they ask for."""
+        return self.session_token if endpoint is Endpoint.INTROSPECT else token_id
+
+    def acted(self, endpoint: Endpoint, token_id: terms.TokenId) -> Server:
+        """A touch makes the organization active that it names."""
+        if endpoint is Endpoint.MUTATE and isinstance(token_id, TokenId) and token_id != self.session_token:
+            return replace(self, organization=token_id.organization)
+        return self
+
+    def called(self, operation: terms.Operation) -> Server:
+        """A switch chooses an organization."""
+        if isinstance(operation, SwitchOrganization) and operation.organization != self.chosen:
+            return replace(self, chosen=operation.organization)
+        return self
+
+    def restarted(self) -> Server:
+        """A choice of which the server has not been told is forgotten."""
+        return replace(self, chosen=self.organization)

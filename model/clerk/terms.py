@@ -1,0 +1,150 @@
+"""Clerk's vocabulary: token ids, operations, and the numbers of the SDK.
+
+Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from model import terms
+from model.terms import Timings
+
+PERSONAL = ""
+"""What the app passes as `organizationId` for the personal workspace, which is no organization."""
+
+
+class TokenId(Struct, terms.TokenId, frozen=True, cache_hash=True):
+    """Which token: made by a template, or not; for an organization, or for none. The session token has no
+    template, and is for the session's active organization, if there is one.
+
+    The SDK's word for the key of its cache (utils/tokenId.ts).
+    """
+
+    template: str | None = None
+    organization: str | None = None
+
+    @property
+    def requested(self) -> TokenId:
+        """What a request for this token names: with a template, no organization."""
+        return TokenId(self.template) if self.template and self.organization else self
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.template, self.organization)))
+
+
+SESSION_TOKEN = TokenId()
+"""The token of a session without an active organization."""
+
+
+def key(token: terms.Token) -> TokenId:
+    """The id of a token, in Clerk's own type: the key of its slot."""
+    assert isinstance(token.token_id, TokenId), f"{token!r} is no token of Clerk's"
+    return token.token_id
+
+
+TIMINGS = Timings(lifetime=60, lead=15 + 2, cutoff=5)
+"""tokenCache.ts: a refresh timer runs 15 s (the background refresh threshold) plus 2 s (its lead) before expiry.
+A read that finds 5 s or less left drops the entry and counts as a miss."""
+
+PAGE_TIMINGS = Timings(lifetime=60, lead=15 + 2, cutoff=5, ticker=5_000)
+"""On a page, in a tab that is not in front: a poller looks at the session every 5 s (SessionCookiePoller.ts)."""
+
+
+class GetToken(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+    """The app calls `session.getToken({template, organizationId, skipCache})`. An `organization` of None means
+    the active one, `PERSONAL` the personal workspace."""
+
+    template: str | None = None
+    skip_cache: bool = False
+    organization: str | None = None
+
+    verb = "getToken"
+
+    @property
+    def token_id(self) -> TokenId:
+        """The token that it is for while the personal workspace is active; `Client.meant` has the general
+        rule."""
+        return TokenId(self.template, self.organization or None)
+
+    @property
+    def wants_session_token(self) -> bool:
+        """It is for the token of the active organization, if it names neither template nor organization."""
+        return self.template is None and self.organization is None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """As in `getToken(template=api, skipCache)`."""
+        words = [f"template={self.template}"] if self.template else []
+        words += [f"organization={self.organization or 'personal'}"] if self.organization is not None else []
+        return (*words, *["skipCache"] * self.skip_cache)
+
+    @property
+    def phrase(self) -> str:
+        """As in `getToken for template 'api', skipping the cache`."""
+        words = [f"template '{self.template}'"] if self.template else []
+        words += [workspace(self.organization)] if self.organization is not None else []
+        which = f" for {' and '.join(words)}" if words else ""
+        return f"{self.verb}{which}{', skipping the cache' * self.skip_cache}"
+
+    def __str__(self) -> str:
+        return terms.Operation.__str__(self)
+
+
+class Touch(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+    """The app calls `session.touch()`, to say that the session is in use."""
+
+    verb = "touch"
+
+    @property
+    def token_id(self) -> TokenId:
+        """The session token, in name only: a touch is not for a token."""
+        return SESSION_TOKEN
+
+    def __str__(self) -> str:
+        return terms.Operation.__str__(self)
+
+
+class SwitchOrganization(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+    """The app calls `setActive({organization})`; None is the personal workspace."""
+
+    organization: str | None = None
+
+    verb = "setActive"
+    changes_session = True
+
+    @property
+    def token_id(self) -> TokenId:
+        """The token that becomes the session's own."""
+        return TokenId(organization=self.organization)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """As in `setActive(org_b)`."""
+        return (self.organization or "personal",)
+
+    @property
+    def phrase(self) -> str:
+        """As in `setActive to organization 'org_b'`."""
+        return f"{self.verb} to {workspace(self.organization)}"
+
+    def __str__(self) -> str:
+        return terms.Operation.__str__(self)
+
+
+def workspace(organization: str | None) -> str:
+    """`organization 'org_b'`, or the personal workspace."""
+    return f"organization '{organization}'" if organization else "the personal workspace"
+
+
+OPERATIONS: tuple[terms.Operation, ...] = (
+    GetToken(),
+    GetToken(skip_cache=True),
+    GetToken(template="api"),
+    GetToken(organization="org_b"),
+    GetToken(organization=PERSONAL),
+    Touch(),
+    SwitchOrganization("org_b"),
+    SwitchOrganization(None),
+)
+"""The operations of an app, with the arguments worth trying. The first asks for the session's token."""

@@ -1,0 +1,100 @@
+"""What the client's outputs do to the world. `absorb` takes them in order and says what was seen."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from model.terms import (
+    CallId,
+    CallSettled,
+    Output,
+    RequestSent,
+    SignedIn,
+    SignedOut,
+    TimerCleared,
+    TimerSet,
+    Token,
+    TokenAnnounced,
+    TokenShown,
+)
+from model.world.course import without_timer
+from model.world.facts import (
+    Announced,
+    Fact,
+    Origin,
+    Sent,
+    SessionDropped,
+    SessionRegained,
+    Settled,
+    Shown,
+    TimerArmed,
+)
+from model.world.state import Request, System, Timer
+
+
+def absorb(
+    system: System, outputs: tuple[Output, ...], tainted: bool, starting: bool = False
+) -> tuple[System, tuple[Fact, ...]]:
+    """Take what the client put out in return for a cue: the system after it, and what was seen.
+
+    `tainted` is the cue's. `starting`: the cue is a restart of the app, so a sign-out counts as foreground.
+    """
+    facts: list[Fact] = []
+    for output in outputs:
+        system, fact = _absorb_one(system, output, tainted, starting)
+        if fact:
+            facts.append(fact)
+    return system, tuple(facts)
+
+
+def _absorb_one(system: System, output: Output, tainted: bool, starting: bool) -> tuple[System, Fact | None]:
+    world = system.world
+    match output:
+        case TimerSet(timer, due_on_device, cause):
+            due = due_on_device - world.skew
+            armed = TimerArmed(world.now, timer, due)
+            # The ticker is never tainted: it sets itself again and again, so its taint would never end.
+            if tainted and not world.ticks(due - world.now):
+                monitor = system.monitor
+                system = system.noting(replace(monitor, tainted_timers=(*monitor.tainted_timers, timer)))
+            return system.but(timers=(*world.timers, Timer(timer, due, due, world.now, cause))), armed
+        case TimerCleared(timer):
+            return without_timer(system, timer), None
+        case RequestSent(number, endpoint, token_id, cause, credential):
+            unauthenticated = not credential
+            if credential is None:  # the device adds it
+                unauthenticated = world.locked and world.server.keychain
+            request = Request(number, endpoint, token_id, cause, world.now, world.stale, unauthenticated)
+            if tainted:
+                monitor = system.monitor
+                system = system.noting(replace(monitor, tainted_requests=(*monitor.tainted_requests, number)))
+            origin, stale_for = world.origin(cause), world.stale_for
+            sent = Sent(world.now, number, endpoint, token_id, origin, stale_for, unauthenticated)
+            return system.but(requests=(*world.requests, request)), sent
+        case SignedIn(cause):
+            return system.but(signed_in=True), SessionRegained(world.now, world.origin(cause))
+        case SignedOut(cause):
+            origin = Origin.FOREGROUND if starting else world.origin(cause)
+            return system.but(signed_in=False), SessionDropped(world.now, origin, world.valid)
+        case TokenAnnounced(token, before):
+            return system, Announced(world.now, token, before)
+        case TokenShown(shown):
+            return system.but(shown=shown), Shown(world.now, shown, world.valid and world.signed_in)
+        case CallSettled(number, given, error):
+            return _settled(system, number, given, error)
+
+
+def _settled(system: System, number: CallId, token: Token | None, error: str | None) -> tuple[System, Fact]:
+    """A call ends. The fact says which token the call was for. A call that takes any session token was for the
+    one that it got, if that was the session's own since the call was made; else for the last one that was."""
+    world, monitor = system.world, system.monitor
+    pending = next(call for call in world.calls if call.call == number)
+    record = monitor.call(number)
+    token_id = pending.token_id
+    if record.accepts:
+        fits = token is not None and token.token_id in record.accepts
+        token_id = token.token_id if token is not None and fits else record.accepts[-1]
+    told_ended = record.told_ended and not record.lied_to
+    settled = Settled(world.now, number, record.asked_at, token_id, token, error, record.healthy, told_ended)
+    monitor = replace(monitor, calls=tuple(one for one in monitor.calls if one is not record))
+    return system.but(calls=tuple(call for call in world.calls if call is not pending)).noting(monitor), settled

@@ -1,0 +1,75 @@
+"""A matrix of verdicts as JSON, as Markdown, and as HTML pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from properties.invariants.verdict import Cell, Findings, Violated
+from properties.render.files import save
+from properties.render.page import matrix as matrix_page
+from properties.render.table import table
+from properties.render.tables import describe
+from properties.run.explain import explain
+from properties.run.run import Violation
+from properties.targets.names import model_named
+
+
+def as_json(findings: Iterable[Findings]) -> str:
+    """The matrix as JSON: one object for each cell and invariant."""
+    rows: list[dict[str, Any]] = []
+    for found in findings:
+        for name, verdict in found.verdicts.items():
+            row: dict[str, Any] = {
+                "target": found.cell.target,
+                "runtime": found.cell.runtime.value,
+                "assumptions": list(found.cell.assumptions.names),
+                "invariant": name,
+                "verdict": str(verdict),
+                "evidence": describe(verdict, False, found.reached)[2],
+            }
+            if isinstance(verdict, Violated):
+                row["events"] = str(verdict.trace)
+                row["trace"] = verdict.trace.path.as_posix()
+            rows.append(row)
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def as_markdown(findings: Sequence[Findings]) -> str:
+    """The matrix as Markdown: one table for each set of assumptions, with policies as rows and invariants as
+    columns."""
+    names = list(dict.fromkeys(name for found in findings for name in found.verdicts))
+    text = ""
+    for assumptions in dict.fromkeys(found.cell.assumptions for found in findings):
+        text += f"### assuming {assumptions}\n\n| policy | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n"
+        for found in findings:
+            if found.cell.assumptions == assumptions:
+                cells = (_cell(found, name) for name in names)
+                text += f"| `{found.cell.target.removeprefix('model@')}` | {' | '.join(cells)} |\n"
+        text += "\n"
+    return text
+
+
+def _cell(found: Findings, name: str) -> str:
+    verdict = found.verdicts[name]
+    word, evidence = describe(verdict, False, found.reached)[1:]
+    return f"**{word}**, {evidence}" if isinstance(verdict, Violated) else f"{word}, {evidence}"
+
+
+def write_pages(findings: Sequence[Findings], folder: Path) -> Path:
+    """Write the matrix as a page, and a page for each counterexample. Returns the path of the former. Raises
+    `OSError`."""
+    pages: dict[tuple[Cell, str], str] = {}
+    for found in findings:
+        target = model_named(found.cell.target.removeprefix("model@"))
+        for name, verdict in found.verdicts.items():
+            if isinstance(verdict, Violated):
+                counterexample = explain(Violation(verdict.trace, verdict.played), target)
+                (page,) = (path for path in save(counterexample, folder) if path.suffix == ".html")
+                pages[found.cell, name] = page.name
+    folder.mkdir(parents=True, exist_ok=True)
+    index = folder / "index.html"
+    index.write_text(matrix_page(table(findings, (), pages)), encoding="utf-8")
+    return index

@@ -1,0 +1,262 @@
+"""The rows of the facts about what the world or the app did: see `fact_kinds.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.terms import Outcome
+from model.world.facts import (
+    Answered,
+    CallStarted,
+    ClockSet,
+    Frozen,
+    KeychainChanged,
+    NetworkChanged,
+    Restarted,
+    Sent,
+    SessionEnded,
+    TimerFired,
+)
+from properties.system.fact_kind import Before, Dependency, DependencyKind, FactKind, Rows, because_frozen
+from properties.system.wording import (
+    FREEZES_FOR,
+    FROZE_FOR,
+    LOCKS,
+    LOSES_NETWORK,
+    REFUSALS,
+    REGAINS_NETWORK,
+    RESTARTS,
+    SAYS,
+    UNLOCKS,
+    age,
+    ahead,
+    clock,
+    duration,
+    listed,
+    token_state,
+)
+
+_CLOCK, _KEYCHAIN, _NETWORK, _END = map(
+    Dependency,
+    (DependencyKind.CLOCK, DependencyKind.KEYCHAIN, DependencyKind.NETWORK, DependencyKind.SESSION_END),
+)
+
+
+def no_dependencies(_fact: object) -> tuple[Dependency, ...]:
+    """No fact leads to it."""
+    return ()
+
+
+# -- the app's calls ----------------------------------------------------------------------------------------
+
+
+def _calls(fact: CallStarted) -> str:
+    return f"calls {fact.operation.phrase} (call {fact.call})"
+
+
+# -- restarts -----------------------------------------------------------------------------------------------
+
+
+def _restarts(fact: Restarted) -> str:
+    ends = [f"request {request}" for request in fact.requests] + [f"call {call}" for call in fact.calls]
+    with_it = f"; with it end {', '.join(ends)}" if ends else ""
+    return f"{RESTARTS}, with {fact.token or 'no session'}{with_it}"
+
+
+def _restart_details(fact: Restarted) -> Rows:
+    return (
+        ("token", token_state(fact.token, fact.at)),
+        ("calls that ended", listed(map(str, fact.calls))),
+        ("requests that ended", listed(map(str, fact.requests))),
+    )
+
+
+# -- timers -------------------------------------------------------------------------------------------------
+
+
+def _fires(fact: TimerFired) -> str:
+    lateness = f"{duration(fact.late_by)} late" if fact.late_by else "on time"
+    return f"set at {clock(fact.set_at)} fires {lateness}"
+
+
+def _fired(fact: TimerFired, before: Before) -> str:
+    since = "sign-in" if fact.set_at == 0 else f"+{duration(fact.set_at)}"
+    why = because_frozen(before, fact.at - fact.late_by, fact.at)
+    lateness = f"{duration(fact.late_by)} late{why}" if fact.late_by else "on time"
+    return f"the timer set at {since} fired {lateness}"
+
+
+def _timer_details(fact: TimerFired) -> Rows:
+    return (
+        ("set at", clock(fact.set_at)),
+        ("due at", clock(fact.at - fact.late_by)),
+        ("late by", duration(fact.late_by)),
+    )
+
+
+# -- answers ------------------------------------------------------------------------------------------------
+
+_FROM_THE_NETWORK = (Outcome.LOST, Outcome.GATEWAY_PAGE)
+
+
+def _answers(fact: Answered) -> str:
+    waited = f" after {duration(fact.at - fact.sent_at)}" if fact.at > fact.sent_at else ""
+    token = f" ({fact.token})" if fact.token else ""
+    truth = ", though the session is valid" if _lies(fact) else ""
+    return f"answers request {fact.request}{waited}: {SAYS[fact.outcome]}{token}{truth}"
+
+
+def _answered(fact: Answered, before: Before) -> str:
+    asked = before.mentioned[-1] if before.mentioned else None
+    follows = isinstance(asked, Sent) and asked.request == fact.request
+    which = "the answer" if follows else f"the answer to request {fact.request}"
+    took = fact.at - fact.sent_at
+    came = f"came {duration(took)} later{because_frozen(before, fact.sent_at, fact.at)}:" if took else "was"
+    token = f" ({fact.token})" if fact.token else ""
+    meanwhile = 0 < fact.stale_for <= took
+    over = any(isinstance(one, SessionEnded) for one in before.seen)
+    truth = ", although the session is valid" if _lies(fact) and not over else ""
+    expired = f", with a token expired for {duration(fact.stale_for)} by then" if meanwhile else ""
+    return f"{which} {came} {SAYS[fact.outcome]}{token}{expired}{truth}"
+
+
+def _lies(fact: Answered) -> bool:
+    """Does it claim, falsely, that the session has ended?"""
+    return not fact.honest and fact.outcome in REFUSALS
+
+
+def _answer_details(fact: Answered) -> Rows:
+    return (
+        ("request", str(fact.request)),
+        ("outcome", str(fact.outcome)),
+        ("honest", "yes" if fact.honest else "no"),
+        ("sent at", clock(fact.sent_at)),
+        ("origin", str(fact.origin)),
+        ("last session token", age(fact.stale_for)),
+        *[("token", token_state(fact.token, fact.at))] * (fact.token is not None),
+    )
+
+
+def _answer_needs(fact: Answered) -> tuple[Dependency, ...]:
+    """The request, and the condition of the world that made the server or the network answer so."""
+    truly_over = fact.honest and fact.outcome in REFUSALS
+    return (
+        Dependency(DependencyKind.REQUEST, fact.request),
+        *[_END] * truly_over,
+        *[_NETWORK] * (fact.outcome is Outcome.LOST),
+    )
+
+
+def _token_brought(fact: Answered | Restarted) -> tuple[Dependency, ...]:
+    return (Dependency(DependencyKind.TOKEN, fact.token.number),) if fact.token else ()
+
+
+# -- the rows -----------------------------------------------------------------------------------------------
+
+WORLD_FACTS: tuple[FactKind[Any], ...] = (
+    FactKind(
+        kind=Frozen,
+        lane="OS",
+        moment="freeze",
+        present=lambda fact: FREEZES_FOR[fact.kind].format(duration(fact.until - fact.at)),
+        past=lambda fact, _: FROZE_FOR[fact.kind].format(duration(fact.until - fact.at)),
+        details=lambda fact: (
+            ("length", duration(fact.until - fact.at)),
+            ("until", clock(fact.until)),
+            ("kind", str(fact.kind)),
+        ),
+        needs=no_dependencies,
+    ),
+    FactKind(
+        kind=ClockSet,
+        lane="OS",
+        moment="clock",
+        present=lambda fact: f"sets the device's clock {ahead(fact.skew)}",
+        past=lambda fact, _: f"the device's clock was set {ahead(fact.skew)}",
+        details=lambda fact: (("device's clock", ahead(fact.skew)),),
+        needs=no_dependencies,
+        brings=lambda fact: (_CLOCK,) if fact.skew else (),
+        ends=lambda fact: () if fact.skew else (_CLOCK,),
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=KeychainChanged,
+        lane="OS",
+        moment="keychain",
+        present=lambda fact: LOCKS if fact.locked else UNLOCKS,
+        past=lambda fact, _: f"the operating system {LOCKS if fact.locked else UNLOCKS}",
+        needs=no_dependencies,
+        brings=lambda fact: (
+            (_KEYCHAIN,) if fact.locked else ()
+        ),  # never ends: what the client could not read stays lost
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=NetworkChanged,
+        lane="OS",
+        moment="network",
+        present=lambda fact: REGAINS_NETWORK if fact.online else LOSES_NETWORK,
+        past=lambda fact, _: f"the operating system {REGAINS_NETWORK if fact.online else LOSES_NETWORK}",
+        needs=no_dependencies,
+        brings=lambda fact: () if fact.online else (_NETWORK,),
+        ends=lambda fact: (_NETWORK,) if fact.online else (),
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=SessionEnded,
+        lane="server",
+        moment="ended",
+        present=lambda _: "ends the session",
+        past=lambda *_: "the server ended the session",
+        needs=no_dependencies,
+        brings=lambda _: (_END,),
+    ),
+    FactKind(
+        kind=Restarted,
+        lane="OS",
+        to="SDK",
+        moment="restarted",
+        present=_restarts,
+        past=lambda fact, _: f"the app was killed and started again, with {fact.token or 'no session'}",
+        details=_restart_details,
+        needs=no_dependencies,
+        brings=_token_brought,
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=CallStarted,
+        lane="app",
+        to="SDK",
+        moment="asked",
+        present=_calls,
+        past=lambda fact, _: f"the app called {fact.operation.verb} (call {fact.call})",
+        needs=no_dependencies,
+        brings=lambda fact: (Dependency(DependencyKind.CALL, fact.call),),
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=TimerFired,
+        lane="timer",
+        to="SDK",
+        moment="timer",
+        present=_fires,
+        past=_fired,
+        details=_timer_details,
+        needs=lambda fact: (Dependency(DependencyKind.TIMER, fact.timer),),
+        reaches_client=True,
+        needs_effect=True,
+    ),
+    FactKind(
+        kind=Answered,
+        lane=lambda fact: "network" if fact.outcome in _FROM_THE_NETWORK else "server",
+        to="SDK",
+        moment="answer",
+        present=_answers,
+        past=_answered,
+        details=_answer_details,
+        needs=_answer_needs,
+        brings=_token_brought,
+        reaches_client=True,
+    ),
+)
+"""In the order of `model/world/facts.py`."""

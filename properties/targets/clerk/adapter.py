@@ -1,0 +1,109 @@
+"""The adapter of Clerk's SDKs: @clerk/clerk-js, alone or wrapped by @clerk/expo on a phone."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from model.clerk.policy import policy_of
+from model.clerk.sdk import CLERK
+from model.sdk import Policy
+from model.terms import Runtime
+from properties.system.target import Target
+from properties.system.trace import Trace
+from properties.targets import npm
+from properties.targets.adapter import Adapter, Say
+from properties.targets.clerk import invariants
+from properties.targets.clerk.builds import CLERK_JS
+from properties.targets.clerk.expo import ExpoModel, ExpoTarget
+from properties.targets.clerk.target import bundle_target, clerk_js_target
+from properties.targets.model import ModelTarget
+from properties.targets.names import UnknownName
+
+HERE = Path(__file__).parent
+
+BUILD_PREFIX, PHONE_PREFIX, FILE_PREFIX, MODEL_PREFIX = "clerk-js@", "expo@", "path:", "model@"
+POLICY_PREFIX = "CLERK_JS_"
+"""The prefix of the names of released policies; the version follows, as `6_7_1`."""
+
+
+class ClerkAdapter:
+    """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo, `path:FILE` a bundle in a file."""
+
+    name = "clerk"
+    forms = (f"{BUILD_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION", f"{FILE_PREFIX}FILE")
+    sdk = CLERK
+    invariants = invariants.OWN
+    """The invariants of this SDK alone."""
+
+    checked = (f"{POLICY_PREFIX}6_7_1", f"{POLICY_PREFIX}6_7_4", f"{POLICY_PREFIX}6_40_0")
+    """The last release before the guard of #8303, the first with it, and the newest pinned one."""
+    pinned = (f"{BUILD_PREFIX}6.7.1", f"{BUILD_PREFIX}6.7.4", f"{BUILD_PREFIX}6.40.0")
+    expectations = HERE / "expectations.toml"
+    corpus = HERE / "corpus"
+
+    def target(self, spec: str, say: Say) -> Target | None:
+        """Raises `UnknownName` if the version or the file is missing."""
+        for prefix in (BUILD_PREFIX, PHONE_PREFIX, FILE_PREFIX):
+            if prefix in (spec, f"{spec}@"):
+                raise UnknownName(f"unknown target '{spec}' (known forms: {', '.join(self.forms)})")
+        if spec.startswith(BUILD_PREFIX):
+            return clerk_js_target(spec.removeprefix(BUILD_PREFIX), say)
+        if spec.startswith(PHONE_PREFIX):
+            return ExpoTarget(spec.removeprefix(PHONE_PREFIX), say)
+        if spec.startswith(FILE_PREFIX):
+            return bundle_target(Path(spec.removeprefix(FILE_PREFIX)), say)
+        return None
+
+    def model(self, spec: str, policy: Policy) -> ModelTarget:
+        """For Expo, the model includes what Expo adds."""
+        return (ExpoModel if spec.startswith(PHONE_PREFIX) else ModelTarget)(self.sdk, policy)
+
+    def policy_of(self, version: str) -> Policy | None:
+        """Of @clerk/clerk-js."""
+        return policy_of(version)
+
+    def released_versions(self) -> list[str]:
+        """Of @clerk/clerk-js, on npm."""
+        return npm.released_versions(CLERK_JS)
+
+    def cached_versions(self) -> list[str]:
+        """Of @clerk/clerk-js, in our cache."""
+        return npm.cached_versions(CLERK_JS)
+
+    def numbers(self, version: str) -> list[int]:
+        """As npm orders them."""
+        return npm.numbers(version)
+
+    def release(self, version: str) -> str:
+        """The build of @clerk/clerk-js."""
+        return f"{BUILD_PREFIX}{version}"
+
+    def build_of(self, policy_name: str) -> str | None:
+        """By the version in the policy's name."""
+        version = self.version_of(f"{MODEL_PREFIX}{policy_name}")
+        return self.release(version) if version else None
+
+    def version_of(self, spec: str) -> str | None:
+        """None for Expo, whose versions are not those of @clerk/clerk-js."""
+        if spec.startswith(BUILD_PREFIX):
+            return spec.removeprefix(BUILD_PREFIX)
+        if spec.startswith(f"{MODEL_PREFIX}{POLICY_PREFIX}"):
+            return spec.removeprefix(f"{MODEL_PREFIX}{POLICY_PREFIX}").replace("_", ".")
+        return None
+
+    def reproduction(self, trace: Trace) -> str | None:
+        """`repro.mjs`; None in the browser runtime, because a script has no document."""
+        version = self.version_of(trace.target)
+        if version is None or trace.runtime is Runtime.BROWSER:
+            return None
+        # Imported here, because it imports the invariants, which import this module.
+        script: str = importlib.import_module("properties.targets.clerk.repro").repro(trace, version)
+        return script
+
+    def install(self, version: str) -> str:
+        """The SDK and a fake clock."""
+        return f"npm i {CLERK_JS.name}@{version} @sinonjs/fake-timers"
+
+
+CLERK_ADAPTER: Adapter = ClerkAdapter()

@@ -1,0 +1,272 @@
+"""A build of any SDK as a target: a bundle in a Node process, with a glue module and a fake server.
+
+This module translates between the model's terms (`model.terms`) and the driver's messages (`protocol.py`). What
+is specific to one SDK is a parameter: its glue (see driver/instance.mjs for its exports), its server (server.py),
+the names of its operations, and the paths of its bundle and packages.
+
+`Math.random` always returns 0 here, so that the jitter of retries is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from model.sdk import Sdk
+from model.step import first_token
+from model.terms import (
+    NULL_ERROR,
+    Called,
+    CallId,
+    CallSettled,
+    ClockChanged,
+    ConnectionChanged,
+    Endpoint,
+    LockChanged,
+    Millis,
+    Operation,
+    Outcome,
+    Output,
+    Replied,
+    RequestId,
+    RequestSent,
+    Runtime,
+    SignedIn,
+    SignedOut,
+    Started,
+    Stimulus,
+    TimerCleared,
+    TimerDue,
+    TimerSet,
+    Timings,
+    Token,
+    TokenAnnounced,
+    TokenShown,
+)
+from properties.system.target import Target, TargetError
+from properties.targets import protocol
+from properties.targets.dom import fetch_dom
+from properties.targets.node import Driver
+from properties.targets.server import FakeServer, HttpRequest
+from properties.targets.verification import Verification
+
+
+class Invocation(Struct, frozen=True):
+    """A call of an operation, by the name that the glue gives it, with its arguments."""
+
+    operation: str
+    arguments: Mapping[str, object] = {}
+    gives_token: bool = False
+    """Does it settle with a token? Otherwise its value is ignored."""
+
+
+def no_packages() -> Mapping[str, Path]:
+    """No packages: the SDK is one bundle."""
+    return {}
+
+
+class NodeTarget:
+    """One build of an SDK in a Node process. Each trace runs on a freshly evaluated instance."""
+
+    def __init__(
+        self,
+        name: str,
+        sdk: Sdk,
+        glue: Path,
+        server: FakeServer,
+        call_of: Callable[[Operation], Invocation],
+        find_bundle: Callable[[Runtime], Path],
+        find_packages: Callable[[], Mapping[str, Path]] = no_packages,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`call_of` translates an operation; it raises `TargetError` for one that the SDK does not have.
+
+        `find_bundle` returns the path of the build for a runtime, `find_packages` the folders of other packages
+        to evaluate, by name. Both may download, and may raise `TargetError`. `say` gets lines about other
+        downloads.
+        """
+        self.name, self.sdk = name, sdk
+        self.threw: list[str] = []
+        """The messages of uncaught errors and unhandled rejections of the SDK in this trace."""
+        self._glue, self._server, self._call_of = glue.resolve().as_uri(), server, call_of
+        self._find_bundle, self._find_packages, self._say = cache(find_bundle), find_packages, say
+        self._driver: Driver | None = None
+        self._loaded: tuple[Runtime, Token] | None = None
+        self._skew: Millis = 0
+        self._asked: dict[RequestId, Endpoint] = {}
+        self._awaiting: set[CallId] = set()  # pending calls that should settle with a token
+        self._verification = Verification(server)
+
+    def timings(self, runtime: Runtime) -> Timings:
+        """The timings of the newest release."""
+        return self.sdk.timings(runtime)
+
+    def prepare(self, runtime: Runtime = Runtime.HEADLESS) -> None:
+        """Find the build, start Node, load the build and sign in. Raises `TargetError`."""
+        if self._loaded is None or self._loaded[0] is not runtime:
+            self._load(runtime, first_token(self.sdk, runtime))
+
+    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        """Start a fresh instance, signed in with `token` at instant 0. Raises `TargetError`."""
+        self.threw.clear()
+        self._skew = 0
+        self._asked.clear()
+        self._awaiting.clear()
+        self._server.begin()
+        if self._driver is None or self._loaded != (runtime, token):
+            self._load(runtime, token)
+        return self._outputs(protocol.BeginCommand(), 0)
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """Deliver one stimulus to the SDK, and wait until it is idle. Raises `TargetError`."""
+        command = self._command(stimulus, at)
+        return self._outputs(command, at) if command else ()
+
+    def finish(self) -> None:
+        """End the trace. The driver boots the next instance in the background.
+
+        Once enough tokens were handed out, verifies them with PyJWT. Raises `TargetError` if PyJWT disagrees with
+        the symbolic tokens: then this harness is wrong, not the SDK.
+        """
+        if self._driver is not None:
+            try:
+                self._driver.tell(protocol.EndCommand())
+            except TargetError:
+                self._stop()
+                raise
+        if self._verification.due:
+            self._verification.judge()
+
+    def close(self) -> None:
+        """End the Node process, and verify the remaining tokens. May be called twice; `start` starts a new
+        process.
+
+        Raises `TargetError` as `finish` does.
+        """
+        self._stop()
+        self._verification.judge()
+
+    def described_by(self) -> Target | None:
+        """None. Targets of SDKs with policies override this."""
+        return None
+
+    def _stop(self) -> None:
+        if self._driver is not None:
+            self._driver.close()
+            self._driver = None
+            self._loaded = None
+
+    def _load(self, runtime: Runtime, token: Token) -> None:
+        bundle = self._find_bundle(runtime).resolve()
+        dom = str(fetch_dom(self._say)) if runtime is Runtime.BROWSER else None
+        if self._driver is None:
+            self._driver = Driver()
+        load = protocol.LoadCommand(
+            self._glue,
+            str(bundle),
+            self._server.epoch * 1000,
+            runtime,
+            self._server.boot(token),
+            {name: str(folder.resolve()) for name, folder in self._find_packages().items()},
+            self._server.credential(),
+            dom,
+        )
+        try:
+            self._ask(load)
+        except TargetError:
+            self._stop()
+            raise
+        self._loaded = (runtime, token)
+
+    def _ask(self, command: protocol.Command) -> list[protocol.Message]:
+        if self._driver is None:
+            raise TargetError("the Node driver is not running: start comes first")
+        try:
+            done = self._driver.ask(command)
+        except TargetError:
+            self._stop()
+            raise
+        if done.error is not None:
+            raise TargetError(done.error)
+        return done.out
+
+    def _command(self, stimulus: Stimulus, at: Millis) -> protocol.Command | None:
+        """The command for a stimulus, if the driver needs one. Raises `TargetError`."""
+        match stimulus:
+            case ClockChanged(skew):  # no event for the SDK: it reads the clock
+                self._skew = skew
+                return None
+            case TimerDue(timer):
+                return protocol.FireCommand(at, timer)
+            case Replied(request, Outcome.LOST):
+                return protocol.LostCommand(at, request)
+            case Replied(request, outcome, token):
+                reply = self._server.reply(outcome, token, self._asked.get(request, Endpoint.MINT))
+                return protocol.AnswerCommand(at, request, reply.status, reply.headers, reply.body)
+            case LockChanged(locked):
+                return protocol.LockCommand(at, locked)
+            case ConnectionChanged(online):
+                return protocol.ConnectCommand(at, online)
+            case Started(token):
+                return protocol.RestartCommand(at, self._server.boot(token))
+            case Called(call, operation):
+                called = self._call_of(operation)
+                if called.gives_token:
+                    self._awaiting.add(call)
+                return protocol.CallCommand(at, call, called.operation, called.arguments)
+
+    def _outputs(self, command: protocol.Command, at: Millis) -> tuple[Output, ...]:
+        outputs: list[Output] = []
+        for message in self._ask(command):
+            match message:
+                case protocol.TimerMessage(timer, due, cause):
+                    outputs.append(TimerSet(timer, due, cause))
+                case protocol.ClearMessage(timer):
+                    outputs.append(TimerCleared(timer))
+                case protocol.RequestMessage():
+                    outputs.append(self._request_sent(message))
+                case protocol.SignOutMessage(cause):
+                    outputs.append(SignedOut(cause))
+                case protocol.SignInMessage(cause):
+                    outputs.append(SignedIn(cause))
+                case protocol.ActiveMessage(raw, before):
+                    outputs.append(TokenAnnounced(self._minted(raw), self._minted(before) if before else None))
+                case protocol.SettledMessage():
+                    outputs.append(self._settled(message, at))
+                case protocol.StoredMessage(raw):
+                    outputs.append(TokenShown(self._minted(raw) if raw else None))
+                case protocol.ThrewMessage(text):
+                    self.threw.append(text)
+                case protocol.StormMessage(count):
+                    raise TargetError(f"one stimulus set off {count} requests at one instant ({at} ms)")
+        return tuple(outputs)
+
+    def _request_sent(self, message: protocol.RequestMessage) -> RequestSent:
+        request = HttpRequest(message.method, message.path, message.query, message.headers, message.body)
+        credential = self._server.carries(request)
+        known = self._server.endpoint_of(request)
+        if known is None:
+            raise TargetError(
+                f"the SDK sends {message.method} {message.path}, which the fake server does not know"
+            )
+        endpoint, token_id = known
+        self._asked[message.request] = endpoint
+        return RequestSent(message.request, endpoint, token_id, message.cause, credential)
+
+    def _settled(self, message: protocol.SettledMessage, at: Millis) -> CallSettled:
+        if message.error is not None or message.call not in self._awaiting:
+            return CallSettled(message.call, None, message.error)
+        if message.value is None:
+            return CallSettled(message.call, None, NULL_ERROR)
+        token = self._minted(message.value)
+        self._verification.add(token, at - self._skew)
+        return CallSettled(message.call, token, None)
+
+    def _minted(self, raw: str) -> Token:
+        token = self._server.recognise(raw)
+        if token is None:
+            raise TargetError("the SDK has a token that the server never minted")
+        return token

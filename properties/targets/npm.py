@@ -1,0 +1,245 @@
+"""Download of released packages from npm into our own cache. Nothing here depends on a package.
+
+A package is pinned to its exact version and checked against npm's integrity hash. npm runs none of its scripts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import platformdirs
+
+from properties.system.target import TargetError
+
+DOWNLOAD_TIMEOUT = 300
+"""The timeout for npm, in s."""
+
+_EXACT = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
+_STABLE = re.compile(r"\d+\.\d+\.\d+")
+_UNKNOWN_VERSION = {"E404", "ETARGET"}
+NO_NETWORK = {
+    *("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ERR_SOCKET_TIMEOUT"),
+    *("ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EPROTO", "ENOTCACHED"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package on npm, and which of its files are cached."""
+
+    name: str
+    example: str
+    """An example of a version, for messages."""
+    size: str
+    """The size of its tarball, for messages."""
+    keep: Callable[[Collection[str]], dict[str, str]]
+    """Maps the names of its files to those of the cached files; empty if the version is unusable."""
+    needs: str
+    """What an unusable version lacks, for messages."""
+
+
+def scripts_of(names: Collection[str]) -> dict[str, str]:
+    """The CommonJS modules of a package, as the files to cache."""
+    return {name: name for name in names if name.startswith("dist/") and name.endswith(".js")}
+
+
+def cache_folder(package: Package) -> Path:
+    """The cache folder of a package, with one folder for each version."""
+    return platformdirs.user_cache_path("sessionproof") / package.name.rpartition("/")[2]
+
+
+def cached_versions(package: Package) -> list[str]:
+    """The cached versions, in version order."""
+    folder = cache_folder(package)
+    # Folders are moved into place atomically; unfinished ones begin with a dot.
+    found = [path.name for path in folder.iterdir() if _EXACT.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=numbers)
+
+
+def released_versions(package: Package) -> list[str]:
+    """Every stable version on npm, in version order. Raises `TargetError`."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise TargetError(f"npm is needed to list the versions of {package.name}, and there is none on the PATH")
+    command = [npm, "view", package.name, "versions", "--json"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise TargetError(f"npm does not list the versions of {package.name} ({type(error).__name__})") from None
+    match _json(done.stdout):
+        case [str(), *_] as versions if done.returncode == 0:
+            return sorted((one for one in versions if _STABLE.fullmatch(one)), key=numbers)
+        case said:
+            raise _refusal(package, "*", said if isinstance(said, dict) else {}, done.stderr)
+
+
+def numbers(version: str) -> list[int]:
+    """The sort key of a version."""
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def _is_whole(home: Path) -> bool:
+    return (home / "package.json").is_file()
+
+
+def fetch_package(
+    package: Package, version: str, say: Callable[[str], None], has: Callable[[Path], bool] = _is_whole
+) -> Path:
+    """The folder of a version, from the cache if it `has` what is needed, or else from npm. `say` gets a line
+    before a download.
+
+    Raises `TargetError`: no such version, a version that is not exact, no npm, no network.
+    """
+    if not _EXACT.fullmatch(version):
+        raise TargetError(
+            f"'{version}' is not an exact version of {package.name}: pin one, such as {package.example} "
+            f"(`npm view {package.name} versions` lists them)"
+        )
+    home = cache_folder(package) / version
+    if has(home):
+        return home
+    npm = shutil.which("npm")
+    if npm is None:
+        raise TargetError(
+            f"npm is needed to download {package.name}@{version}, and there is none on the PATH: "
+            f"{_offline_remedy(package)}"
+        )
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as scratch:
+            say(f"downloading {package.name}@{version} ({package.size}, once)")
+            tarball = _pack(npm, package, version, Path(scratch))
+            _extract(tarball, package, version, Path(scratch) / "build")
+            _move_into_place(Path(scratch) / "build", home)
+    except OSError as error:
+        raise TargetError(f"{package.name}@{version} cannot be kept in {home.parent}: {error.strerror}") from None
+    return home
+
+
+def lowest(wanted: str) -> str:
+    """The lowest version in a range such as `^6.7.4`. Raises `TargetError`."""
+    version = wanted.lstrip("^~>= ")
+    if not _EXACT.fullmatch(version):
+        raise TargetError(f"'{wanted}' is a range of versions that has no lowest one")
+    return version
+
+
+def _offline_remedy(package: Package) -> str:
+    cached = ", ".join(cached_versions(package))
+    have = f"cached versions are {cached}" if cached else "no version is cached"
+    return f"{have}; the model targets work offline"
+
+
+def _pack(npm: str, package: Package, version: str, folder: Path) -> Path:
+    """Download the tarball into `folder` with npm, and check its hash. Raises `TargetError`."""
+    what = f"{package.name}@{version}"
+    words = ["pack", what, "--json", "--ignore-scripts", "--pack-destination", "."]
+    done = run_npm(npm, words, folder, what, _offline_remedy(package))
+    said = _json(done.stdout)
+    if done.returncode != 0:
+        raise _refusal(package, version, said if isinstance(said, dict) else {}, done.stderr)
+    match said:
+        case [{"filename": str(filename), "integrity": str(integrity)}]:
+            tarball = folder / Path(filename).name
+        case _:
+            raise TargetError(
+                f"npm said nothing usable of {package.name}@{version}: is npm older than version 7?"
+            )
+    algorithm, _, expected = integrity.partition("-")
+    if base64.b64encode(hashlib.new(algorithm, tarball.read_bytes()).digest()).decode() != expected:
+        raise TargetError(f"the download of {package.name}@{version} is damaged ({algorithm} differs): try again")
+    return tarball
+
+
+def run_npm(npm: str, words: list[str], folder: Path, what: str, remedy: str) -> subprocess.CompletedProcess[str]:
+    """Run npm in `folder`, which is ours, so that no .npmrc or package.json of another project applies. `what`
+    and `remedy` are for the message.
+
+    Raises `TargetError` on a timeout. The caller checks the exit status.
+    """
+    environment = {**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"}
+    try:
+        return subprocess.run(
+            [npm, *words],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s for {what}: {remedy}") from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _refusal(package: Package, version: str, said: dict[str, Any], stderr: str) -> TargetError:
+    """npm's failure in one line, without the warnings on stderr."""
+    error = said.get("error") or {}
+    errors = re.findall(r"^npm (?:error|ERR!) (.*)$", stderr, re.MULTILINE)
+    code = error.get("code") or next((line.split()[1] for line in errors if line.startswith("code ")), "unknown")
+    if code in _UNKNOWN_VERSION:
+        return TargetError(
+            f"there is no {package.name}@{version}: "
+            f"`npm view {package.name} versions` lists the versions there are"
+        )
+    if code in NO_NETWORK:
+        return TargetError(
+            f"{package.name}@{version} cannot be downloaded, there is no network ({code}): "
+            f"{_offline_remedy(package)}"
+        )
+    why = error.get("summary") or next((line for line in errors if not line.startswith("code ")), "no reason")
+    return TargetError(f"npm failed to download {package.name}@{version} ({code}): {str(why).splitlines()[0]}")
+
+
+def _extract(tarball: Path, package: Package, version: str, into: Path) -> None:
+    """Extract the files to cache, and package.json, from the tarball, by their exact names."""
+    try:
+        with tarfile.open(tarball) as archive:
+            members = {member.name.removeprefix("package/"): member for member in archive if member.isfile()}
+            inside = [name for name in members if ".." not in PurePosixPath(name).parts]
+            kept = package.keep(inside)
+            if not kept:
+                raise TargetError(f"{package.name}@{version} {package.needs}: choose a newer version")
+            for name, target in {"package.json": "package.json", **kept}.items():
+                content = archive.extractfile(members[name])
+                assert content is not None, "only files are listed"
+                (into / target).parent.mkdir(parents=True, exist_ok=True)
+                (into / target).write_bytes(content.read())
+        found = _json((into / "package.json").read_text(errors="replace"))["version"]
+    except (tarfile.TarError, KeyError, TypeError, EOFError):
+        raise TargetError(f"the download of {package.name}@{version} is no npm package: try again") from None
+    if found != version:
+        raise TargetError(f"npm was asked for {version} and got {found}: is a proxy or cache broken?")
+
+
+def _move_into_place(build: Path, home: Path) -> None:
+    """Publish a finished build atomically. If there is one already, from another process or an older version of
+    this harness, only add the files that it lacks."""
+    try:
+        build.rename(home)
+    except OSError:
+        if not home.is_dir():
+            raise
+        for file in build.iterdir():
+            if not (home / file.name).exists():
+                file.replace(home / file.name)

@@ -1,0 +1,105 @@
+"""Canonical forms forget nothing by accident: whatever anybody adds to a state keeps states apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Struct
+
+from model.clerk.sdk import CLERK
+from model.clerk.server import Server
+from model.clerk.state import Call, Client, Entry, Flight
+from model.clerk.terms import GetToken, SwitchOrganization
+from model.terms import Outcome, Runtime, Token
+from model.world.events import Advance, Answer, Event
+from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
+from properties.prove.canonical import Configuration, Memory, split_instants, state_of
+from properties.prove.successors import Problem
+from properties.prove.untimed import Product
+from properties.run.run import Run
+from tests.support import SECOND, assuming, model
+from tests.support import app as calling
+
+STORY: tuple[Event, ...] = (
+    *(GetToken(skip_cache=True), Answer(1, Outcome.GRANTED)),
+    *(SwitchOrganization("org_b"), Answer(2, Outcome.SESSION)),
+    *(GetToken("api"), Answer(3, Outcome.BROKEN), Advance(10 * SECOND)),
+    *(GetToken(skip_cache=True), Advance(SECOND), GetToken("greeting"), Answer(5, Outcome.UNAUTHORIZED)),
+)
+"""Leads to a state that has something of every kind: a 401 is looked into, and a call waits for that."""
+
+KINDS: tuple[type[Struct], ...] = (
+    *(System, World, Timer, Request, PendingCall, Server, Token),
+    *(Monitor, CallRecord),
+    *(Client, Entry, Flight, Call),
+)
+"""What a state is made of."""
+
+MUCH, LITTLE = Memory(), Memory(history=False, age=False, baseline=False, waits=False, switches=False)
+
+
+def busy() -> Configuration:
+    """A system and a client in the middle of things."""
+    target = model("6.40.0")
+    run = Run(target, Runtime.HEADLESS, assuming("calm"), ())
+    for event in STORY:
+        run.play(event)
+    return run.system, target.client
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """A value and everything in it."""
+    yield value
+    if isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from parts(getattr(value, name))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from parts(one)
+
+
+def with_more(value: Any, wider: type[Struct], more: int) -> Any:
+    """The same value where everything of one kind has one more field. `wider` is that kind with the field."""
+    if isinstance(value, tuple):
+        return tuple(with_more(one, wider, more) for one in value)
+    if not isinstance(value, Struct):
+        return value
+    fields = {name: with_more(getattr(value, name), wider, more) for name in value.__struct_fields__}
+    return wider(**fields, more=more) if type(value) is wider.__base__ else type(value)(**fields)
+
+
+def widened(kind: type[Struct], more: int) -> Configuration:
+    """The busy state where everything of one kind has one more field."""
+    wider = WIDER[kind]
+    return with_more(busy(), wider, more)  # type: ignore[no-any-return]
+
+
+WIDER = {
+    kind: msgspec.defstruct(f"Wider{kind.__name__}", [("more", int, 0)], bases=(kind,), frozen=True)
+    for kind in KINDS
+}
+
+
+def test_the_busy_state_has_something_of_every_kind() -> None:
+    assert set(map(type, parts(busy()))) >= set(KINDS)
+
+
+@pytest.mark.parametrize("memory", [MUCH, LITTLE], ids=["much", "little"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_states_that_differ_in_a_new_field_are_not_merged(kind: type[Struct], memory: Memory) -> None:
+    shapes = [split_instants(state_of(CLERK, widened(kind, more), memory))[0] for more in (1, 1, 2)]
+    assert shapes[0] == shapes[1]
+    assert shapes[0] != shapes[2]
+
+
+@pytest.mark.parametrize("memory", [MUCH, LITTLE], ids=["much", "little"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nor_are_they_where_time_is_left_out(kind: type[Struct], memory: Memory) -> None:
+    problem = Problem(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), calling(), memory)
+    tables = Product(problem, most_timers=99, invariants=())
+    numbers = [tables.number(*widened(kind, more)) for more in (1, 1, 2)]
+    assert numbers[0] == numbers[1]
+    assert numbers[0] != numbers[2]

@@ -1,0 +1,279 @@
+"""One transition relation for every engine: what they draw, expand and relieve is what `enabled` has."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis.stateful import RULE_MARKER
+
+from model import step as relation
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.assumptions.sets import Assumptions
+from model.clerk.sdk import CLERK
+from model.clerk.terms import GetToken
+from model.step import App, Span, Step, enabled, permits
+from model.terms import Operation, Outcome, Runtime
+from model.world.events import Advance, Answer, Event, Freeze
+from model.world.state import System
+from properties.conformance.plan import Label, label
+from properties.invariants.catalogue import Invariant
+from properties.prove.canonical import Memory, request_names, state_of
+from properties.prove.condition import Prefix, _steps
+from properties.prove.successors import Problem, successors
+from properties.run.lengths import worth_trying
+from properties.run.run import Run
+from properties.search.machine import SessionMachine, needless_rules
+from properties.targets.model import ModelTarget
+from tests.support import assuming, model, proposed
+
+APP = App(CLERK.operations)
+"""Everything that an app can call."""
+
+TARGETS = (model("6.7.1"), model("6.40.0"), proposed("FIX_QUIET_BACKGROUND"))
+CELLS = (
+    ("calm",),
+    ("starvation", "stale-on-arrival", "stale-edge"),
+    ("outage", "locked-keychain", "revocation"),
+    ("clock-skew", "restart", "refused-credential"),
+    tuple(name for name in ASSUMPTIONS if name != "calm"),
+)
+
+EVERYWHERE = [
+    pytest.param(target, runtime, assuming(*names), id=f"{target.name}-{runtime}-{','.join(names)[:40]}")
+    for target in TARGETS
+    for runtime in CLERK.runtimes
+    for names in CELLS
+]
+"""Every target, on every runtime, in every cell."""
+
+everywhere = pytest.mark.parametrize(("target", "runtime", "assumptions"), EVERYWHERE)
+
+
+# -- states that can be reached -------------------------------------------------------------------------------
+
+
+def copied(run: Run) -> ModelTarget:
+    """A target of its own in the same state."""
+    target = run.target
+    assert isinstance(target, ModelTarget)
+    copy = ModelTarget(target.sdk, target.policy)
+    copy.client = target.client
+    return copy
+
+
+def walk(target: ModelTarget, runtime: Runtime, assumptions: Assumptions, seed: int, steps: int) -> Iterator[Run]:
+    """A random trace, before each of its events. It ends long before the session, which has no end in a proof."""
+    draw = random.Random(seed)
+    run = Run(ModelTarget(target.sdk, target.policy), runtime, assumptions, ())
+    for _ in range(steps):
+        yield run
+        options = [*enabled(run.system, assumptions, APP)]
+        now = [one for one in options if not isinstance(one, Span)]
+        passing: list[Event] = [
+            one.event(ms)
+            for one in options
+            if isinstance(one, Span)
+            for ms in worth_trying(one, run.world)
+            if run.world.now + ms < run.world.timings.session // 4
+        ]
+        run.play(draw.choice(draw.choice([some for some in (now, now, passing) if some])))
+
+
+def some_states(target: ModelTarget, runtime: Runtime, assumptions: Assumptions, many: int) -> Iterator[Run]:
+    """States of several traces, early and late."""
+    for seed in range(many):
+        *_, run = walk(target, runtime, assumptions, seed, 2 + 5 * seed)
+        yield run
+
+
+def labels(run: Run) -> set[Label]:
+    """What is enabled, whatever its length."""
+    possible = [one for one in enabled(run.system, run.assumptions, APP) if not isinstance(one, Span)]
+    lasting = [one.event(1) for one in spans(run.system, run.assumptions) if one.longest > 0]
+    return {label(event) for event in (*possible, *lasting)}
+
+
+def spans(system: System, assumptions: Assumptions) -> list[Span]:
+    return [one for one in enabled(system, assumptions, APP) if isinstance(one, Span)]
+
+
+def lengths(span: Span, run: Run) -> list[Event]:
+    """The edges of a span, and the lengths in it that mean something."""
+    inside = worth_trying(span, run.world)[:5]
+    return [span.event(ms) for ms in (1, *inside, span.longest) if span.longest > 0]
+
+
+# -- what is enabled is permitted, and the other way round ----------------------------------------------------
+
+
+@everywhere
+def test_what_is_enabled_is_permitted_and_can_be_played(
+    target: ModelTarget, runtime: Runtime, assumptions: Assumptions
+) -> None:
+    for run in some_states(target, runtime, assumptions, 15):
+        for option in enabled(run.system, assumptions, APP):
+            for event in lengths(option, run) if isinstance(option, Span) else [option]:
+                assert permits(run.system, assumptions, event, APP), (event, run.events)
+                relation.next(run.system, event, copied(run).feed)
+
+
+@everywhere
+def test_what_is_permitted_is_enabled(target: ModelTarget, runtime: Runtime, assumptions: Assumptions) -> None:
+    """Of everything that may happen in any world; and of time, to the millisecond."""
+    kinds = [event for one in ASSUMPTIONS.values() for event in one.events]
+    permitted = 0
+    for run in some_states(target, runtime, assumptions, 15):
+        requests = {one.request for one in run.world.requests} | {0, 99}
+        answers = [Answer(request, outcome) for request in requests for outcome in Outcome]
+        options = [*enabled(run.system, assumptions, APP)]
+        for event in (*kinds, *relation.RELIEFS, *CLERK.operations, *answers):
+            may = permits(run.system, assumptions, event, APP)
+            assert may is (event in options), (event, run.events)
+            permitted += may
+        for span in spans(run.system, assumptions):
+            for ms in (-1, 0, 1, span.longest, span.longest + 1):
+                may = permits(run.system, assumptions, span.event(ms), APP)
+                assert may is (0 < ms <= span.longest), (ms, span, run.events)
+    assert permitted
+
+
+def test_what_the_app_does_not_do_is_not_permitted() -> None:
+    run = Run(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), ())
+    ask, other = GetToken(), GetToken("api")
+    assert permits(run.system, run.assumptions, ask, App((ask,)))
+    assert not permits(run.system, run.assumptions, other, App((ask,)))
+    assert not permits(run.system, run.assumptions, ask, App((ask,), calls=0))
+    run.play(other)
+    assert not permits(run.system, run.assumptions, ask, App((ask,), calls=1))
+    assert permits(run.system, run.assumptions, ask, App((ask,), calls=2))
+
+
+# -- the random machine ---------------------------------------------------------------------------------------
+
+
+class Drawing(SessionMachine):
+    """A machine that only notes what it would play."""
+
+    app = APP
+    new_run = staticmethod(lambda: Run(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), ()))
+
+    def __init__(self, ran: Run) -> None:
+        super().__init__()
+        self.ran = ran
+        self.drawn: set[Event] = set()
+
+    def _play(self, event: Event) -> None:
+        self.drawn.add(event)
+
+
+RULES = [name for name, member in vars(SessionMachine).items() if hasattr(member, RULE_MARKER)]
+
+
+@everywhere
+def test_the_machine_draws_what_is_enabled_and_all_of_it(
+    target: ModelTarget, runtime: Runtime, assumptions: Assumptions
+) -> None:
+    """Over all choices: every call, every answer, every fault; of each span of time some length."""
+    needless = needless_rules(assumptions, APP, runtime)
+    for run in some_states(target, runtime, assumptions, 10):
+        machine = Drawing(run)
+        for name in RULES:
+            if name not in needless:
+                for choice in range(120):
+                    getattr(machine, name)(choice)
+        for event in machine.drawn:
+            assert permits(run.system, assumptions, event, APP), (event, run.events)
+        possible = {one for one in enabled(run.system, assumptions, APP) if not isinstance(one, Span)}
+        assert {one for one in machine.drawn if not isinstance(one, Advance | Freeze)} == possible, run.events
+        for span in spans(run.system, assumptions):
+            within = [one for one in machine.drawn if span.contains(one) and span.event(1) in alike(one)]
+            assert bool(within) is (span.longest > 0), (span, run.events)
+
+
+def alike(event: Event) -> list[Event]:
+    """The same kind of time that passes, for 1 ms."""
+    match event:
+        case Advance():
+            return [Advance(1)]
+        case Freeze(_, kind):
+            return [Freeze(1, kind)]
+        case _:
+            return []
+
+
+def test_every_rule_is_needed_somewhere_and_a_rule_that_is_not_draws_nothing_of_its_own() -> None:
+    """Where nothing is assumed, a rule that is left out would only wait."""
+    run = Run(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), ())
+    needless = needless_rules(assuming("calm"), APP, Runtime.HEADLESS)
+    assert {*RULES} - {*needless} == {"time_passes", "app_makes_a_call", "a_request_is_answered"}
+    machine = Drawing(run)
+    for name in needless:
+        for choice in range(120):
+            getattr(machine, name)(choice)
+    assert not [one for one in machine.drawn if not isinstance(one, Advance)]
+    assert not needless_rules(assuming(*CELLS[-1]), APP, Runtime.BROWSER_LIKE)
+
+
+# -- the proofs -----------------------------------------------------------------------------------------------
+
+
+@everywhere
+def test_a_proof_expands_what_is_enabled(target: ModelTarget, runtime: Runtime, assumptions: Assumptions) -> None:
+    """By what the app calls, by request and outcome of an answer, by kind of everything else."""
+    problem = Problem(target, runtime, assumptions, APP, Memory.needed(assumptions, APP, history=True))
+    for run in some_states(target, runtime, assumptions, 15):
+        place = run.system, copied(run).client
+        named = request_names(CLERK, place)
+        wanted = {renamed(one, named) for one in labels(run)}
+        expanded = {label(step.event) for step, _ in successors(problem, state_of(CLERK, place, problem.memory))}
+        assert expanded == wanted, run.events
+
+
+def renamed(found: Label, named: dict[int | None, int]) -> Label:
+    """What an event is, with a request by its name in canonical form."""
+    return label(found[1], named) if found[0] is Answer else found
+
+
+NOTHING = Invariant("nothing", "", lambda step: None, frozenset(Runtime))
+
+
+@pytest.mark.parametrize(("target", "runtime", "assumptions"), EVERYWHERE[5:10])
+def test_a_condition_expands_what_is_enabled(
+    target: ModelTarget, runtime: Runtime, assumptions: Assumptions
+) -> None:
+    """Every comparison asks z3: so on one target, and of few states."""
+    for run in some_states(target, runtime, assumptions, 6):
+        steps = _steps(target, Prefix(run.system, copied(run).client), assumptions, NOTHING, APP)
+        expanded = {label(prefix.events[-1]) for prefix, _ in steps}
+        assert expanded == labels(run), run.events
+
+
+# -- the healthy end ------------------------------------------------------------------------------------------
+
+
+class Watched(Run):
+    """A run that plays what is permitted, or fails."""
+
+    def play(self, event: Event) -> Step:
+        assert self.permits(event), (event, self.events)
+        return super().play(event)
+
+
+@everywhere
+def test_the_healthy_end_of_a_trace_is_permitted_and_heals(
+    target: ModelTarget, runtime: Runtime, assumptions: Assumptions
+) -> None:
+    for run in some_states(target, runtime, assumptions, 20):
+        watched = Watched(ModelTarget(target.sdk, target.policy), runtime, assumptions, ())
+        for event in run.events:
+            watched.play(event)
+        before = len(watched.steps)
+        watched.recover()
+        assert not watched.world.locked
+        assert not watched.world.offline
+        assert not watched.world.requests
+        played = [step.event for step in watched.steps[before:]]
+        assert sum(isinstance(event, Operation) for event in played) <= 1
+        assert not [event for event in played if isinstance(event, Advance | Freeze)]
