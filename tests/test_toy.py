@@ -24,6 +24,7 @@ from properties.run.counterexample import Counterexample, load
 from properties.run.run import Run
 from properties.system import registry
 from properties.system.target import TargetError
+from properties.system.trace import load as load_trace
 from properties.targets.model import ModelTarget
 from properties.targets.node import node_executable
 from tests.support import HEADLINE, ROOT, assuming, check, run_python, sessionproof
@@ -71,7 +72,9 @@ def at_work(workshop: Path, own_folder: None, monkeypatch: pytest.MonkeyPatch) -
 
 def found(target: str) -> Path:
     """The document of what the search found."""
-    return Path(".sessionproof") / f"{target.replace('/', '_')}--headless--rotated-credential--{HEADLINE}.json"
+    saved = Path(".sessionproof").glob(f"*--rotated-credential--{HEADLINE}*.json")
+    (path,) = (path for path in saved if load_trace(path).target == target)
+    return path
 
 
 def spaced(text: str) -> str:
