@@ -19,7 +19,7 @@ from model.terms import Runtime
 from properties.campaign.progress import SearchLine
 from properties.conformance.plan import TransitionCoverage, plan_tour
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS, Invariant, default_invariants
-from properties.invariants.verdict import Cell, Findings, Violated
+from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.plugin import options
 from properties.plugin import summary as terminal_summary
 from properties.prove.prove import Limits, problem
@@ -195,8 +195,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker sends its findings to the controller. With --update-expectations, violations are no failures."""
-    if session.config.getoption("update_expectations") and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
+    """A worker sends its findings to the controller. With --update-expectations violations are no failures; a run
+    that is no evidence remains one."""
+    verdicts = [one for found in session.config.stash[FINDINGS].values() for one in found.verdicts.values()]
+    accepted = session.config.getoption("update_expectations") and not any(
+        isinstance(v, Vacuous) for v in verdicts
+    )
+    if accepted and session.exitstatus == pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = pytest.ExitCode.OK
     if _is_worker(session.config):
         stash = session.config.stash
@@ -220,7 +225,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for cell in metafunc.config.stash[CELLS]:
         for name in metafunc.config.getoption("invariant") or default_invariants(cell.runtime):
             known = [f for f in metafunc.config.stash[KNOWN] if f.covers(cell, name)]
-            marks = [pytest.mark.xfail(strict=True, reason=str(f)) for f in known]
+            marks = [pytest.mark.xfail(raises=pytest.fail.Exception, strict=True, reason=str(f)) for f in known]
             label = f"{cell.target}-{cell.assumptions}-{name}"
             parameters.append(pytest.param(cell, INVARIANTS[name], id=label, marks=marks))
     metafunc.parametrize(("cell", "invariant"), parameters)
@@ -320,7 +325,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         sections.append(timeline(view(Counterexample(first.trace, first.played, Found({})))))
     if expected:
         sections.append(known_findings([(verdict.trace, reason) for verdict, reason in expected]))
-    gone = [known[place] for place in known if place not in violations]
+    judged = {place: verdict for place, verdict in verdicts.items() if not isinstance(verdict, Vacuous)}
+    gone = [known[place] for place in known if place in judged and place not in violations]
     if gone and not config.getoption("update_expectations"):
         sections.append(no_longer_happens(config.getoption("expectations"), dict.fromkeys(gone)))
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else WIDTH
@@ -335,7 +341,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     reported = config.stash[REPORTS]
     if config.getoption("update_expectations"):
         path = Path(config.getoption("expectations"))
-        terminalreporter.write("\n" + terminal_summary.update_expectations(path, verdicts, violations, reported))
+        terminalreporter.write("\n" + terminal_summary.update_expectations(path, judged, violations, reported))
     if folder := config.getoption("pages"):
         index = terminal_summary.write_pages(Path(folder), config.stash[FINDINGS].values(), reasons, reported)
         terminalreporter.write(f"\npages   {index}\n")

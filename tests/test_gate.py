@@ -148,6 +148,89 @@ def test_an_update_of_nothing_known_leaves_a_file_that_loads() -> None:
     assert expectations.load(path) == ()
 
 
+FINDING = f'targets = ["model"]\nassume = "calm"\ninvariants = ["{HEADLINE}"]\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[[finding]]  # since the spring\n{FINDING}",
+        f'  [[ "finding" ]]\n{FINDING}',
+        f'finding = [{{targets = ["model"], assume = "calm", invariants = ["{HEADLINE}"]}}]\n',
+        f"# nothing above\r\n[[finding]]\r\n{FINDING}",
+    ],
+)
+def test_any_valid_toml_is_read(text: str) -> None:
+    path = Path("known.toml")
+    path.write_text(text)
+    (finding,) = expectations.load(path)
+    assert finding.covers(Cell("model", Runtime.HEADLESS, assuming("calm")), HEADLINE)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        (f"# one\n[[finding]]\n{FINDING}why = 3\n", 2, "`why`"),
+        ("[[finding]]\nassume = 3\n", 1, "not a finding"),
+        (FINDING.replace(HEADLINE, "all-is-well"), None, "unknown key"),
+        (f"[[finding]]\n{FINDING}\n[[finding]]\n{FINDING.replace(HEADLINE, 'all-is-well')}", 6, "all-is-well"),
+        (f"[[finding]]\n{FINDING.replace('calm', 'outage,rain')}", 1, "unknown assumption 'rain'"),
+        (f"[[finding]]\n{FINDING}runtime = 'toaster'\n", 1, "unknown runtime 'toaster'"),
+        (f"[[finding]]\n{FINDING}trace = 'gone.json'\n", 1, "there is no trace gone.json"),
+        (f"[[findings]]\n{FINDING}", None, "unknown key 'findings'"),
+        (f"[finding]\n{FINDING}", None, "write [[finding]]"),
+    ],
+)
+def test_what_a_finding_cannot_say_is_refused_by_its_line(text: str, line: int | None, complaint: str) -> None:
+    """Read as if it were not there, such a finding would leave the gate to something else than was written."""
+    Path("known.toml").write_text(text)
+    done = check("--target=model", "--assume=calm", f"--invariant={HEADLINE}", "--expectations=known.toml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    (said,) = [one for one in (done.stdout + done.stderr).splitlines() if "known.toml" in one]
+    assert (f"known.toml:{line}: " if line else "known.toml: ") in said
+    assert complaint in said
+
+
+def test_a_gate_of_a_build_that_violates_nothing() -> None:
+    """The baseline says that nothing is known; without the file, the gate would not run at all."""
+    words = ("--target=model", "--assume=calm", f"--invariant={HEADLINE}", "--hypothesis-profile=glance")
+    first = sessionproof("baseline", "--update", *words)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert expectations.load(Path("sessionproof.toml")) == ()
+    again = sessionproof("baseline", *words)
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that sets no timer: nothing fires late, so nothing was tried. What is known there is
+    neither seen again nor gone."""
+    monkeypatch.setenv("SESSIONPROOF_SDK", "tests.toy.adapter:TOY_ADAPTER")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    timers, none = "setTimeout(", "(() => 0)("
+    text = (ROOT / "tests" / "toy" / "bundle.cjs").read_text()
+    assert timers in text
+    Path("quiet.cjs").write_text(text.replace(timers, none))
+    words = (
+        "--target=toy@quiet.cjs",
+        "--assume=starvation",
+        f"--invariant={HEADLINE}",
+        "--hypothesis-profile=glance",
+    )
+
+    first = sessionproof("baseline", "--update", *words)
+    assert first.returncode == 1, first.stdout + first.stderr
+    assert re.search(r"VACUOUS .*a late timer", first.stdout)
+    assert not Path("sessionproof.toml").exists()
+
+    known = f'[[finding]]\ntargets = ["toy@quiet.cjs"]\nassume = "starvation"\ninvariants = ["{HEADLINE}"]\n'
+    Path("sessionproof.toml").write_text(known)
+    for update in ([], ["--update"]):
+        again = sessionproof("baseline", *update, *words)
+        assert again.returncode == 1, again.stdout + again.stderr
+        assert "no longer happen" not in again.stdout
+        assert Path("sessionproof.toml").read_text() == known
+
+
 # -- elsewhere in a pipeline --------------------------------------------------------------------------------
 
 

@@ -58,7 +58,11 @@ def known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
     path, update = config.getoption("expectations"), config.getoption("update_expectations")
     if update and not path:
         raise UnknownName("--update-expectations needs --expectations FILE, the file to write")
-    return expectations.load(Path(path)) if path and not (update and not Path(path).exists()) else ()
+    if not path or (update and not Path(path).exists()):
+        return ()
+    found = expectations.load(Path(path))
+    expectations.check_traces(Path(path), found)
+    return found
 
 
 def profile(config: pytest.Config) -> settings:

@@ -6,6 +6,7 @@ hold. A run fails on a new violation, and on a known finding that no longer happ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,6 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Violated
 from properties.run.shrink import violates
@@ -29,6 +32,9 @@ UNEXPLAINED = "not explained yet: say here why this is accepted"
 CHECKOUT = Path(__file__).parents[2]
 """The root of this checkout. Paths of traces in a finding are relative to the working directory, or to this."""
 
+HEADER = re.compile(r"\s*\[\[\s*[\"']?finding[\"']?\s*\]\]")
+"""The line above a finding."""
+
 Claim = tuple[Cell, str]
 """That an invariant holds in a cell: the cell, and the invariant's id."""
 
@@ -37,7 +43,7 @@ class BadExpectations(Exception):
     """The file of known findings cannot be used. The message is one line: what is wrong, and where."""
 
 
-class Finding(Struct, frozen=True):
+class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     """A known violation of `invariants` on `targets` under `assume`, with its reason and a link.
 
     `assume` is a set of assumptions, or a glob (`*`: any). A target is a name, a glob (`sdk@6.7.*`) or a range of
@@ -78,15 +84,44 @@ def _matches(pattern: str, target: str) -> bool:
 
 def load(path: Path) -> tuple[Finding, ...]:
     """The findings in a TOML file. Raises `BadExpectations`."""
-    entries = _document(path).unwrap().get("finding", [])
-    lines = [
-        number for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip() == "[[finding]]"
-    ]
+    content = _document(path).unwrap()
+    if unknown := [key for key in content if key != "finding"]:
+        raise BadExpectations(f"{path}: unknown key '{unknown[0]}' (known: [[finding]])")
+    entries = content.get("finding", [])
+    if not isinstance(entries, list):
+        raise BadExpectations(f"{path}: 'finding' is no list: write [[finding]] above each")
+    lines = [number for number, line in enumerate(path.read_text().splitlines(), 1) if HEADER.match(line)]
+    if len(lines) != len(entries):  # an inline array, say, has no headers
+        lines = [1] * len(entries)
+    return tuple(_finding(entry, path, line) for entry, line in zip(entries, lines, strict=True))
+
+
+def _finding(entry: Any, path: Path, line: int) -> Finding:
     try:
-        findings = msgspec.convert(entries, tuple[Finding, ...])
-        return tuple(replace(one, line=line) for one, line in zip(findings, lines, strict=True))
-    except (msgspec.ValidationError, ValueError) as error:
-        raise BadExpectations(f"{path}: not a list of findings ({error})") from error
+        finding = replace(msgspec.convert(entry, Finding), line=line)
+    except msgspec.ValidationError as error:
+        raise BadExpectations(f"{path}:{line}: not a finding ({error})") from error
+    names = {
+        "invariant": (finding.invariants, INVARIANTS),
+        "runtime": ((finding.runtime,), tuple(Runtime)),
+        "assumption": ([] if set(finding.assume) & set("*?[") else finding.assume.split(","), ASSUMPTIONS),
+    }
+    for kind, (named, known) in names.items():
+        for name in named:
+            if name not in known:
+                raise BadExpectations(f"{path}:{line}: unknown {kind} '{name}' (known: {', '.join(known)})")
+    return finding
+
+
+def check_traces(path: Path, findings: Collection[Finding]) -> None:
+    """Raises `BadExpectations` for a finding that names a trace which is not there."""
+    for finding in findings:
+        if finding.trace and _trace_file(finding.trace) is None:
+            raise BadExpectations(f"{path}:{finding.line}: there is no trace {finding.trace}")
+
+
+def _trace_file(name: str) -> Path | None:
+    return next((path for path in (Path(name), CHECKOUT / name) if path.exists()), None)
 
 
 def _document(path: Path) -> tomlkit.TOMLDocument:
@@ -100,13 +135,15 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
 
 
 def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) -> list[str]:
-    """Bring the file in line with a run: `ran` has the claims that were checked, `violated` those that were
-    violated, each with the path of its trace. Findings that did not run stay as they are, comments included, and
-    findings that still happen keep their reason and link. Returns one line for each change; without a change,
-    nothing is written. Raises `BadExpectations`.
+    """Bring the file in line with a run: `ran` has the claims whose verdict is evidence, `violated` those that
+    were violated, each with the path of its trace. Findings that did not run stay as they are, comments included,
+    and findings that still happen keep their reason and link. Returns one line for each change; without a change,
+    nothing is written but a file that was not there: an empty one says that nothing is known. Raises
+    `BadExpectations`.
     """
-    document = _document(path) if path.exists() else tomlkit.document()
-    findings = load(path) if path.exists() else ()
+    new = not path.exists()
+    document = tomlkit.document() if new else _document(path)
+    findings = () if new else load(path)
     changes: list[str] = []
     kept = tomlkit.aot()
     for finding, entry in zip(findings, document.get("finding", []), strict=True):
@@ -125,6 +162,9 @@ def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) ->
             continue
         changes.append(f"+ {cell.target}, assuming {cell.assumptions}: {invariant}")
         kept.append(_entry(cell, invariant, trace))
+    if new and ran and not kept:
+        document.add(tomlkit.comment("Known findings. There are none: every violation is new."))
+        changes.append("an empty list: nothing is violated")
     if changes:
         if "finding" in document:
             document.remove("finding")
@@ -161,8 +201,7 @@ def replays(
     violated: dict[str, Violated] = {}
     for name in names:
         named = [one.trace for one in known if one.trace and one.covers(cell, name)]
-        paths = (next((path for path in (Path(one), CHECKOUT / one) if path.exists()), None) for one in named)
-        for trace in (load_trace(path) for path in paths if path):
+        for trace in (load_trace(path) for path in map(_trace_file, named) if path):
             here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
             again = violates(here, target, INVARIANTS[name])
             if again and (name not in violated or len(again.trace.events) < len(violated[name].trace.events)):
