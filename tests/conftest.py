@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from tests.support import RELEASES
+
+# A shell starts what runs in the background with SIGINT ignored, and programs inherit that. Some tests send one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -131,7 +131,7 @@ def test_a_known_finding_that_no_longer_happens_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("finding = 1", "not a list of findings"),
+        ("finding = 1", "'finding' is no list"),
         ("[[finding]]\ntargets = []", "missing required field `assume`"),
         ("[[finding", "not a list of findings"),
     ],
