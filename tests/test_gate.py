@@ -242,9 +242,18 @@ def test_a_known_finding_is_replayed_before_anything_is_searched(release: str, h
     known = Finding(
         (target.name,), "clock-skew", (name,), trace="properties/targets/clerk/corpus/clock-behind-6.40.0.json"
     )
+    (known,) = expectations.located(Path("known.toml"), (known,))  # in the checkout
     again = expectations.replays(cell, (name, HEADLINE), (known,), target)
     assert list(again) == [name] * happens
     assert all(verdict.replayed and verdict.trace.path.exists() for verdict in again.values())
+
+
+def test_a_trace_beside_the_file_is_found_from_any_folder() -> None:
+    beside = Path("sub", "traces", "found.json")
+    beside.parent.mkdir(parents=True)
+    beside.touch()
+    here = Finding(("model",), "calm", (HEADLINE,), trace="traces/found.json")
+    assert [one.trace for one in expectations.located(Path("sub/known.toml"), (here,))] == [str(beside)]
 
 
 def test_of_two_known_traces_the_shorter_one_is_told() -> None:

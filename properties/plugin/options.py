@@ -60,9 +60,7 @@ def known(config: pytest.Config) -> tuple[expectations.Finding, ...]:
         raise UnknownName("--update-expectations needs --expectations FILE, the file to write")
     if not path or (update and not Path(path).exists()):
         return ()
-    found = expectations.load(Path(path))
-    expectations.check_traces(Path(path), found)
-    return found
+    return expectations.located(Path(path), expectations.load(Path(path)))
 
 
 def profile(config: pytest.Config) -> settings:

@@ -30,7 +30,7 @@ from properties.targets.names import adapter_of
 UNEXPLAINED = "not explained yet: say here why this is accepted"
 
 CHECKOUT = Path(__file__).parents[2]
-"""The root of this checkout. Paths of traces in a finding are relative to the working directory, or to this."""
+"""The root of this checkout."""
 
 HEADER = re.compile(r"\s*\[\[\s*[\"']?finding[\"']?\s*\]\]")
 """The line above a finding."""
@@ -113,15 +113,18 @@ def _finding(entry: Any, path: Path, line: int) -> Finding:
     return finding
 
 
-def check_traces(path: Path, findings: Collection[Finding]) -> None:
-    """Raises `BadExpectations` for a finding that names a trace which is not there."""
-    for finding in findings:
-        if finding.trace and _trace_file(finding.trace) is None:
-            raise BadExpectations(f"{path}:{finding.line}: there is no trace {finding.trace}")
+def located(path: Path, findings: Collection[Finding]) -> tuple[Finding, ...]:
+    """The findings of the file at `path`, each with the place of its trace: in the working directory, in the
+    folder of the file, or in this checkout. Raises `BadExpectations` for a trace that is in none of them."""
+    places = (Path(), path.parent, CHECKOUT)
+    return tuple(replace(one, trace=_trace_file(one, path, places)) if one.trace else one for one in findings)
 
 
-def _trace_file(name: str) -> Path | None:
-    return next((path for path in (Path(name), CHECKOUT / name) if path.exists()), None)
+def _trace_file(finding: Finding, path: Path, places: Collection[Path]) -> str:
+    for place in places:
+        if (place / finding.trace).is_file():
+            return str(place / finding.trace)
+    raise BadExpectations(f"{path}:{finding.line}: there is no trace {finding.trace}")
 
 
 def _document(path: Path) -> tomlkit.TOMLDocument:
@@ -197,11 +200,11 @@ def replays(
     cell: Cell, names: Collection[str], known: tuple[Finding, ...], target: Target
 ) -> dict[str, Violated]:
     """The known violations of a cell that happen again, by invariant: the shortest of each. What a trace shows
-    needs no search, and no search finds it every time. Raises `BadTrace` and `TargetError`."""
+    needs no search, and no search finds it every time. The findings are `located`. Raises `BadTrace` and
+    `TargetError`."""
     violated: dict[str, Violated] = {}
     for name in names:
-        named = [one.trace for one in known if one.trace and one.covers(cell, name)]
-        for trace in (load_trace(path) for path in map(_trace_file, named) if path):
+        for trace in (load_trace(Path(one.trace)) for one in known if one.trace and one.covers(cell, name)):
             here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
             again = violates(here, target, INVARIANTS[name])
             if again and (name not in violated or len(again.trace.events) < len(violated[name].trace.events)):
