@@ -220,6 +220,7 @@ def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeyp
     first = sessionproof("baseline", "--update", *words)
     assert first.returncode == 1, first.stdout + first.stderr
     assert re.search(r"VACUOUS .*a late timer", first.stdout)
+    assert "sessionproof.toml stays as it is: no verdict is evidence" in first.stdout
     assert not Path("sessionproof.toml").exists()
 
     known = f'[[finding]]\ntargets = ["toy@quiet.cjs"]\nassume = "starvation"\ninvariants = ["{HEADLINE}"]\n'

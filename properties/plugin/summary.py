@@ -43,8 +43,10 @@ def violation_sections(news: Iterable[tuple[Counterexample, list[Path]]]) -> lis
 def update_expectations(
     path: Path, ran: Collection[Claim], violations: Mapping[Claim, Violated], reported: Reported
 ) -> str:
-    """Update the file of known findings, and save the traces of new ones next to it. Returns a description of the
-    changes."""
+    """Update the file of known findings, and save the traces of new ones next to it. `ran` has the claims whose
+    verdict is evidence. Returns a description of the changes."""
+    if not ran:
+        return f"{path} stays as it is: no verdict is evidence\n"
     traces = {}
     for place, verdict in violations.items():
         home = path.parent / "traces" / verdict.trace.path.name
