@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from properties.plugin.profiles import PROFILES
 from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
 from tests.support import RELEASES
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that. Some tests send one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On CI, Hypothesis has loaded its own profile, which has no deadline either.
+settings.register_profile("tests", PROFILES["ci" if settings.get_current_profile_name() == "ci" else "dev"])
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

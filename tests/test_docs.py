@@ -11,10 +11,10 @@ from typing import Any
 import click
 import pytest
 
-import conftest
 from model.assumptions.catalogue import ASSUMPTIONS
 from properties.cli.main import main
 from properties.invariants.catalogue import INVARIANTS
+from properties.plugin import options
 from properties.targets.names import UnknownName, adapters, built_in, make_target, policies
 from tests.support import ROOT
 
@@ -98,9 +98,9 @@ class Recorder:
 
 
 def pytest_options() -> dict[str, dict[str, Any]]:
-    """The options that our conftest adds to pytest."""
+    """The options that our plugin adds to pytest."""
     recorder = Recorder()
-    conftest.pytest_addoption(recorder)  # type: ignore[arg-type]
+    options.pytest_addoption(recorder)  # type: ignore[arg-type]
     return recorder.options
 
 

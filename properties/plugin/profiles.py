@@ -1,0 +1,70 @@
+"""Hypothesis profiles: how many traces a search draws, and whether it draws new ones each time."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.errors import InvalidArgument
+
+from properties.plugin.stash import PROFILE
+from properties.search.examples import BadDatabase, database
+from properties.targets.names import UnknownName
+
+# `dev` stores failures and draws new traces in every run; `ci` and `check` are deterministic. Traces can be slow
+# to generate on a cold machine, so the health check too_slow is off. On CI, Hypothesis loads a profile of its
+# own; ours are based on its default profile, so that they mean the same everywhere.
+COMMON = settings(
+    settings.get_profile("default"),
+    deadline=None,
+    stateful_step_count=30,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+CHECK = settings(COMMON, max_examples=300, stateful_step_count=15, derandomize=True, database=None)
+PROFILES = {
+    "dev": settings(COMMON, max_examples=1000),
+    "ci": settings(COMMON, max_examples=1000, derandomize=True, database=None),
+    "check": CHECK,
+    "glance": settings(CHECK, max_examples=100),
+    "thorough": settings(COMMON, max_examples=20_000),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the profile that the command line names, before Hypothesis loads it: not all of them, because
+    profiles belong to every test of a run, and Hypothesis and other test suites have a `ci` of their own."""
+    name = _named(config)
+    if name in PROFILES:
+        try:
+            settings.get_profile(name)
+        except InvalidArgument:
+            settings.register_profile(name, PROFILES[name])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Choose the profile of the search. By now Hypothesis has loaded the one that the command line names."""
+    try:
+        session.config.stash[PROFILE] = _profile(session.config)
+    except (UnknownName, BadDatabase) as error:
+        pytest.exit(str(error), returncode=2)
+
+
+def _named(config: pytest.Config) -> str | None:
+    name: str | None = config.getoption("--hypothesis-profile", None)
+    return name
+
+
+def _profile(config: pytest.Config) -> settings:
+    """The profile, with the example database of the options. Raises `UnknownName` and `BadDatabase`."""
+    name = _named(config) or ("ci" if settings.get_current_profile_name().startswith("ci") else "dev")
+    chosen = settings(PROFILES.get(name) or settings.get_profile(name), verbosity=settings().verbosity)
+    where = config.getoption("examples") or os.environ.get("SESSIONPROOF_EXAMPLES")
+    if not where:
+        return chosen
+    if chosen.derandomize:
+        if not config.getoption("examples"):
+            return chosen  # the variable applies only to profiles that keep failures
+        raise UnknownName("--examples needs a profile that keeps failures: --hypothesis-profile=dev or thorough")
+    return settings(chosen, database=database(where))
