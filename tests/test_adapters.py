@@ -30,6 +30,7 @@ from tests.support import HEADLINE, ROOT, assuming, check, complaint, model, ses
 from tests.toy.sdk import Toy
 
 TOY = "tests.toy.adapter:TOY_ADAPTER"
+OURS = "model, model@POLICY, clerk-js@VERSION, expo@VERSION, expo@VERSION+clerk-js@VERSION"
 
 
 def silent(line: str) -> None:
@@ -50,13 +51,35 @@ def test_an_sdk_is_added_by_naming_it_in_the_environment() -> None:
     assert [one.name for one in names.adapters()] == ["clerk", "toy"]
     assert make_target("toy@x.cjs", silent).name == "toy@x.cjs"
     assert make_target("clerk-js@6.7.4", silent).name == "clerk-js@6.7.4"
-    assert forms() == "model, model@POLICY, clerk-js@VERSION, expo@VERSION, path:FILE or toy@FILE"
+    assert forms() == f"{OURS}, path:FILE or toy@FILE"
     with pytest.raises(UnknownName, match=r"^a toy is named toy@FILE$"):
         make_target("toy", silent)
 
 
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("@clerk/clerk-js@6.7.4", "clerk-js@6.7.4"),
+        ("@clerk/expo@3.2.1", "expo@3.2.1"),
+        ("expo@3.2.1+clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
+        ("@clerk/expo@3.2.1+@clerk/clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
+        ("path:a+b/@clerk/clerk-js@6.7.4.js", "path:a+b/@clerk/clerk-js@6.7.4.js"),
+    ],
+)
+def test_a_target_has_its_names_on_npm_too(spec: str, name: str) -> None:
+    assert make_target(spec, silent).name == name
+
+
+@pytest.mark.parametrize("spec", ["expo@3.2.1+", "expo@3.2.1+clerk-js@", "clerk-js@6.7.4+expo@3.2.1", "path:"])
+def test_a_target_of_two_packages_names_both(spec: str) -> None:
+    with pytest.raises(
+        UnknownName, match=r"known forms: clerk-js@VERSION, expo@VERSION, expo@VERSION\+clerk-js@"
+    ):
+        make_target(spec, silent)
+
+
 def test_without_it_nobody_knows_of_it() -> None:
-    assert forms() == "model, model@POLICY, clerk-js@VERSION, expo@VERSION or path:FILE"
+    assert forms() == f"{OURS} or path:FILE"
     with pytest.raises(UnknownName, match=r"^unknown target 'toy@x\.cjs' \(known forms: model, "):
         make_target("toy@x.cjs", silent)
 

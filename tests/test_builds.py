@@ -8,6 +8,7 @@ import io
 import json
 import sys
 import tarfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,9 +98,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNpm:
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNpm]:
     """An npm of ours, and no other."""
-    return FakeNpm(tmp_path, monkeypatch)
+    downloads.released_versions.cache_clear()
+    yield FakeNpm(tmp_path, monkeypatch)
+    downloads.released_versions.cache_clear()
 
 
 def silent(line: str) -> None:
@@ -213,6 +216,39 @@ def test_an_unknown_version_is_told_with_the_way_to_list_them(
     assert str(told.value) == (
         "there is no @clerk/clerk-js@9.9.9: `npm view @clerk/clerk-js versions` lists the versions there are"
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("6.7.1", "6.7.1"),
+        ("6.7.2", "6.7.1"),
+        ("6.9.9", "6.7.10"),
+        ("7.0.0", "6.10.0"),
+        ("5.0.0", "6.7.1"),
+        ("6.7.2-canary.1", "6.7.2-canary.1"),
+        ("^6.7.2", "^6.7.2"),
+    ],
+)
+def test_a_release_that_is_not_there_is_replaced_by_the_nearest_one(
+    cache: Path, npm: FakeNpm, wanted: str, found: str
+) -> None:
+    npm.says(json.dumps(["6.7.1", "6.7.10", "6.10.0", "6.11.0-canary.1"]))
+    said: list[str] = []
+    assert downloads.existing(builds.CLERK_JS, wanted, said.append) == found
+    replaced = f"npm has no @clerk/clerk-js@{wanted}: {found}, the nearest release, runs instead"
+    assert said == [replaced] * (wanted != found)
+
+
+def test_a_cached_release_is_there_without_asking_npm(cache: Path, npm: FakeNpm) -> None:
+    (cache / "6.7.2").mkdir(parents=True)
+    assert downloads.existing(builds.CLERK_JS, "6.7.2", silent) == "6.7.2"
+    assert npm.runs == 0
+
+
+def test_without_npm_a_release_is_taken_at_its_word(cache: Path, npm: FakeNpm) -> None:
+    npm.refuses("ENOTFOUND")
+    assert downloads.existing(builds.CLERK_JS, "6.7.2", silent) == "6.7.2"
 
 
 @pytest.mark.parametrize("code", ["ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
 from model.clerk.terms import GetToken
@@ -18,12 +19,15 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Vacuous, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run, Violation
+from properties.run.shrink import violates
 from properties.search.search import search
 from properties.system.target import Target, TargetError
+from properties.system.trace import load
 from properties.targets import npm as downloads
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import clerk_js_target
+from properties.targets.names import built_in
 from tests.support import (
     FIRST,
     HEADLINE,
@@ -173,6 +177,17 @@ def test_a_starved_refresh_signs_out_before_the_fix_and_not_since(
     ]
     assert isinstance(verdict, Held if holds else Violated)
     assert holds or "freeze(" in str(getattr(verdict, "trace", ""))
+
+
+@pytest.mark.parametrize(("inner", "signs_out"), [("6.7.1", True), ("6.7.4", False)])
+def test_expo_runs_around_the_clerk_js_that_a_lock_file_names(inner: str, signs_out: bool) -> None:
+    """Though this release of Expo was published with 6.7.4."""
+    target = ExpoTarget(SINCE, lambda line: None, inner)
+    trace = replace(load(built_in().corpus / "starved-refresh-6.7.1.json"), target=target.name)
+    try:
+        assert bool(violates(trace, ready(target), INVARIANTS[HEADLINE])) is signs_out
+    finally:
+        target.close()
 
 
 def test_a_locked_keychain_signs_the_user_out_in_the_background(expo: ExpoTarget) -> None:

@@ -41,6 +41,9 @@ class Adapter(Protocol):
         Raises `UnknownName` if it has such a form but is invalid; `prepare()` raises `TargetError` later.
         """
 
+    def existing(self, spec: str, say: Say) -> str:
+        """The spec with the nearest release in place of one that does not exist; then `say` gets a line."""
+
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """The model to compare the target `spec` with, under a policy."""
 
@@ -101,6 +104,10 @@ class UnreleasedAdapter:
     name: str
     sdk: Sdk
     checked: tuple[str, ...] = ()
+
+    def existing(self, spec: str, say: Say) -> str:
+        """The spec: there are no releases."""
+        return spec
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """The SDK's own, whatever the target."""

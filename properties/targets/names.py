@@ -92,14 +92,15 @@ def policy(name: str) -> Policy:
 
 
 def make_target(spec: str, say: Say) -> Target:
-    """The target that `spec` names, not yet prepared. `say` gets lines about downloads.
+    """The target that `spec` names, not yet prepared. If there is no such release, it is the nearest one, and its
+    `name` says so. `say` gets lines about that and about downloads.
 
     Raises `UnknownName`; `prepare()` raises `TargetError` later.
     """
     kind, at, rest = spec.partition("@")
     if kind == MODEL_KIND:
         return model_named(rest if at else newest())
-    made = (one.target(spec, say) for one in adapters())
+    made = (one.target(one.existing(spec, say), say) for one in adapters())
     target = next((one for one in made if one is not None), None)
     if target is None:
         raise UnknownName(f"unknown target '{spec}' (known forms: {forms()})")

@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,6 +50,11 @@ class Package:
     needs: str
     """What an unusable version lacks, for messages."""
 
+    @property
+    def short(self) -> str:
+        """The name without its scope: what targets, options and folders are called by."""
+        return self.name.rpartition("/")[2]
+
 
 def scripts_of(names: Collection[str]) -> dict[str, str]:
     """The CommonJS modules of a package, as the files to cache."""
@@ -57,7 +63,7 @@ def scripts_of(names: Collection[str]) -> dict[str, str]:
 
 def cache_folder(package: Package) -> Path:
     """The cache folder of a package, with one folder for each version."""
-    return platformdirs.user_cache_path("sessionproof") / package.name.rpartition("/")[2]
+    return platformdirs.user_cache_path("sessionproof") / package.short
 
 
 def cached_versions(package: Package) -> list[str]:
@@ -68,16 +74,16 @@ def cached_versions(package: Package) -> list[str]:
     return sorted(found, key=numbers)
 
 
+@cache
 def released_versions(package: Package) -> list[str]:
     """Every stable version on npm, in version order. Raises `TargetError`."""
     npm = shutil.which("npm")
     if npm is None:
         raise TargetError(f"npm is needed to list the versions of {package.name}, and there is none on the PATH")
-    command = [npm, "view", package.name, "versions", "--json"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise TargetError(f"npm does not list the versions of {package.name} ({type(error).__name__})") from None
+    words = ["view", package.name, "versions", "--json"]
+    with tempfile.TemporaryDirectory() as folder:
+        what = f"the versions of {package.name}"
+        done = run_npm(npm, words, Path(folder), what, _offline_remedy(package))
     match _json(done.stdout):
         case [str(), *_] as versions if done.returncode == 0:
             return sorted((one for one in versions if _STABLE.fullmatch(one)), key=numbers)
@@ -88,6 +94,27 @@ def released_versions(package: Package) -> list[str]:
 def numbers(version: str) -> list[int]:
     """The sort key of a version."""
     return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def nearest(version: str, known: Sequence[str]) -> str:
+    """The newest of the `known` versions, in version order, that is not newer than `version`; else the oldest."""
+    return max((one for one in known if numbers(one) <= numbers(version)), key=numbers, default=known[0])
+
+
+def existing(package: Package, version: str, say: Callable[[str], None]) -> str:
+    """`version`, or the nearest release if npm has none of that number: then `say` gets a line. What is cached
+    exists, and where npm cannot be asked, `version` is taken at its word."""
+    if not _STABLE.fullmatch(version) or version in cached_versions(package):
+        return version
+    try:
+        released = released_versions(package)
+    except TargetError:
+        return version
+    if version in released:
+        return version
+    found = nearest(version, released)
+    say(f"npm has no {package.name}@{version}: {found}, the nearest release, runs instead")
+    return found
 
 
 def _is_whole(home: Path) -> bool:

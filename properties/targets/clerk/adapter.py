@@ -14,7 +14,7 @@ from properties.system.trace import Trace
 from properties.targets import npm
 from properties.targets.adapter import Adapter, Say
 from properties.targets.clerk import invariants
-from properties.targets.clerk.builds import CLERK_JS
+from properties.targets.clerk.builds import CLERK_JS, INSTALLED
 from properties.targets.clerk.expo import ExpoModel, ExpoTarget
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
@@ -23,15 +23,21 @@ from properties.targets.names import UnknownName
 HERE = Path(__file__).parent
 
 BUILD_PREFIX, PHONE_PREFIX, FILE_PREFIX, MODEL_PREFIX = "clerk-js@", "expo@", "path:", "model@"
+SCOPE = "@clerk/"
 POLICY_PREFIX = "CLERK_JS_"
 """The prefix of the names of released policies; the version follows, as `6_7_1`."""
 
 
 class ClerkAdapter:
-    """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo, `path:FILE` a bundle in a file."""
+    """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo around the release that it was published
+    with, `expo@VERSION+clerk-js@VERSION` around another, `path:FILE` a bundle in a file. A release may have its
+    name on npm: `@clerk/expo@VERSION`."""
 
     name = "clerk"
-    forms = (f"{BUILD_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION", f"{FILE_PREFIX}FILE")
+    forms = (
+        *(f"{BUILD_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION+{BUILD_PREFIX}VERSION"),
+        f"{FILE_PREFIX}FILE",
+    )
     sdk = CLERK
     invariants = invariants.OWN
     """The invariants of this SDK alone."""
@@ -44,16 +50,27 @@ class ClerkAdapter:
 
     def target(self, spec: str, say: Say) -> Target | None:
         """Raises `UnknownName` if the version or the file is missing."""
-        for prefix in (BUILD_PREFIX, PHONE_PREFIX, FILE_PREFIX):
-            if prefix in (spec, f"{spec}@"):
+        match _packages(spec):
+            case [("path:", file)] if file:
+                return bundle_target(Path(file), say)
+            case [("clerk-js", version)] if version:
+                return clerk_js_target(version, say)
+            case [("expo", version)] if version:
+                return ExpoTarget(version, say)
+            case [("expo", version), ("clerk-js", inner)] if version and inner:
+                return ExpoTarget(version, say, inner)
+            case [(kind, _), *_] if kind == FILE_PREFIX or kind in INSTALLED:
                 raise UnknownName(f"unknown target '{spec}' (known forms: {', '.join(self.forms)})")
-        if spec.startswith(BUILD_PREFIX):
-            return clerk_js_target(spec.removeprefix(BUILD_PREFIX), say)
-        if spec.startswith(PHONE_PREFIX):
-            return ExpoTarget(spec.removeprefix(PHONE_PREFIX), say)
-        if spec.startswith(FILE_PREFIX):
-            return bundle_target(Path(spec.removeprefix(FILE_PREFIX)), say)
-        return None
+            case _:
+                return None
+
+    def existing(self, spec: str, say: Say) -> str:
+        """Of each package, as npm has it."""
+        parts = [
+            f"{name}@{npm.existing(INSTALLED[name], version, say)}" if name in INSTALLED else ""
+            for name, version in _packages(spec)
+        ]
+        return "+".join(parts) if all(parts) else spec
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """For Expo, the model includes what Expo adds."""
@@ -104,6 +121,14 @@ class ClerkAdapter:
     def install(self, version: str) -> str:
         """The SDK and a fake clock."""
         return f"npm i {CLERK_JS.name}@{version} @sinonjs/fake-timers"
+
+
+def _packages(spec: str) -> list[tuple[str, str]]:
+    """The packages of a spec with their versions, outermost first; of a bundle, its prefix and its file."""
+    if spec.startswith(FILE_PREFIX):
+        return [(FILE_PREFIX, spec.removeprefix(FILE_PREFIX))]
+    parts = (part.removeprefix(SCOPE).partition("@") for part in spec.split("+"))
+    return [(name, version) for name, _, version in parts]
 
 
 CLERK_ADAPTER: Adapter = ClerkAdapter()

@@ -23,6 +23,9 @@ CLERK_JS = Package("@clerk/clerk-js", "6.7.4", "3.5 MB", _bundles_of, f"has none
 EXPO = Package("@clerk/expo", "4.6.6", "1 MB", scripts_of, "has no modules")
 SHARED = Package("@clerk/shared", "4.7.0", "1 MB", scripts_of, "has no modules")
 
+INSTALLED = {one.short: one for one in (EXPO, CLERK_JS)}
+"""What an app installs, by its name in a target. One may wrap those that follow."""
+
 
 def fetch_build(version: str, say: Callable[[str], None], bundles: tuple[str, ...] = BUNDLES) -> Path:
     """The first of `bundles` that a version of @clerk/clerk-js has. `say` gets a line before a download.

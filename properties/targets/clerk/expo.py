@@ -2,8 +2,8 @@
 
 This module has what Expo adds: the device's credential. The device's store holds a client JWT. Expo's code reads
 it before each request, sends it as the `Authorization` header, and saves the new one of each answer. That code is
-the release's own, evaluated together with the native bundle of the @clerk/clerk-js release that it was published
-with. See driver/expo.mjs for the fakes of the phone.
+the release's own, evaluated together with the native bundle of a release of @clerk/clerk-js: the one that it was
+published with, or another. See driver/expo.mjs for the fakes of the phone.
 """
 
 from __future__ import annotations
@@ -146,20 +146,22 @@ class ExpoServer(ClerkServer):
 
 
 class ExpoTarget(NodeTarget):
-    """One release of @clerk/expo, with the build of @clerk/clerk-js that it was published with."""
+    """One release of @clerk/expo around a build of @clerk/clerk-js."""
 
-    def __init__(self, version: str, say: Callable[[str], None]) -> None:
-        """`say` gets lines about downloads."""
+    def __init__(self, version: str, say: Callable[[str], None], clerk_js: str = "") -> None:
+        """`clerk_js` is that build's version; empty for the one that this release of Expo was published with.
+        `say` gets lines about downloads."""
         server, glue = ExpoServer(), DRIVER / "expo.mjs"
-        super().__init__(f"expo@{version}", CLERK, glue, server, call_of, self._bundle, self._packages, say=say)
+        name = f"expo@{version}" + (f"+clerk-js@{clerk_js}" if clerk_js else "")
+        super().__init__(name, CLERK, glue, server, call_of, self._bundle, self._packages, say=say)
         self.credentials = server.carried
         """The credentials of the requests of this trace, in order; empty for a request without one."""
-        self._version = version
+        self._version, self._clerk_js = version, clerk_js
 
     @property
     def release(self) -> str:
-        """The version of @clerk/clerk-js that this release of Expo was published with. Raises `TargetError`."""
-        return self._published_with(CLERK_JS.name)
+        """The version of @clerk/clerk-js. Raises `TargetError`."""
+        return self._clerk_js or self._published_with(CLERK_JS.name)
 
     def described_by(self) -> ExpoModel | None:
         """The model of that version, with what Expo adds. Raises `TargetError`."""
