@@ -202,7 +202,8 @@ def test_explain_has_nothing_to_say_of_a_trace_that_breaks_nothing(seed: Counter
 def test_a_question_of_the_app_s_is_an_arrow_from_its_lane() -> None:
     target = model("6.7.4")
     events = (Freeze(8 * HOUR), GetToken(), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
-    trace = Trace(target.name, Runtime.HEADLESS, assuming("starvation"), events, "valid-session-survives")
+    assumed = assuming("starvation", "stale-for-good")
+    trace = Trace(target.name, Runtime.HEADLESS, assumed, events, "valid-session-survives")
     found = replay(trace, target)
     assert found is not None
     asked = [moment for moment in view(explain(found, target)).moments if moment.kind == "asked"]

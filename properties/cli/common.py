@@ -17,6 +17,7 @@ from model.step import MAX_CALLS, App
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.tables import WIDTH
+from properties.system.wording import one_line
 from properties.targets.names import one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
@@ -26,7 +27,7 @@ CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 def fail(message: str) -> NoReturn:
     """Print one line to stderr, and exit with code 2."""
-    click.echo(f"sessionproof: {message}", err=True)
+    click.echo(f"sessionproof: {one_line(message)}", err=True)
     sys.exit(2)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import click
 
-from model.world.course import NotEnabled
 from properties.cli.bisect import bisect
 from properties.cli.campaign import campaign
 from properties.cli.common import fail, say, terminal
@@ -176,7 +175,7 @@ def _played(trace: Trace, target: Target) -> Violation | None:
     """The violation in a replay. Prints a line if there is none."""
     ends: list[str] = []
 
-    def tell(place: int, reason: NotEnabled) -> None:
+    def tell(place: int, reason: str) -> None:
         event = trace.events[place - 1]
         ends.append(f"event {place}, {event!r}, cannot happen here ({reason})")
 

@@ -3,7 +3,7 @@
 Every rendering is made from this one value. It is saved in the trace's own document (version 4), next to the
 fields of the trace: the facts and states of each step, the model's verdict, and which parts of the trace are
 necessary. A document without these fields (version 1, or an interrupted search) loads as a bare trace that can be
-replayed. So does a document whose events were edited, and one of version 2 or 3, which has other names for facts.
+replayed. So does a document that was edited, and one of version 2 or 3, which has other names for facts.
 
 Nothing here runs a target: `properties/run/explain.py` does.
 """
@@ -81,9 +81,8 @@ class Counterexample(Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """The counterexample as plain values, for its JSON document."""
-        return {
+        document = {
             **self.trace.document(),
-            "digest": digest(self.trace),
             "found": to_builtins(self.found),
             "start": to_builtins(self.played[0].start),
             "steps": [
@@ -98,22 +97,26 @@ class Counterexample(Struct, frozen=True):
             "necessary": to_builtins(self.needs),
             "clients": to_builtins(self.clients),
         }
+        return {**document, "digest": digest(document)}
 
 
 def load(path: Path) -> Counterexample | Trace:
     """The counterexample in a file, or the bare trace if the document has no more. Raises `BadTrace`."""
     document = read(path)
     trace = decode(document, path)
-    if document["version"] != VERSION or document.get("digest") != digest(trace):
+    if document["version"] != VERSION or document.get("digest") != digest(document):
         return trace
     try:
         steps = _steps(trace, document)
+        needs = msgspec.convert(document["necessary"], tuple[Need, ...])
+        if not all(1 <= need.event <= len(steps) for need in needs):
+            raise ValueError("an event that is necessary is not in the trace")
         return Counterexample(
             trace,
             steps,
             msgspec.convert(document["found"], Found),
             msgspec.convert(document["model"], Opinion | None),
-            msgspec.convert(document["necessary"], tuple[Need, ...]),
+            needs,
             _clients(document["clients"], steps),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -146,6 +149,8 @@ def _clients(states: Any, steps: tuple[Step, ...]) -> tuple[Client, ...]:
     """The model's clients; empty if they were written by a model with other fields."""
     if not states:
         return ()
+    if len(states) != len(steps) + 1:
+        raise ValueError("there is not one client for each step")
     server = type(steps[0].before.server)
     sdk = next(one for one in registry.sdks() if isinstance(one.server, server))
     kind, decode = client_type(sdk), registry.decoder([sdk])
@@ -162,9 +167,10 @@ def client_type(sdk: Sdk) -> type[Any]:
     return type(sdk.start(policy, sdk.runtimes[0], token)[0])
 
 
-def digest(trace: Trace) -> str:
-    """A fingerprint of the trace. The recorded steps are valid only for the trace with this fingerprint."""
-    return hashlib.sha256(msgspec.json.encode(trace.document())).hexdigest()
+def digest(document: dict[str, Any]) -> str:
+    """A fingerprint of the document, but for its own field: who edits one need not make it consistent."""
+    content = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
 
 
 @cache

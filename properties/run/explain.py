@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.sdk import Client
-from model.world.course import NotEnabled
+from model.world.course import NotEnabled, impossible
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.run.counterexample import Counterexample, Found, Opinion, versions
 from properties.run.reference import model_of
@@ -26,12 +26,12 @@ def explain(violation: Violation, target: Target, seed: int | None = None) -> Co
 
 
 def replay(
-    trace: Trace, target: Target, tell: Callable[[int, NotEnabled], None] = lambda place, reason: None
+    trace: Trace, target: Target, tell: Callable[[int, str], None] = lambda place, reason: None
 ) -> Violation | None:
     """Replay `trace` on `target`. Returns the violation of its invariant (of any, if it names none), or None.
 
-    If an event is not enabled, because the target behaves differently there, the replay ends, and `tell` gets the
-    event's number, from 1, and the reason. Raises `TargetError`.
+    If an event is not enabled, because the target behaves differently there or the assumptions do not allow it,
+    the replay ends, and `tell` gets the event's number, from 1, and the reason. Raises `TargetError`.
     """
     judged = [
         one
@@ -40,11 +40,12 @@ def replay(
     ]
     run = Run(target, trace.runtime, trace.assumptions, judged)
     for place, event in enumerate(trace.events, 1):
+        if not run.permits(event):
+            why = impossible(run.world, event) or f"it is not allowed assuming {trace.assumptions}"
+            tell(place, why)
+            break
         try:
             run.play(event)
-        except NotEnabled as reason:
-            tell(place, reason)
-            break
         except Violation as violation:
             target.finish()
             return violation

@@ -25,6 +25,10 @@ from properties.system.registry import sdks_of
 FORMAT = "sessionproof-trace"
 VERSION = 4
 """Versions 1 to 3 have the same events, but other names for facts."""
+NEEDED = ("target", "assume", "events")
+"""The fields without which there is no trace. The others have defaults."""
+LONG_NUMBER = re.compile(rb"[0-9]{1000}")
+"""More digits than any number of a trace has. Python neither reads nor prints a number of thousands of digits."""
 LONGEST_NAME = 180
 """Characters of a file name without its ending. Most file systems allow 255 bytes; renderings add to the name."""
 DIGITS = 12
@@ -101,36 +105,42 @@ def load(path: Path) -> Trace:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The document in a file, after a check of its format and version. Raises `BadTrace`."""
+    """The JSON document in a file. Raises `BadTrace`."""
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        raw = path.read_bytes()
+        if LONG_NUMBER.search(raw):
+            raise BadTrace(f"{path}: not a {FORMAT} (it has a number of a thousand digits)")
+        return msgspec.json.decode(raw, type=dict[str, Any])
     except OSError as error:
         raise BadTrace(f"{path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadTrace(f"{path}: not a whole JSON document ({error})") from error
-    if document.get("format") != FORMAT:
-        raise BadTrace(f"{path}: not a {FORMAT}")
-    version = document.get("version")
-    if version not in range(1, VERSION + 1):
-        raise BadTrace(f"{path}: a {FORMAT} of version {version}, and this program reads 1 to {VERSION}")
-    return document
 
 
 class _Fields(Struct, frozen=True):
     """The fields that every version has."""
 
+    format: str
+    version: int
     target: str
-    runtime: Runtime
     assume: tuple[str, ...]
     events: tuple[dict[str, Any], ...]
-    invariant: str | None
-    why: str | None
+    runtime: Runtime = Runtime.HEADLESS
+    invariant: str | None = None
+    why: str | None = None
 
 
 def decode(document: dict[str, Any], path: Path) -> Trace:
     """The trace in a document; `path` is for the error message. Raises `BadTrace`."""
+    if document.get("format") != FORMAT:
+        raise BadTrace(f"{path}: not a {FORMAT}")
+    if missing := [name for name in NEEDED if name not in document]:
+        raise BadTrace(f"{path}: no {missing[0]}: a trace needs {', '.join(NEEDED)}")
     try:
         fields = msgspec.convert(document, _Fields)
+        if fields.version not in range(1, VERSION + 1):
+            known = f"this program reads 1 to {VERSION}"
+            raise BadTrace(f"{path}: a {FORMAT} of version {fields.version}, and {known}")
         unknown = [name for name in fields.assume if name not in ASSUMPTIONS]
         if unknown:
             raise BadTrace(f"{path}: unknown assumption '{unknown[0]}' (known: {', '.join(ASSUMPTIONS)})")
@@ -139,4 +149,4 @@ def decode(document: dict[str, Any], path: Path) -> Trace:
         assumptions = Assumptions(fields.assume)
         return Trace(fields.target, fields.runtime, assumptions, events, fields.invariant, fields.why)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadTrace(f"{path}: damaged, or edited by hand ({error!r})") from error
+        raise BadTrace(f"{path}: damaged, or edited by hand ({error})") from error

@@ -69,9 +69,13 @@ def bundle_target(path: Path, say: Callable[[str], None] = lambda line: None) ->
 
 
 def _existing(path: Path, runtime: Runtime) -> Path:
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name that is too long
+        raise TargetError(f"{path}: {error.strerror}") from None
+    if is_folder:
         raise TargetError(f"{path} is a directory: name the bundle in it, such as dist/clerk.native.js")
-    if not path.is_file():
+    if not is_file:
         raise TargetError(f"there is no file {path}")
     if runtime is Runtime.BROWSER and path.name in BUNDLES:
         raise TargetError(f"{path} is React Native's bundle: on a page name the browser's, {PAGE_BUNDLES[0]}")
