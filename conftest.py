@@ -1,3 +1,3 @@
-"""Loads the pytest plugin in a checkout where nothing is installed; the rest is in `properties/plugin/`."""
+"""Loads the pytest plugin in a checkout, installed or not. The rest is in `properties/plugin/`."""
 
 pytest_plugins = ("properties.plugin",)

@@ -168,7 +168,7 @@ def check(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
     """Run `sessionproof`."""
-    return run_python("-c", "from properties.cli.main import main; main()", *words)
+    return run_python("-P", "-c", "from sessionproof import main; main()", *words)
 
 
 def run_python(*words: str) -> subprocess.CompletedProcess[str]:

@@ -27,6 +27,7 @@ from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.step import App
 from model.terms import Operation, Runtime
+from properties.cli.gate import pytest_command, pytest_environment
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Proved
 from properties.prove.prove import Limits, prove
@@ -103,7 +104,7 @@ CELLS = (
 
 def check(processes: int) -> float:
     """The seconds that pytest takes for `CELLS` with so many processes of pytest-xdist; 0 is pytest alone."""
-    words = ["-q", "--no-header", "-p", "no:cacheprovider", "--hypothesis-profile=ci", f"-n{processes}"]
+    words = ["-q", "--no-header", "--hypothesis-profile=ci", f"-n{processes}"]
     words += [
         f"--target=clerk-js@{RELEASE}",
         f"--invariant={HEADLINE}",
@@ -112,8 +113,9 @@ def check(processes: int) -> float:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
-            [sys.executable, "-m", "pytest", str(CHECKOUT / "properties"), f"--rootdir={CHECKOUT}", *words],
+            pytest_command(*words),
             cwd=folder,
+            env=pytest_environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=True,

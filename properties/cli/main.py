@@ -6,7 +6,6 @@ Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line: what is
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from properties.cli.bisect import bisect
 from properties.cli.campaign import campaign
 from properties.cli.common import fail, say, terminal
 from properties.cli.conformance import conform, tour
+from properties.cli.gate import baseline, check, gate
 from properties.cli.proofs import condition, matrix, prove
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.files import FORMATS, on_page, save
@@ -28,11 +28,10 @@ from properties.run.counterexample import Counterexample, Found, versions
 from properties.run.counterexample import load as read_counterexample
 from properties.run.explain import explain as made_of
 from properties.run.explain import replay as play_again
-from properties.run.known import CHECKOUT
 from properties.run.run import Violation
 from properties.system.target import Target, TargetError
 from properties.system.trace import BadTrace, Trace, load
-from properties.targets.names import UnknownName, built_in, forms, make_target
+from properties.targets.names import UnknownName, forms, make_target
 
 
 @click.group()
@@ -40,51 +39,6 @@ from properties.targets.names import UnknownName, built_in, forms, make_target
 def main() -> None:
     """Can a background timer sign a user out while the server still holds the session valid?"""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that child processes end, too
-
-
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
-def check(pytest_arguments: tuple[str, ...]) -> None:
-    """The main job: check every invariant on the model and on real SDK builds, against the known findings.
-
-    Exits 0 when every verdict is as expected, 1 when one is not, 2 when the job could not run. Further arguments
-    are passed to pytest, for example `-x` or `--hypothesis-profile=thorough`.
-    """
-    if not (CHECKOUT / "conftest.py").exists():
-        fail(f"there is no conftest.py in {CHECKOUT}: run sessionproof from a checkout of its repository")
-    sdk = built_in()
-    targets = [name for policy in sdk.checked for name in (f"model@{policy}", sdk.build_of(policy)) if name]
-    arguments = [str(CHECKOUT / "properties"), f"--rootdir={CHECKOUT}", "-q", "--no-header", "-rN", "--tb=no"]
-    arguments += ["-p", "no:cacheprovider", "--hypothesis-profile=check"]
-    arguments += [f"--expectations={sdk.expectations}"]
-    arguments += [f"--target={target}" for target in targets]
-    if not any(argument.startswith(("-n", "--numprocesses")) for argument in pytest_arguments):
-        arguments += ["-n", "auto"]
-    # Replace this process, so that pytest handles Ctrl-C and the exit code.
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
-
-
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.option(
-    "--file",
-    "path",
-    type=click.Path(path_type=Path),
-    default="sessionproof.toml",
-    show_default=True,
-    help="the file of known findings",
-)
-@click.option("--update", is_flag=True, help="write the file; without this, only compare")
-@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
-def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> None:
-    """Accept the current violations as known findings: a gate for CI.
-
-    Runs pytest with the further arguments, for example `--target path:dist/clerk.native.js`, and writes each
-    violation to the file, and its trace next to it. Later runs with `--expectations FILE` fail on new violations,
-    and on listed ones that stopped. Findings that no longer happen are removed; those that did not run stay.
-    """
-    arguments = [str(CHECKOUT / "properties"), f"--rootdir={CHECKOUT}", "-q", "--no-header", "-rN", "--tb=no"]
-    arguments += ["-p", "no:cacheprovider", f"--expectations={path}", *["--update-expectations"] * update]
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments, *pytest_arguments])
 
 
 @main.command()
@@ -190,5 +144,5 @@ def _show(found: Counterexample, file: Path) -> None:
     click.echo(plain(timeline(view(found), file), *terminal()), nl=False)
 
 
-for command in (campaign, prove, condition, matrix, conform, tour, bisect):
+for command in (check, gate, baseline, campaign, prove, condition, matrix, conform, tour, bisect):
     main.add_command(command)

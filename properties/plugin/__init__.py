@@ -1,8 +1,6 @@
 """The pytest plugin: one test for each target, set of assumptions and invariant.
 
-An installation loads it by its entry point, a checkout by its `conftest.py`. The entry point is named as this
-module, so that pytest registers it once where both apply. Other tests of a run are as they would be without it:
-it adds no fixture, no Hypothesis profile and no report.
+A checkout loads it by its `conftest.py`, an installation by `sessionproof.py`, where a run names our tests.
 """
 
 pytest_plugins = (

@@ -7,7 +7,6 @@ targets, and so its own Node processes.
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,19 +38,8 @@ def has_workers(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Assign whole cells to workers, because a cell is searched once for all its tests. The tests of others are
-    scheduled as ever."""
-    whole = config.getvalue("dist") == "load" and any(_is_ours(config, one) for one in config.args)
-    return CellScheduling(config, log) if whole else None
-
-
-def _is_ours(config: pytest.Config, argument: str) -> bool:
-    """Does this argument of pytest name a part of this package, or the checkout that it is in?"""
-    name = argument.partition("::")[0]
-    path = (config.invocation_params.dir / name).resolve()
-    package = Path(__file__).parents[1]
-    named = config.getoption("pyargs") and name.split(".")[0] == package.name
-    return named or path == package.parent or path.is_relative_to(package)
+    """Assign whole cells to workers, because a cell is searched once for all its tests."""
+    return CellScheduling(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,0 +1,96 @@
+"""The commands that run pytest: `check`, `gate` and `baseline`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+import properties
+from properties.targets.names import built_in
+
+PACKAGE = Path(str(properties.__file__)).parent
+
+pytest_arguments = click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+known_findings = click.option(
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    default="sessionproof.toml",
+    show_default=True,
+    help="the file of known findings",
+)
+
+
+def pytest_command(*words: str) -> list[str]:
+    """The command that runs our tests with these words, the same in every folder: without the configuration, the
+    conftest.py and the plugins of a project that it is run in."""
+    python = [sys.executable, "-m", "pytest", str(PACKAGE / "plugin" / "test_invariants.py")]
+    plugins = [f"-p{name}" for name in ("hypothesispytest", "xdist", "properties.plugin", "no:cacheprovider")]
+    return [*python, f"-c{os.devnull}", f"--rootdir={PACKAGE.parent}", "--noconftest", *plugins, *words]
+
+
+def pytest_environment() -> dict[str, str]:
+    """The environment of that command. No module of the working directory hides one of ours."""
+    outside = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return {**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@pytest_arguments
+def check(pytest_arguments: tuple[str, ...]) -> None:
+    """The main job: check every invariant on the model and on real SDK builds, against the known findings.
+
+    Exits 0 when every verdict is as expected, 1 when one is not, 2 when the job could not run. Further arguments
+    are passed to pytest, for example `-x` or `--hypothesis-profile=thorough`.
+    """
+    sdk = built_in()
+    targets = [name for policy in sdk.checked for name in (f"model@{policy}", sdk.build_of(policy)) if name]
+    _run(
+        "--hypothesis-profile=check",
+        f"--expectations={sdk.expectations}",
+        *(f"--target={target}" for target in targets),
+        *_on_every_core(pytest_arguments),
+    )
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@known_findings
+@pytest_arguments
+def gate(path: Path, pytest_arguments: tuple[str, ...]) -> None:
+    """Compare a build with the known findings.
+
+    Runs pytest with the further arguments, for example `--target path:dist/clerk.native.js`. Fails on new
+    violations, and on listed ones that stopped. Exits 0, 1, or 2 when it could not run.
+    """
+    _run("--hypothesis-profile=ci", f"--expectations={path}", *_on_every_core(pytest_arguments))
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@known_findings
+@click.option("--update", is_flag=True, help="write the file; without this, only compare")
+@pytest_arguments
+def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> None:
+    """Accept the current violations as known findings: what `sessionproof gate` compares with.
+
+    Runs pytest with the further arguments, for example `--target path:dist/clerk.native.js`, and writes each
+    violation to the file, and its trace next to it. Findings that no longer happen are removed; those that did
+    not run stay.
+    """
+    _run(f"--expectations={path}", *["--update-expectations"] * update, *pytest_arguments)
+
+
+def _on_every_core(words: Sequence[str]) -> Iterator[str]:
+    if not any(word.startswith(("-n", "--numprocesses")) for word in words):
+        yield "-nauto"
+    yield from words
+
+
+def _run(*words: str) -> NoReturn:
+    """Replace this process, so that pytest handles Ctrl-C and the exit code."""
+    command = pytest_command("-q", "--no-header", "-rN", "--tb=no", *words)
+    os.execve(sys.executable, command, pytest_environment())

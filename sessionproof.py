@@ -1,0 +1,70 @@
+"""The entry points of an installation: the command, and what loads the pytest plugin.
+
+Both begin here, in a module whose name is nobody else's, because `model` and `properties` may be: a collision of
+packages is one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+HOME = Path(__file__).resolve().parent
+"""The folder that our packages are installed in, or the checkout."""
+
+PACKAGES = ("model", "properties")
+
+
+def main() -> None:
+    """The `sessionproof` command."""
+    _stop_on_collision()
+    from properties.cli.main import main as command  # noqa: PLC0415 (not before names are known to be ours)
+
+    command()
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config, args: Sequence[str]) -> None:
+    """Load the plugin in a run of our tests. Other runs are as they would be without it: no option, no profile,
+    and no module of ours under a name that theirs may have."""
+    if any(map(_is_ours, args)):
+        _stop_on_collision()
+        early_config.pluginmanager.import_plugin("properties.plugin")
+
+
+def _is_ours(argument: str) -> bool:
+    """Does this argument of pytest name our tests, by their path or, for `--pyargs`, by their module?"""
+    path = Path(argument.partition("::")[0])
+    if path.exists():
+        return path.resolve().is_relative_to(HOME / "properties")
+    return argument.split(".", maxsplit=1)[0] == "properties"
+
+
+def _stop_on_collision() -> None:
+    for name in PACKAGES:
+        if why := _collision(name):
+            sys.stderr.write(f"sessionproof: {why}: install sessionproof into an environment of its own\n")
+            raise SystemExit(2)
+
+
+def _collision(name: str) -> str | None:
+    """Why the top-level package `name` is not ours alone."""
+    spec = find_spec(name)
+    if spec is None or spec.origin != str(HOME / name / "__init__.py"):
+        return f"'{name}' is another package here ({spec and spec.origin})"
+    ours = {file.parts[1] for file in metadata.files("sessionproof") or () if file.parts[0] == name}
+    if ours:  # an editable installation lists no files
+        for path in (HOME / name).iterdir():
+            if path.name not in ours | {"__pycache__"}:
+                return f"another package '{name}' is installed into the same folder ({path})"
+    return None
+
+
+if __name__ == "__main__":
+    main()
