@@ -1,21 +1,24 @@
 """The boundary: what the package of one SDK provides, and all that other code may use of it.
 
-An SDK is a package `model/<name>/` with one value, its `Sdk`: operations, an honest server, numbers, policies,
-and a client with `start` and `step`. A client is opaque outside its package. The package answers what a proof
-asks of it (`canonical`, `timers`, `requests`, `awaited`) and what a diagram does (`phase`).
+An SDK is a package `model/<name>/` with one value, its `Sdk`: what an app may call, an honest server, numbers,
+policies, and a client as two functions, `start` and `step`. A client is opaque outside its package. The other
+functions answer what a proof (`canonical`, `timers`, `requests`, `awaited`) or a diagram (`phase`) asks of it.
 
 World, assumptions, invariants and engines name no SDK.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from model import form
+from model.form import Form
 from model.terms import (
-    CallId,
+    FAILURES,
     Endpoint,
     Millis,
     Operation,
@@ -28,21 +31,28 @@ from model.terms import (
     Timings,
     Token,
     TokenId,
+    TokenIdStruct,
 )
 
 Client: TypeAlias = Any
-"""The state of a client between two stimuli: a frozen, hashable value whose type is its SDK's own."""
+"""The state of a client between two stimuli: a frozen, hashable struct whose type is its SDK's own. Its field
+`policy` is the policy that it goes by."""
+C = TypeVar("C", bound=Struct)
 
 
 class Server:
     """The state of an honest server, but for whether the session is valid (`World.valid`): what it answers to a
-    request, and what a request or a call changes. Each SDK has a frozen struct of its own."""
+    request, and what a request or a call changes. An SDK's is a `ServerStruct`.
+
+    The defaults are those of a server that mints one kind of token, and does nothing else.
+    """
 
     __slots__ = ()
 
     def outcomes(self, endpoint: Endpoint) -> tuple[Outcome, ...]:
         """Every way in which a request can end, faults included; none for an endpoint that this server lacks."""
-        raise NotImplementedError
+        ends = (Outcome.GRANTED, *FAILURES, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN)
+        return ends if endpoint is Endpoint.MINT else ()
 
     def honest(self, endpoint: Endpoint) -> Outcome:
         """The honest answer while the session is valid, to a request with a credential."""
@@ -55,7 +65,7 @@ class Server:
     @property
     def session_token(self) -> TokenId:
         """Which token the session comes with, for a client that loads now."""
-        raise NotImplementedError
+        return TokenIdStruct()
 
     @property
     def session_tokens(self) -> tuple[TokenId, ...]:
@@ -91,6 +101,10 @@ class Server:
         return self
 
 
+class ServerStruct(Server, Struct, frozen=True, cache_hash=True):
+    """A server without state; the base of an SDK's own, if it has some."""
+
+
 class Policy(Protocol):
     """The choices of one release of an SDK, or of a fix that no release has."""
 
@@ -103,152 +117,78 @@ class Policy(Protocol):
         """The numbers of the SDK under this policy."""
 
 
-class Form(Protocol):
-    """The renaming of one canonical form: what becomes of the names and instants in a client.
-
-    Timers, requests and calls get new names; a reference to one that is gone becomes None.
-    """
-
-    switches: bool
-    """May another token become the session's own? If not, what is remembered for that case only can be left
-    out."""
-    baseline: bool
-    """May a token be behind one before it? If not, what is remembered to compare their data can be left out."""
-
-    @property
-    def known_requests(self) -> int:
-        """How many requests have a name. The number after it is free."""
-
-    @property
-    def known_timers(self) -> int:
-        """How many timers have a name. The number after it is free."""
-
-    def timer(self, timer: TimerId | None) -> TimerId | None:
-        """The canonical name of a timer; None if it is gone."""
-
-    def request(self, request: RequestId | None) -> RequestId | None:
-        """The canonical name of a request; None if it is gone."""
-
-    def call(self, call: CallId | None) -> CallId | None:
-        """The canonical name of a call; None if it has ended."""
-
-    def token(self, token: Token | None) -> Token | None:
-        """A token without its number."""
-
-    def count(self, count: int) -> int:
-        """A number of tries; one number for all, where a proof leaves tries out."""
+Reaction: TypeAlias = tuple[Client, tuple[Output, ...]]
+"""The client after a stimulus, and what it puts out."""
 
 
-class Sdk(Protocol):
+class Turn(Struct, Generic[C], frozen=True):
+    """A transition under way: the client so far, the instant on the device's clock, and the outputs so far."""
+
+    client: C
+    at: Millis
+    outputs: tuple[Output, ...] = ()
+
+    def but(self, **changes: Any) -> Self:
+        """The same turn with fields of the client changed."""
+        return replace(self, client=replace(self.client, **changes))
+
+    def put(self, *outputs: Output) -> Self:
+        """The same turn with more output."""
+        return replace(self, outputs=self.outputs + outputs)
+
+
+class Sdk(Struct, frozen=True, eq=False):
     """One SDK."""
 
-    @property
-    def name(self) -> str:
-        """Its name in lower case: the package's."""
+    name: str
+    """Its name in lower case: the package's."""
+    operations: tuple[Operation, ...]
+    """What an app may call, with every argument worth trying. The first asks for the session's token."""
+    policies: Mapping[str, Policy]
+    """Released policies by name, oldest first."""
+    start: Callable[[Any, Runtime, Token], Reaction]
+    """A client that has just loaded under a policy, signed in, with a token as its session's."""
+    step: Callable[[Client, Stimulus, Millis], Reaction]
+    """What a stimulus does to the client at an instant of the device's clock.
 
-    @property
-    def runtimes(self) -> tuple[Runtime, ...]:
-        """The runtimes on which its client is modelled."""
+    Raises `LookupError` for a timer or request that the client does not have: then the world is wrong.
+    """
+    proposed: Mapping[str, Policy] = {}
+    """Fixes that no release has, by name."""
+    server: Server = ServerStruct()
+    """The honest server at sign-in."""
+    runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
+    """The runtimes on which its client is modelled."""
+    provable: int | None = None
+    """How many of the operations an app in a proof makes, the first ones, unless others are named. Few, so that
+    the graph closes; None for all."""
+    timings_on: Mapping[Runtime, Timings] = {}
+    """The numbers of the newest release on runtimes where they are not its policy's."""
+    rules: tuple[str, ...] = ()
+    """The modules of the client's rules: the branches that a search took are counted in these."""
 
-    @property
-    def operations(self) -> tuple[Operation, ...]:
-        """What an app may call, with every argument worth trying. The first asks for the session's token."""
+    canonical: Callable[[Client, Form], Client] = form.canonical
+    """The client in canonical form: two clients with the same form have the same future. Every field is kept,
+    unless no rule can tell its values apart. The numbers that the client gives out next must be free."""
+    timers: Callable[[Client], Sequence[TimerId]] = form.timers
+    """The timers that the client has set, in an order that is the same for clients that differ in names only."""
+    requests: Callable[[Client, Form], Sequence[RequestId]] = form.requests
+    """The requests that the client knows of, in such an order. Uses only `call` and `count` of the form, since
+    requests have no canonical names yet."""
+    awaited: Callable[[Client], Iterable[TimerId]] = lambda client: ()
+    """The timers that a call of the app waits for."""
+
+    phases: Mapping[str, str] = {}
+    """What a client can be doing, with the meaning, in the order of a diagram. None: it has no diagram."""
+    phase: Callable[[Client], str] = lambda client: ""
+    """What the client is doing: a key of `phases`."""
 
     @property
     def proved_operations(self) -> tuple[Operation, ...]:
-        """The operations of an app in a proof, unless others are named. Few, so that the graph closes."""
-
-    @property
-    def policies(self) -> Mapping[str, Policy]:
-        """Released policies by name, oldest first."""
-
-    @property
-    def proposed(self) -> Mapping[str, Policy]:
-        """Fixes that no release has, by name."""
-
-    @property
-    def server(self) -> Server:
-        """The honest server at sign-in."""
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """The modules of the client's rules: the branches that a search took are counted in these."""
+        """The operations of an app in a proof, unless others are named."""
+        return self.operations[: self.provable]
 
     def timings(self, runtime: Runtime) -> Timings:
         """The numbers of the newest release."""
-
-    def start(self, policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
-        """A client that has just loaded, signed in, with `token` as its session's."""
-
-    def step(self, client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
-        """What `stimulus` does to the client at the instant `at` of the device's clock.
-
-        Raises `LookupError` for a timer or request that the client does not have: then the world is wrong.
-        """
-
-    def policy(self, client: Client) -> Policy:
-        """The policy of a client."""
-
-    def under(self, client: Client, policy: Policy) -> Client:
-        """The same client under another policy."""
-
-    def canonical(self, client: Client, form: Form) -> Client:
-        """The client in canonical form: two clients with the same form have the same future. Every field is kept,
-        unless no rule can tell its values apart. The numbers that the client gives out next must be free."""
-
-    def timers(self, client: Client) -> Sequence[TimerId]:
-        """The timers that the client has set, in an order that is the same for clients that differ in names
-        only."""
-
-    def requests(self, client: Client, form: Form) -> Sequence[RequestId]:
-        """The requests that the client knows of, in such an order. Uses only `call` and `count` of `form`, since
-        requests have no canonical names yet."""
-
-    def awaited(self, client: Client) -> Iterable[TimerId]:
-        """The timers that a call of the app waits for."""
-
-    def phase(self, client: Client) -> str:
-        """What the client is doing: a key of `phases`."""
-
-    @property
-    def phases(self) -> Mapping[str, str]:
-        """Every phase with its meaning, in the order of a diagram."""
-
-
-class PlainSdk:
-    """The defaults of a plain SDK: inherit from it and add the rest. Its clients have a field `policy`."""
-
-    policies: Mapping[str, Policy]
-    operations: tuple[Operation, ...]
-
-    runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
-    proposed: Mapping[str, Policy] = {}
-    rules: tuple[str, ...] = ()
-    phases: Mapping[str, str] = {}
-
-    @property
-    def proved_operations(self) -> tuple[Operation, ...]:
-        """All of them."""
-        return self.operations
-
-    def timings(self, runtime: Runtime) -> Timings:
-        """The numbers of the newest release, on every runtime."""
         *_, newest = self.policies.values()
-        return newest.timings
-
-    def policy(self, client: Client) -> Policy:
-        """The client's own field."""
-        policy: Policy = client.policy
-        return policy
-
-    def under(self, client: Client, policy: Policy) -> Client:
-        """The client with another policy in that field."""
-        return replace(client, policy=policy)
-
-    def awaited(self, client: Client) -> Iterable[TimerId]:
-        """No call waits for a timer."""
-        return ()
-
-    def phase(self, client: Client) -> str:
-        """It has no diagram."""
-        raise NotImplementedError
+        return self.timings_on.get(runtime, newest.timings)

@@ -10,16 +10,17 @@ JSON Web Token (RFC 7519 NumericDate).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Struct
 
 Millis: TypeAlias = int
 Seconds: TypeAlias = int
 
-RequestId: TypeAlias = int
-TimerId: TypeAlias = int
-CallId: TypeAlias = int
+RequestId: TypeAlias = Annotated[int, "request"]
+TimerId: TypeAlias = Annotated[int, "timer"]
+CallId: TypeAlias = Annotated[int, "call"]
+"""Plain numbers. By the annotations `model/form.py` finds them in the fields of a client."""
 
 
 class Word(StrEnum):
@@ -83,6 +84,19 @@ class Outcome(Word):
     NO_SESSION = "no-session"  # 200, no session
     STALE_TOKEN = "stale-token"  # 200, a token, or a session with one, that is `behind`; it has not expired
 
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer, unless a server has another one; 0 if there is none."""
+        return _STATUSES.get(self, 200)
+
+
+_STATUSES = {
+    Outcome.BROKEN: 500,
+    Outcome.RATE_LIMITED: 429,
+    Outcome.GATEWAY_PAGE: 503,
+    Outcome.LOST: 0,
+    Outcome.UNAUTHORIZED: 401,
+}
 
 GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
 """The outcomes that bring a token. An unauthenticated request never ends with one."""
@@ -102,23 +116,32 @@ API_ERROR_PREFIX = "api-"
 
 
 class TokenId:
-    """Which token a request or call is for: an opaque key, not one token. Each SDK has a frozen struct of its
-    own, whose `str` is empty for the token that a session comes with."""
+    """Which token a request or call is for: an opaque key, not one token. Its `str` is empty for the token that a
+    session comes with. An SDK's is a `TokenIdStruct`."""
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return ""
+
+
+class TokenIdStruct(TokenId, Struct, frozen=True, cache_hash=True):
+    """The key of the only kind of token that an SDK has; the base of its own, if there are more."""
+
 
 class Operation:
-    """A call that an app may make, with its arguments: an event of the world. Each SDK has frozen structs of its
-    own.
+    """A call that an app may make, with its arguments: an event of the world. An SDK's is an `OperationStruct`.
 
     Only the client knows what an operation does. This is what the world, the search and the reports need of it.
+    The defaults are those of a call for the session's token.
     """
 
     __slots__ = ()
 
     verb: ClassVar[str]
     """The function that the app calls, as its developers write it: `fetchToken`."""
+    gives_token: ClassVar[bool] = True
+    """Does the call settle with a token? If not, what it settles with is ignored."""
     changes_session: ClassVar[bool] = False
     """Does the call make another token the session's own? A client may ask once more which sessions there are
     when such a call is refused."""
@@ -126,12 +149,12 @@ class Operation:
     @property
     def token_id(self) -> TokenId:
         """The token that the call is about."""
-        raise NotImplementedError
+        return TokenIdStruct()
 
     @property
     def wants_session_token(self) -> bool:
         """Does any token that is the session's own satisfy the call?"""
-        return False
+        return self.gives_token
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -145,6 +168,10 @@ class Operation:
 
     def __str__(self) -> str:
         return f"{self.verb}({', '.join(self.arguments)})"
+
+
+class OperationStruct(Operation, Struct, frozen=True, cache_hash=True, tag_field="event", tag=True):
+    """The base of an SDK's operations. A struct's fields are the arguments that the glue gets."""
 
 
 class Token(Struct, frozen=True, cache_hash=True):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import settings
 
 from properties.plugin.profiles import PROFILES
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
+from properties.targets.node_target import NodeTarget
 from tests.support import RELEASES
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that. Some tests send one.
@@ -29,7 +30,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def builds() -> Iterator[dict[str, ClerkJsTarget]]:
+def builds() -> Iterator[dict[str, NodeTarget]]:
     """One target for each pinned release, which starts when first asked for; see `support.ready`."""
     made = {release: clerk_js_target(release, lambda line: None) for release in RELEASES}
     yield made

@@ -8,7 +8,7 @@ import pytest
 
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
-from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.node_target import NodeTarget
 from properties.targets.npm import numbers
 from tests.support import HEADLINE, ready, sessionproof
 
@@ -29,7 +29,7 @@ HISTORY = [
 
 @pytest.mark.parametrize(("invariant", "assumptions", "before", "after", "what"), HISTORY)
 def test_a_released_defect_is_found_before_its_fix_and_not_after(
-    builds: dict[str, ClerkJsTarget], invariant: str, assumptions: str, before: str, after: str, what: str
+    builds: dict[str, NodeTarget], invariant: str, assumptions: str, before: str, after: str, what: str
 ) -> None:
     ready(builds["6.7.4"])
     (runtime, *_) = sorted(INVARIANTS[invariant].runtimes, key=[*Runtime].index)
@@ -39,7 +39,7 @@ def test_a_released_defect_is_found_before_its_fix_and_not_after(
     assert f"{what} {after} (the one before is {before})" in done.stdout
 
 
-def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     words = (f"--invariant={HEADLINE}", "--assume=starvation,stale-after-expiry", *RANGE, "--traces=60")
     done = sessionproof("bisect", *words)
@@ -60,7 +60,7 @@ def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[s
     ],
 )
 def test_where_there_is_nothing_to_find_that_is_said(
-    builds: dict[str, ClerkJsTarget], words: tuple[str, ...], said: str
+    builds: dict[str, NodeTarget], words: tuple[str, ...], said: str
 ) -> None:
     ready(builds["6.7.4"])
     place = (f"--invariant={HEADLINE}", "--assume=starvation,stale-after-expiry", "--traces=50")

@@ -22,7 +22,7 @@ PACKAGES = (
 """All that is in them."""
 
 MODULES = (
-    *("model/terms.py", "model/sdk.py", "model/step.py"),
+    *("model/terms.py", "model/form.py", "model/sdk.py", "model/step.py"),
     *("properties/targets/*.py", "properties/targets/driver/*.mjs"),
 )
 

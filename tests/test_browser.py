@@ -39,8 +39,9 @@ from properties.run.run import Run
 from properties.run.shrink import violates
 from properties.system.fact_kinds import tell
 from properties.system.trace import Trace
-from properties.targets.clerk.target import ClerkJsTarget, bundle_target
+from properties.targets.clerk.target import bundle_target
 from properties.targets.dom import LOCK_FOLDER
+from properties.targets.node_target import NodeTarget
 from tests.support import FIRST, HOUR, RELEASES, SECOND, assuming, explore, fresh, of_kind, ready, run
 
 SEED, FIXED, NEWEST = RELEASES
@@ -48,7 +49,7 @@ PAGE = Runtime.BROWSER
 EMPTIED = "no-empty-token-announced"
 
 
-def on_a_page(builds: dict[str, ClerkJsTarget], release: str) -> ClerkJsTarget:
+def on_a_page(builds: dict[str, NodeTarget], release: str) -> NodeTarget:
     """The build of a release, ready to run on a page."""
     return ready(builds[release], PAGE)
 
@@ -58,7 +59,7 @@ def on_a_page(builds: dict[str, ClerkJsTarget], release: str) -> ClerkJsTarget:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_fresh_page_has_the_token_in_its_cookie_and_polls_after_5_s(
-    builds: dict[str, ClerkJsTarget], release: str
+    builds: dict[str, NodeTarget], release: str
 ) -> None:
     outputs = on_a_page(builds, release).start(PAGE, FIRST)
     assert outputs[-1] == TokenShown(FIRST)
@@ -66,7 +67,7 @@ def test_a_fresh_page_has_the_token_in_its_cookie_and_polls_after_5_s(
 
 
 def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
-    builds: dict[str, ClerkJsTarget],
+    builds: dict[str, NodeTarget],
 ) -> None:
     """There its poller is all that keeps a session alive; the releases of the seed have both."""
     dues = {
@@ -76,13 +77,13 @@ def test_the_newest_release_sets_no_refresh_timer_in_a_tab_that_is_not_in_front(
     assert dues == {FIXED: [60_000, 43_000], NEWEST: [60_000]}
 
 
-def test_the_poller_asks_in_the_background_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_poller_asks_in_the_background_while_a_call_is_pending(builds: dict[str, NodeTarget]) -> None:
     ran = run(on_a_page(builds, NEWEST), Advance(50_000), GetToken("api"), Advance(5_000), runtime=PAGE)
     sent = [(fact.token_id, fact.origin) for fact in ran.facts if isinstance(fact, Sent)]
     assert sent == [(TokenId("api"), Origin.FOREGROUND), (SESSION_TOKEN, Origin.BACKGROUND)]
 
 
-def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, NodeTarget]) -> None:
     ran = run(
         on_a_page(builds, NEWEST),
         *(GetToken("api"), Answer(1, Outcome.GRANTED)),
@@ -95,7 +96,7 @@ def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, 
 
 
 def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
-    builds: dict[str, ClerkJsTarget],
+    builds: dict[str, NodeTarget],
 ) -> None:
     events = (GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
     for first in ((Revoke(),), ()):
@@ -108,7 +109,7 @@ def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
-def test_a_starved_page_still_asks_and_is_signed_out(builds: dict[str, ClerkJsTarget], release: str) -> None:
+def test_a_starved_page_still_asks_and_is_signed_out(builds: dict[str, NodeTarget], release: str) -> None:
     """The guard of #8303 is not there: what happened to React Native's users happens to a frozen tab."""
     ran = Run(on_a_page(builds, release), PAGE, assuming("starvation", "stale-after-expiry"), ())
     events = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
@@ -119,7 +120,7 @@ def test_a_starved_page_still_asks_and_is_signed_out(builds: dict[str, ClerkJsTa
 
 
 def test_a_page_asks_twice_which_sessions_there_are_after_a_401_and_no_more(
-    builds: dict[str, ClerkJsTarget],
+    builds: dict[str, NodeTarget],
 ) -> None:
     """First its network layer, then its cookie service, which handles the same 401: no storm."""
     ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("rotated-credential"), INVARIANTS.values())
@@ -136,7 +137,7 @@ def test_a_page_asks_twice_which_sessions_there_are_after_a_401_and_no_more(
 class EmptiesItsCookie:
     """A real build that takes a lost request for a reason to empty the cookie, and is otherwise as it is."""
 
-    def __init__(self, build: ClerkJsTarget) -> None:
+    def __init__(self, build: NodeTarget) -> None:
         self.name = f"{build.name}, but"
         self.prepare, self.start, self.finish, self.close = build.prepare, build.start, build.finish, build.close
         self.described_by, self.sdk, self.timings = build.described_by, build.sdk, build.timings
@@ -150,7 +151,7 @@ class EmptiesItsCookie:
 
 @pytest.mark.parametrize("judged", sorted(INVARIANTS))
 def test_to_empty_the_cookie_when_a_request_is_lost_breaks_that_invariant_alone(
-    builds: dict[str, ClerkJsTarget], judged: str
+    builds: dict[str, NodeTarget], judged: str
 ) -> None:
     build = on_a_page(builds, NEWEST)
     for target, broken in ((build, False), (EmptiesItsCookie(build), judged == EMPTIED)):
@@ -159,7 +160,7 @@ def test_to_empty_the_cookie_when_a_request_is_lost_breaks_that_invariant_alone(
 
 
 def test_it_is_told_with_its_cause_and_rendered_in_every_way_but_as_a_script(
-    builds: dict[str, ClerkJsTarget],
+    builds: dict[str, NodeTarget],
 ) -> None:
     target = EmptiesItsCookie(on_a_page(builds, NEWEST))
     events = (Advance(55_000), Answer(1, Outcome.LOST))
@@ -186,7 +187,7 @@ def test_only_a_page_is_judged_by_its_cookie() -> None:
 # -- no chance, no leftovers ----------------------------------------------------------------------------------
 
 
-def script(target: ClerkJsTarget) -> list[str]:
+def script(target: NodeTarget) -> list[str]:
     """What a page does in a trace that touches cookie, lock, storage and network."""
     ran = Run(target, PAGE, assuming("outage"), ())
     ran.play(Advance(60_000))
@@ -198,7 +199,7 @@ def script(target: ClerkJsTarget) -> list[str]:
     return [repr(step.facts) for step in ran.steps]
 
 
-def test_a_page_leaves_nothing_to_the_next(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_page_leaves_nothing_to_the_next(builds: dict[str, NodeTarget]) -> None:
     target = on_a_page(builds, NEWEST)
     before = script(target)
     run(target, Advance(60_000), GetToken(), runtime=PAGE)  # a lock is held, a request is in flight
@@ -206,7 +207,7 @@ def test_a_page_leaves_nothing_to_the_next(builds: dict[str, ClerkJsTarget]) -> 
     assert script(target) == before
 
 
-def test_the_same_seed_gives_the_same_traces(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_same_seed_gives_the_same_traces(builds: dict[str, NodeTarget]) -> None:
     target = on_a_page(builds, NEWEST)
     first, second = (explore(target, "outage", traces=6, runtime=PAGE) for _ in range(2))
     assert first.verdicts == second.verdicts
@@ -228,7 +229,7 @@ exports.Clerk = class {
 
 
 @pytest.fixture(scope="module")
-def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClerkJsTarget]:
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeTarget]:
     """An SDK on a page that runs whatever it is asked for, and ends the call with what came of it."""
     path = tmp_path_factory.mktemp("stub") / "stub.js"
     path.write_text(STUB)
@@ -261,18 +262,18 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClerkJsTarget]:
         ),
     ],
 )
-def test_what_an_sdk_finds_on_a_page(stub: ClerkJsTarget, program: str, seen: str) -> None:
+def test_what_an_sdk_finds_on_a_page(stub: NodeTarget, program: str, seen: str) -> None:
     assert fresh(stub, PAGE).feed(Called(1, GetToken(program)), 0) == (CallSettled(1, None, seen),)
 
 
-def test_cookies_expire_by_the_clock_of_the_page(stub: ClerkJsTarget) -> None:
+def test_cookies_expire_by_the_clock_of_the_page(stub: NodeTarget) -> None:
     program = "const old = document.cookie; document.cookie = 'a=1; max-age=10'; old.slice(25)"
     target = fresh(stub, PAGE)
     seen = [target.feed(Called(call, GetToken(program)), at) for call, at in ((1, 0), (2, 9_999), (3, 19_999))]
     assert seen == [(CallSettled(call, None, was),) for call, was in ((1, ""), (2, "a=1"), (3, ""))]
 
 
-def test_a_page_hears_that_it_is_offline_and_that_it_is_back(stub: ClerkJsTarget) -> None:
+def test_a_page_hears_that_it_is_offline_and_that_it_is_back(stub: NodeTarget) -> None:
     target = fresh(stub, PAGE)
     for call, online in enumerate((False, True), 1):
         name = "online" if online else "offline"
@@ -281,7 +282,7 @@ def test_a_page_hears_that_it_is_offline_and_that_it_is_back(stub: ClerkJsTarget
         assert target.feed(ConnectionChanged(online), 0) == (CallSettled(call, None, str(online).lower()),)
 
 
-def test_to_lose_a_request_takes_no_page_offline(stub: ClerkJsTarget) -> None:
+def test_to_lose_a_request_takes_no_page_offline(stub: NodeTarget) -> None:
     target = fresh(stub, PAGE)
     target.feed(Called(1, GetToken("fetch('https://x.test/v1/client').catch(() => navigator.onLine)")), 0)
     assert target.feed(Replied(1, Outcome.LOST), 0) == (CallSettled(1, None, "true"),)
@@ -313,7 +314,7 @@ def test_a_step_on_a_page_takes_five_minutes_at_most_and_a_freeze_does_not() -> 
     assert freeze.longest > 29 * 24 * HOUR
 
 
-def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: dict[str, NodeTarget]) -> None:
     ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage"), ())
     ran.play(Advance(55_000))
     ran.play(Answer(1, Outcome.BROKEN))
@@ -326,7 +327,7 @@ def test_a_page_is_out_of_trouble_when_its_poller_is_all_that_goes_on(builds: di
     assert settled.healthy
 
 
-def test_a_question_that_is_asked_again_after_a_fault_is_still_trouble(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_question_that_is_asked_again_after_a_fault_is_still_trouble(builds: dict[str, NodeTarget]) -> None:
     """Its timer is as short as the poller's. A call that joins another's request shares the end of it."""
     ran = Run(on_a_page(builds, NEWEST), PAGE, assuming("outage", "rotated-credential"), INVARIANTS.values())
     ran.play(GetToken("api"))

@@ -23,7 +23,9 @@ from model.world.facts import Answered, Sent, Settled
 from properties.run.run import Run
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import PAGE_BUNDLES, fetch_build
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
+from properties.targets.node_target import NodeTarget
+from properties.targets.server import EPOCH
 from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
 
 FLAGS = (
@@ -141,7 +143,7 @@ def in_chromium(browser: str, site: Site, release: str, steps: list[Step]) -> An
     boot = {one.request: [one.status, one.body] for one in fapi.boot_answers(FIRST)}
     script = json.dumps({"boot": boot, "steps": [told(step) for step in steps]})
     page = (ROOT / "tests" / "chromium" / "page.html").read_text()
-    page = page.replace("__SCRIPT__", script).replace("__EPOCH__", str(fapi.EPOCH * 1000))
+    page = page.replace("__SCRIPT__", script).replace("__EPOCH__", str(EPOCH * 1000))
     (site.folder / "page.html").write_text(page)
     return site.shown(browser)
 
@@ -154,7 +156,7 @@ def in_chromium(browser: str, site: Site, release: str, steps: list[Step]) -> An
 def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
     browser: str, site: Site, release: str, events: tuple[Event, ...]
 ) -> None:
-    target: ClerkJsTarget = clerk_js_target(release, lambda line: None)
+    target: NodeTarget = clerk_js_target(release, lambda line: None)
     try:
         ran = Run(ready(target, Runtime.BROWSER), Runtime.BROWSER, assuming("outage"), ())
         start = ran.world

@@ -24,7 +24,8 @@ from model.world.events import Answer
 from properties.run.run import Violation
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
+from properties.targets.node_target import NodeTarget
 from tests.support import FIRST, HOUR, RELEASES, fresh, judged, ready
 
 SEED, FIXED, NEWEST = RELEASES
@@ -42,13 +43,13 @@ def token(number: int, at: int, token_id: TokenId = SESSION_TOKEN) -> Token:
 @pytest.mark.parametrize("runtime", CLERK.runtimes)
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_fresh_instance_evicts_at_60_s_and_refreshes_at_43_s(
-    builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime
+    builds: dict[str, NodeTarget], release: str, runtime: Runtime
 ) -> None:
     outputs = ready(builds[release]).start(runtime, FIRST)
     assert outputs == (TimerSet(EVICTION, 60_000, None), TimerSet(REFRESH, 43_000, None))
 
 
-def script(target: ClerkJsTarget) -> list[tuple[Output, ...]]:
+def script(target: NodeTarget) -> list[tuple[Output, ...]]:
     """A trace that touches most of what an SDK could keep from one instance to the next."""
     outputs = [target.start(Runtime.HEADLESS, FIRST)]
     outputs.append(target.feed(TimerDue(REFRESH), 43_000))
@@ -61,7 +62,7 @@ def script(target: ClerkJsTarget) -> list[tuple[Output, ...]]:
     return outputs
 
 
-def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
+def test_each_trace_starts_afresh(builds: dict[str, NodeTarget]) -> None:
     target = ready(builds[NEWEST])
     before = script(target)
     for length in range(50):
@@ -76,7 +77,7 @@ def test_each_trace_starts_afresh(builds: dict[str, ClerkJsTarget]) -> None:
     assert script(target) == before
 
 
-def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJsTarget]) -> None:
+def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds[FIXED])
     target.feed(Called(1, GetToken(skip_cache=True)), 10)
     target.finish()
@@ -88,7 +89,7 @@ def test_an_abandoned_trace_leaks_nothing_into_the_next(builds: dict[str, ClerkJ
 # -- the seed's defect --------------------------------------------------------------------------------------
 
 
-def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds[SEED])
     assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.MINT, SESSION_TOKEN, None),)
     assert target.feed(Replied(1, Outcome.UNAUTHORIZED), 8 * HOUR) == (
@@ -98,13 +99,13 @@ def test_a_late_refresh_signs_out_on_the_release_of_the_seed(builds: dict[str, C
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
-def test_a_late_refresh_sends_nothing_since_the_fix(builds: dict[str, ClerkJsTarget], release: str) -> None:
+def test_a_late_refresh_sends_nothing_since_the_fix(builds: dict[str, NodeTarget], release: str) -> None:
     assert fresh(builds[release]).feed(TimerDue(REFRESH), 8 * HOUR) == ()
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
 def test_a_late_refresh_is_still_sent_where_there_is_no_guard(
-    builds: dict[str, ClerkJsTarget], release: str
+    builds: dict[str, NodeTarget], release: str
 ) -> None:
     target = fresh(builds[release], Runtime.BROWSER_LIKE)
     assert target.feed(TimerDue(REFRESH), 8 * HOUR) == (RequestSent(1, Endpoint.MINT, SESSION_TOKEN, None),)
@@ -115,7 +116,7 @@ def test_a_late_refresh_is_still_sent_where_there_is_no_guard(
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
-    builds: dict[str, ClerkJsTarget], release: str
+    builds: dict[str, NodeTarget], release: str
 ) -> None:
     target = fresh(builds[release])
     assert RequestSent(1, Endpoint.MINT, SESSION_TOKEN, 7) in target.feed(
@@ -133,7 +134,7 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
     )
 
 
-def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds[NEWEST])
     target.feed(Called(1, GetToken("other")), 42_000)
     assert target.feed(TimerDue(REFRESH), 43_000) == (RequestSent(2, Endpoint.MINT, SESSION_TOKEN, None),)
@@ -151,7 +152,7 @@ def test_a_background_request_has_no_cause_while_a_call_is_pending(builds: dict[
     ids=lambda one: str(one) or "session",
 )
 def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
-    builds: dict[str, ClerkJsTarget], token_id: TokenId
+    builds: dict[str, NodeTarget], token_id: TokenId
 ) -> None:
     target = fresh(builds[NEWEST])
     call = GetToken(token_id.template, skip_cache=True, organization=token_id.organization)
@@ -165,7 +166,7 @@ def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
 
 @pytest.mark.parametrize("version", RELEASES)
 def test_a_request_for_a_template_does_not_say_for_which_organization(
-    builds: dict[str, ClerkJsTarget], version: str
+    builds: dict[str, NodeTarget], version: str
 ) -> None:
     """And so the token is one of the active organization, whichever the app asked for."""
     ran = judged(ready(builds[version]), GetToken("other", organization="org_b"))
@@ -174,7 +175,7 @@ def test_a_request_for_a_template_does_not_say_for_which_organization(
         ran.play(Answer(1, Outcome.GRANTED))
 
 
-def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_client_in_an_answer_brings_its_token(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds[NEWEST])
     target.feed(Called(1, GetToken("other")), 1_000)
     target.feed(Replied(1, Outcome.UNAUTHORIZED), 1_000)
@@ -183,7 +184,7 @@ def test_a_client_in_an_answer_brings_its_token(builds: dict[str, ClerkJsTarget]
     assert target.feed(Called(2, GetToken()), 1_000) == (CallSettled(2, second, None),)
 
 
-def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds[NEWEST])
     target.feed(TimerDue(REFRESH), 43_000)
     target.feed(Replied(1, Outcome.UNAUTHORIZED), 43_000)
@@ -199,7 +200,7 @@ def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[
 
 @pytest.mark.parametrize("outcome", [Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST])
 def test_a_failure_of_the_server_makes_the_call_try_again_after_3_s(
-    builds: dict[str, ClerkJsTarget], outcome: Outcome
+    builds: dict[str, NodeTarget], outcome: Outcome
 ) -> None:
     target = fresh(builds[NEWEST])
     target.feed(Called(1, GetToken(skip_cache=True)), 0)
@@ -210,7 +211,7 @@ def test_a_failure_of_the_server_makes_the_call_try_again_after_3_s(
 
 
 def test_a_verdict_that_pyjwt_does_not_share_is_our_fault(
-    builds: dict[str, ClerkJsTarget], monkeypatch: pytest.MonkeyPatch
+    builds: dict[str, NodeTarget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready(builds[NEWEST])
     target = clerk_js_target(NEWEST, lambda line: None)

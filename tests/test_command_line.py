@@ -18,7 +18,7 @@ from model.world.events import Answer, Freeze
 from properties.invariants.catalogue import DEFAULT_INVARIANTS
 from properties.system.trace import Trace
 from properties.targets.clerk.builds import fetch_build
-from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, HOUR, ROOT, assuming, check, command, complaint, ready, sessionproof
 
 SEED_TRACE = Trace(
@@ -160,7 +160,7 @@ def test_replay_of_an_unknown_invariant_gets_one_line() -> None:
     assert "unknown invariant 'all-is-well'" in complaint(sessionproof("replay", str(path)))
 
 
-def test_a_build_in_a_file_is_a_target(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_build_in_a_file_is_a_target(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     bundle = fetch_build("6.7.4", lambda line: None)
     done = check(f"--target=path:{bundle}", "--assume=calm", f"--invariant={HEADLINE}", "-q")
@@ -168,7 +168,7 @@ def test_a_build_in_a_file_is_a_target(builds: dict[str, ClerkJsTarget]) -> None
     assert f"path:{bundle}" in done.stdout
 
 
-def test_ctrl_c_in_mid_run_exits_2_and_leaves_no_process(builds: dict[str, ClerkJsTarget]) -> None:
+def test_ctrl_c_in_mid_run_exits_2_and_leaves_no_process(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     run = subprocess.Popen(
         command("--target=clerk-js@6.7.4", "--assume=calm", "--hypothesis-profile=thorough"),

@@ -18,8 +18,8 @@ from properties.prove.parameters import GIVEN
 from properties.run.run import Run
 from properties.run.shrink import violates
 from properties.system.trace import Trace
-from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, assuming, complaint, model, proposed, ready, run_python, sessionproof
 
 LATENCY, LEAD, FREEZE, LIFETIME = (GIVEN[name] for name in ("latency", "lead", "freeze", "lifetime"))
@@ -57,7 +57,7 @@ def test_the_guard_is_sound_while_latency_and_freeze_are_shorter_than_the_lead()
 @pytest.mark.parametrize("real", [False, True], ids=["model", "build"])
 @pytest.mark.parametrize(("ms", "breaks"), [(2000, False), (2001, True)])
 def test_the_edge_of_the_condition_is_where_it_says(
-    builds: dict[str, ClerkJsTarget], real: bool, ms: int, breaks: bool
+    builds: dict[str, NodeTarget], real: bool, ms: int, breaks: bool
 ) -> None:
     """15 s of latency and 17 s of lead: a freeze of 2 s is harmless, one of 2.001 s is not."""
     target = ready(builds["6.40.0"]) if real else model("6.40.0")

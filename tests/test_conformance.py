@@ -26,8 +26,9 @@ from properties.search import machine
 from properties.search.search import search
 from properties.system.fact_kinds import facts_of
 from properties.system.trace import load
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import (
     HEADLINE,
     RELEASES,
@@ -72,7 +73,7 @@ EVERYTHING = (
 OTHERWISE = ("stale-edge", "clock-skew", "outage", "restart")
 
 
-def compared(build: ClerkJsTarget, policy: Policy, *assumptions: str, traces: int, runtime: Runtime) -> Findings:
+def compared(build: NodeTarget, policy: Policy, *assumptions: str, traces: int, runtime: Runtime) -> Findings:
     """Random traces on a build and on the model of a policy, in lock step."""
     pair = LockStep(build, ModelTarget(CLERK, policy))
     cell = Cell(build.name, runtime, assuming(*assumptions))
@@ -101,7 +102,7 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
 
 
 @pytest.mark.parametrize(("runtime", "traces"), [(Runtime.BROWSER_LIKE, 200), (Runtime.BROWSER, 25)])
-def test_the_guard_is_headless_only(builds: dict[str, ClerkJsTarget], runtime: Runtime, traces: int) -> None:
+def test_the_guard_is_headless_only(builds: dict[str, NodeTarget], runtime: Runtime, traces: int) -> None:
     """Differential: on another runtime the release with the guard does what the one without it did."""
     ready(builds["6.7.4"], runtime)
     words = ("conform", "--target=clerk-js@6.7.4", "--against=clerk-js@6.7.1", f"--traces={traces}")
@@ -110,7 +111,7 @@ def test_the_guard_is_headless_only(builds: dict[str, ClerkJsTarget], runtime: R
     assert f"{runtime}  agrees" in re.sub(" +", "  ", elsewhere.stdout)
 
 
-def test_headless_the_guard_makes_a_difference(builds: dict[str, ClerkJsTarget]) -> None:
+def test_headless_the_guard_makes_a_difference(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     headless = sessionproof("conform", "--target=clerk-js@6.7.4", "--against=clerk-js@6.7.1", "--traces=120")
     assert headless.returncode == 1
@@ -122,7 +123,7 @@ def test_headless_the_guard_makes_a_difference(builds: dict[str, ClerkJsTarget])
 )
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_call_that_fails_to_the_end_fails_alike(
-    builds: dict[str, ClerkJsTarget], release: str, outcome: Outcome
+    builds: dict[str, NodeTarget], release: str, outcome: Outcome
 ) -> None:
     """Nine failures in a row: random traces seldom get so far."""
     pair = LockStep(ready(builds[release]), model(release))
@@ -163,7 +164,7 @@ def read_cutoff_a_second_earlier(_patch: pytest.MonkeyPatch) -> Policy:
 
 @pytest.mark.parametrize("edit", [guard_at_expiry_too, refresh_a_second_later, read_cutoff_a_second_earlier])
 def test_a_one_line_edit_of_the_model_is_noticed(
-    builds: dict[str, ClerkJsTarget],
+    builds: dict[str, NodeTarget],
     edit: Callable[[pytest.MonkeyPatch], Policy],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +177,7 @@ def test_a_one_line_edit_of_the_model_is_noticed(
     assert verdict.trace.path.is_file()
 
 
-def test_a_difference_is_shown_side_by_side_and_replayed_from_its_file(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_difference_is_shown_side_by_side_and_replayed_from_its_file(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     words = ("conform", "--target=clerk-js@6.7.4", "--policy=CLERK_JS_6_7_1", "--traces=200")
     done = sessionproof(*words, "--assume=starvation")
@@ -206,7 +207,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(words: tuple[str, ...], sai
 @pytest.mark.parametrize("kind", FreezeKind)
 @pytest.mark.parametrize("real", [False, True], ids=["model", "build"])
 def test_the_fixed_release_holds_where_the_one_before_falls(
-    builds: dict[str, ClerkJsTarget], real: bool, kind: FreezeKind, monkeypatch: pytest.MonkeyPatch
+    builds: dict[str, NodeTarget], real: bool, kind: FreezeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attribution: under either kind of freeze, only what the background did counts, and only on 6.7.1."""
     monkeypatch.setattr(machine, "FREEZE_KINDS", (kind,))
@@ -222,7 +223,7 @@ def test_the_fixed_release_holds_where_the_one_before_falls(
     assert isinstance(verdicts["6.40.0"], Held)
 
 
-def replayed(trace_file: Path, target: ClerkJsTarget) -> tuple[str | None, tuple[Fact, ...]]:
+def replayed(trace_file: Path, target: NodeTarget) -> tuple[str | None, tuple[Fact, ...]]:
     """The invariant that the trace breaks on the target, and what was seen."""
     trace = load(trace_file)
     run = Run(target, trace.runtime, trace.assumptions, [INVARIANTS[str(trace.invariant)]])
@@ -237,7 +238,7 @@ def replayed(trace_file: Path, target: ClerkJsTarget) -> tuple[str | None, tuple
 
 @pytest.mark.parametrize("trace_file", CORPUS, ids=lambda path: path.stem)
 def test_each_finding_in_the_corpus_still_happens_on_its_build(
-    builds: dict[str, ClerkJsTarget], trace_file: Path
+    builds: dict[str, NodeTarget], trace_file: Path
 ) -> None:
     trace = load(trace_file)
     release = trace.target.partition("@")[2]

@@ -15,7 +15,8 @@ from model.clerk.terms import GetToken
 from model.terms import Called, CallSettled, Runtime, TimerCleared, TimerDue, TimerSet
 from properties.system.target import TargetError
 from properties.targets import node
-from properties.targets.clerk.target import ClerkJsTarget, bundle_target
+from properties.targets.clerk.target import bundle_target
+from properties.targets.node_target import NodeTarget
 from tests.support import FIRST, ROOT, fresh, ready
 
 STUB = """
@@ -27,7 +28,7 @@ exports.Clerk = class {
 """
 
 
-def stub(folder: Path, ask: str) -> ClerkJsTarget:
+def stub(folder: Path, ask: str) -> NodeTarget:
     """An SDK that signs in, and runs `ask` for each token that is asked of it."""
     path = folder / "stub.js"
     path.write_text(STUB % ask)
@@ -140,7 +141,7 @@ def test_a_bundle_is_named_as_it_was_given() -> None:
 # -- the process --------------------------------------------------------------------------------------------
 
 
-def pid_of(target: ClerkJsTarget) -> int:
+def pid_of(target: NodeTarget) -> int:
     """The target's Node process."""
     assert target._driver is not None
     return target._driver.pid

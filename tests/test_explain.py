@@ -23,7 +23,7 @@ from properties.run.run import Violation
 from properties.run.sensitivity import lengths_tried, say
 from properties.system.target import Target
 from properties.system.trace import BadTrace, Trace
-from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, HOUR, ROOT, assuming, judged, model, ready, run
 
 SEED = (Freeze(8 * HOUR), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
@@ -131,7 +131,7 @@ def test_an_event_that_is_not_needed_is_said_to_be_so() -> None:
     assert "advance(1 s): not needed" in said
 
 
-def test_the_real_build_needs_what_its_model_needs(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_real_build_needs_what_its_model_needs(builds: dict[str, NodeTarget]) -> None:
     case = ("starvation,stale-on-arrival", *IN_FLIGHT)
     assert needs(ready(builds["6.40.0"]), *case) == needs(model("6.40.0"), *case)
 
@@ -165,7 +165,7 @@ def test_the_lengths_tried_are_those_that_mean_something_to_the_sdk() -> None:
 # -- the model's opinion ------------------------------------------------------------------------------------
 
 
-def test_the_model_of_the_release_is_asked_and_its_client_shown(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_model_of_the_release_is_asked_and_its_client_shown(builds: dict[str, NodeTarget]) -> None:
     target = ready(builds["6.7.1"])
     found = explain(violation(target, "starvation,stale-after-expiry", *SEED), target)
     assert found.opinion is not None
@@ -174,7 +174,7 @@ def test_the_model_of_the_release_is_asked_and_its_client_shown(builds: dict[str
     assert len(found.clients) == len(SEED) + 1
 
 
-def test_what_the_model_says_ends_where_it_first_breaks(builds: dict[str, ClerkJsTarget]) -> None:
+def test_what_the_model_says_ends_where_it_first_breaks(builds: dict[str, NodeTarget]) -> None:
     target = ready(builds["6.7.1"])
     found = violation(target, "starvation,stale-after-expiry", *SEED)
     longer = replace(found.trace, events=(*found.trace.events, Advance(1000), Advance(1000)))

@@ -13,7 +13,7 @@ import pytest
 from model.clerk.terms import SESSION_TOKEN, TokenId
 from model.terms import Endpoint, Outcome, Token
 from properties.targets.clerk import server as fapi
-from properties.targets.server import HttpRequest
+from properties.targets.server import EPOCH, HttpRequest
 
 SESSION = Token(3, SESSION_TOKEN, 40, 100)
 TEMPLATE = Token(4, TokenId("other"), 40, 100)
@@ -51,24 +51,24 @@ def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> No
         "iss": "https://clerk.test",
         "sub": "user_1",
         "sid": "sess_1",
-        "iat": fapi.EPOCH + 40,
-        "nbf": fapi.EPOCH + 30,
-        "exp": fapi.EPOCH + 100,
+        "iat": EPOCH + 40,
+        "nbf": EPOCH + 30,
+        "exp": EPOCH + 100,
         "jti": "3",
     }
-    assert jwt.get_unverified_header(raw)["oiat"] == fapi.EPOCH + 40
+    assert jwt.get_unverified_header(raw)["oiat"] == EPOCH + 40
     assert "sid" not in jwt.decode(fapi.mint(TEMPLATE), options={"verify_signature": False})
 
 
 @pytest.mark.parametrize("token", [SESSION, TEMPLATE, ORGANIZATION])
 def test_pyjwt_accepts_a_token_from_its_issue_until_its_expiry(token: Token) -> None:
-    verdicts = fapi.verify([(token, at) for at in (39_999, 40_000, 99_999, 100_000, 3_600_000)])
+    verdicts = fapi.ClerkServer().verify([(token, at) for at in (39_999, 40_000, 99_999, 100_000, 3_600_000)])
     assert verdicts == ["ImmatureSignatureError", None, None, "ExpiredSignatureError", "ExpiredSignatureError"]
 
 
 def test_verification_leaves_the_clock_alone() -> None:
     before = time.time()
-    fapi.verify([(SESSION, 50_000)])
+    fapi.ClerkServer().verify([(SESSION, 50_000)])
     assert 0 <= time.time() - before < 60
 
 
@@ -86,7 +86,7 @@ def test_an_event_loop_in_another_thread_keeps_the_real_time() -> None:
     began = time.monotonic()
     loop.call_soon_threadsafe(look)
     for _ in range(30):
-        fapi.verify([(SESSION, 50_000)])
+        fapi.ClerkServer().verify([(SESSION, 50_000)])
     ended = time.monotonic()
     loop.call_soon_threadsafe(loop.stop)
     thread.join(timeout=10)
@@ -98,8 +98,8 @@ def test_an_event_loop_in_another_thread_keeps_the_real_time() -> None:
 def test_a_forged_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     head, claims, _ = fapi.mint(SESSION).split(".")
     _, _, signature = fapi.mint(TEMPLATE).split(".")
-    monkeypatch.setattr(fapi, "mint", lambda token: f"{head}.{claims}.{signature}")
-    assert fapi.verify([(SESSION, 50_000)]) == ["InvalidSignatureError"]
+    monkeypatch.setattr(fapi.ClerkServer, "mint", lambda server, token: f"{head}.{claims}.{signature}")
+    assert fapi.ClerkServer().verify([(SESSION, 50_000)]) == ["InvalidSignatureError"]
 
 
 @pytest.mark.parametrize(

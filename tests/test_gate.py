@@ -18,7 +18,7 @@ from properties.run import known as expectations
 from properties.run.known import UNEXPLAINED, Finding
 from properties.system.trace import load
 from properties.targets.clerk.builds import fetch_build
-from properties.targets.clerk.target import ClerkJsTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, ROOT, assuming, check, model, ready, sessionproof
 
 BUNDLE = Path("packages/sdk/dist/clerk.native.js")
@@ -32,7 +32,7 @@ GATE = (
 
 
 @pytest.fixture
-def sample(builds: dict[str, ClerkJsTarget]) -> Path:
+def sample(builds: dict[str, NodeTarget]) -> Path:
     """A repository of somebody's, in the test's own folder, with the bundle of 6.40.0 as what it has built."""
     ready(builds["6.40.0"])
     BUNDLE.parent.mkdir(parents=True)

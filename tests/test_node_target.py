@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from model.clerk.terms import GetToken
 from model.step import first_token
 from model.terms import (
     Called,
     CallSettled,
     Endpoint,
     LockChanged,
+    OperationStruct,
     Outcome,
     Replied,
     RequestSent,
@@ -26,23 +26,27 @@ from model.terms import (
     TimerSet,
     Token,
     TokenAnnounced,
+    TokenId,
+    TokenIdStruct,
 )
 from model.world.events import Advance, Answer
 from properties.system.target import TargetError
-from properties.targets.node_target import Invocation, NodeTarget
+from properties.targets.node_target import NodeTarget
 from properties.targets.server import HttpRequest
 from tests.support import ROOT, fresh, run
-from tests.toy.sdk import TOY, FetchToken, TokenId
-from tests.toy.server import HERE, ToyServer, ToyTarget
+from tests.toy.adapter import HERE, TOY_ADAPTER, ToyServer
+from tests.toy.sdk import TOY, FetchToken
 
+BUILD = f"toy@{HERE / 'bundle.cjs'}"
 FIRST = first_token(TOY, Runtime.HEADLESS)
-LATER = Token(2, TokenId(), 50, 110)
+LATER = Token(2, TokenIdStruct(), 50, 110)
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[NodeTarget]:
     """The toy."""
-    made = ToyTarget()
+    made = TOY_ADAPTER.target(BUILD, lambda line: None)
+    assert made is not None
     yield made
     made.close()
 
@@ -55,7 +59,7 @@ def toy(shared: NodeTarget) -> NodeTarget:
 
 def sent(request: int, cause: int | None = None) -> RequestSent:
     """A request of the toy; whether it carries the device's credential is not for the toy to say."""
-    return RequestSent(request, Endpoint.MINT, TokenId(), cause, credential=None)
+    return RequestSent(request, Endpoint.MINT, TokenIdStruct(), cause, credential=None)
 
 
 # -- the toy --------------------------------------------------------------------------------------------------
@@ -111,11 +115,12 @@ def test_it_lives_in_the_same_world_as_every_other_target(shared: NodeTarget) ->
     assert not ran.world.calls
 
 
-def test_its_own_kind_of_target_says_which_model_describes_it_and_no_other_does(tmp_path: Path) -> None:
-    described = ToyTarget().described_by()
+def test_a_target_says_which_model_describes_it_if_one_does(toy: NodeTarget, tmp_path: Path) -> None:
+    described = toy.described_by()
+    assert described is not None
     assert described.name == "model@TOY_1"
     assert described.sdk is TOY
-    assert made(tmp_path, ToyServer(), FETCH, "return null").described_by() is None
+    assert made(tmp_path, ToyServer(), "return null").described_by() is None
 
 
 # -- what crosses the boundary --------------------------------------------------------------------------------
@@ -139,7 +144,7 @@ class Recorder(ToyServer):
     def endpoint_of(self, request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
         """Whatever it is, it is for a token."""
         self.requests.append(request)
-        return Endpoint.MINT, TokenId()
+        return Endpoint.MINT, TokenIdStruct()
 
     def verify(self, handed: object) -> list[str | None]:
         """All of them are valid."""
@@ -148,15 +153,12 @@ class Recorder(ToyServer):
         return [None] * len(handed)
 
 
-def made(folder: Path, server: ToyServer, operation: Invocation, fetch_token: str) -> NodeTarget:
+def made(folder: Path, server: ToyServer, fetch_token: str) -> NodeTarget:
     """A toy whose operation does something else."""
     path = folder / "bundle.cjs"
     source = (HERE / "bundle.cjs").read_text()
     path.write_text(f"{source}\nexports.Toy.prototype.fetchToken = async function () {{ {fetch_token} }};")
-    return NodeTarget("toy", TOY, HERE / "glue.mjs", server, lambda asked: operation, lambda runtime: path)
-
-
-FETCH = Invocation("fetchToken", gives_token=True)
+    return NodeTarget("toy", TOY, HERE / "glue.mjs", server, lambda runtime: path)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_a_request_is_reported_as_it_was_sent(
     tmp_path: Path, init: str, headers: dict[str, str], body: str | None
 ) -> None:
     server = Recorder()
-    target = fresh(made(tmp_path, server, FETCH, f"return fetch('https://toy.test/a/b?c=d&e='{init})"))
+    target = fresh(made(tmp_path, server, f"return fetch('https://toy.test/a/b?c=d&e='{init})"))
     target.feed(Called(1, FetchToken()), 0)
     target.close()
     assert server.requests == [HttpRequest("GET", "/a/b", {"c": "d", "e": ""}, headers, body)]
@@ -184,34 +186,56 @@ def test_a_request_is_reported_as_it_was_sent(
 
 @pytest.mark.parametrize("nothing", ["null", "undefined", "''", "{}"])
 def test_a_call_that_was_to_give_a_token_and_gave_none_has_failed(tmp_path: Path, nothing: str) -> None:
-    target = fresh(made(tmp_path, ToyServer(), FETCH, f"return {nothing}"))
+    target = fresh(made(tmp_path, ToyServer(), f"return {nothing}"))
     assert target.feed(Called(1, FetchToken()), 0) == (CallSettled(1, None, "null"),)
     target.close()
 
 
 def test_what_any_other_call_ends_with_is_nobodys(tmp_path: Path) -> None:
-    target = fresh(made(tmp_path, ToyServer(), Invocation("fetchToken"), "return 'some text'"))
-    assert target.feed(Called(1, FetchToken()), 0) == (CallSettled(1, None, None),)
+    class Warm(FetchToken, frozen=True):
+        """The same function, called for what it does."""
+
+        gives_token = False
+
+    target = fresh(made(tmp_path, ToyServer(), "return 'some text'"))
+    assert target.feed(Called(1, Warm()), 0) == (CallSettled(1, None, None),)
     target.close()
 
 
-def test_an_operation_that_the_glue_does_not_know_is_told_in_one_line(tmp_path: Path) -> None:
-    for name in ("refetch", "toString"):
-        target = fresh(made(tmp_path, ToyServer(), Invocation(name), "return null"))
-        with pytest.raises(TargetError, match=rf"^the SDK has no operation '{name}'$"):
-            target.feed(Called(1, FetchToken()), 0)
-        target.close()
+@pytest.mark.parametrize("name", ["refetch", "toString"])
+def test_an_operation_that_the_glue_does_not_know_is_told_in_one_line(toy: NodeTarget, name: str) -> None:
+    class Unknown(OperationStruct, frozen=True):
+        """What no toy can do."""
+
+        verb = name
+
+    with pytest.raises(TargetError, match=rf"^the SDK has no operation '{name}'$"):
+        toy.feed(Called(1, Unknown()), 0)
 
 
-def test_a_call_that_the_sdk_has_not_is_told_before_it_is_made(toy: NodeTarget) -> None:
-    with pytest.raises(TargetError, match=r"the toy has no operation getToken\(skipCache\)"):
-        toy.feed(Called(1, GetToken(skip_cache=True)), 0)
+def test_the_fields_of_an_operation_are_its_arguments(tmp_path: Path) -> None:
+    class Scoped(FetchToken, frozen=True):
+        """A token for less."""
+
+        scope: str
+        max_age: int | None = None
+
+    glue = tmp_path / "glue.mjs"
+    source = (HERE / "glue.mjs").read_text()
+    glue.write_text(source.replace("fetchToken: ()", "fetchToken: given").replace("fetchToken()", "said(given)"))
+    bundle = tmp_path / "bundle.cjs"
+    says = "exports.Toy.prototype.said = async given => { throw new Error(JSON.stringify(given)) };"
+    bundle.write_text(f"{(HERE / 'bundle.cjs').read_text()}\n{says}")
+    target = fresh(NodeTarget("toy", TOY, glue, ToyServer(), lambda runtime: bundle))
+    (settled,) = target.feed(Called(1, Scoped("mail")), 0)
+    assert settled == CallSettled(1, None, '{"scope":"mail","max_age":null}')
+    target.close()
 
 
 def test_every_token_that_was_handed_out_is_verified_and_each_only_once(tmp_path: Path) -> None:
     servers = [Recorder(), Recorder()]
     for server in servers:
-        target = fresh(made(tmp_path, server, FETCH, "return this.token"))
+        target = fresh(made(tmp_path, server, "return this.token"))
         target.feed(Called(1, FetchToken()), 7_000)
         target.feed(Called(2, FetchToken()), 7_500)
         target.close()

@@ -19,8 +19,9 @@ from properties.run.lockstep import LockStep
 from properties.run.run import Run, Violation
 from properties.system.event_kinds import brief
 from properties.system.fact_kinds import tell
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import RELEASES, SECOND, assuming, judged, model, of_kind, ready, run
 
 GRANTED, SESSION, REFUSED, BROKEN = Outcome.GRANTED, Outcome.SESSION, Outcome.UNAUTHORIZED, Outcome.BROKEN
@@ -131,7 +132,7 @@ TWO_SWITCHES = (
 @pytest.mark.parametrize("runtime", [Runtime.HEADLESS, Runtime.BROWSER_LIKE])
 @pytest.mark.parametrize("release", RELEASES)
 def test_after_a_switch_a_call_for_the_personal_workspace_gets_the_organizations_token(
-    builds: dict[str, ClerkJsTarget], release: str, runtime: Runtime
+    builds: dict[str, NodeTarget], release: str, runtime: Runtime
 ) -> None:
     """In a calm world, on every release tried: Session.ts #hydrateCache reads which organization is active when
     it refreshes, and the slot stays that of the one before."""
@@ -142,7 +143,7 @@ def test_after_a_switch_a_call_for_the_personal_workspace_gets_the_organizations
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_after_a_switch_one_organizations_token_is_asked_for_twice_in_its_life(
-    builds: dict[str, ClerkJsTarget], release: str
+    builds: dict[str, NodeTarget], release: str
 ) -> None:
     for target in (ready(builds[release]), model(release)):
         ran = run(target, *SWITCHED, Advance(43 * SECOND))
@@ -151,7 +152,7 @@ def test_after_a_switch_one_organizations_token_is_asked_for_twice_in_its_life(
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_call_for_one_organization_gets_the_token_of_another(
-    builds: dict[str, ClerkJsTarget], release: str
+    builds: dict[str, NodeTarget], release: str
 ) -> None:
     for target in (ready(builds[release]), model(release)):
         ran = run(target, *TWO_SWITCHES, Advance(33 * SECOND))

@@ -32,8 +32,8 @@ from properties.prove.prove import Limits, _Search, one_call, prove
 from properties.prove.successors import Problem
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Zone, at_most
 from properties.run.run import Run
-from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, assuming, complaint, model, proposed, ready, sessionproof
 from tests.support import app as calling
 from tests.test_conformance import replayed
@@ -83,7 +83,7 @@ def test_a_request_frozen_in_flight_gets_past_the_guard_in_four_events() -> None
 @pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
 @pytest.mark.parametrize("assumptions", [("starvation", "stale-on-arrival"), ("outage", "rotated-credential")])
 def test_what_breaks_on_the_model_breaks_on_the_build(
-    builds: dict[str, ClerkJsTarget], release: str, assumptions: tuple[str, ...]
+    builds: dict[str, NodeTarget], release: str, assumptions: tuple[str, ...]
 ) -> None:
     found = proof(release, *assumptions, depth=5, states=400)
     broken = [verdict.trace for verdict in found.verdicts.values() if isinstance(verdict, Violated)]
@@ -323,7 +323,7 @@ def test_an_unknown_name_is_told_with_the_known_ones(words: tuple[str, ...], sai
     assert said in complaint(sessionproof(*words))
 
 
-def test_a_counterexample_of_a_release_is_confirmed_on_its_build(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_counterexample_of_a_release_is_confirmed_on_its_build(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.1"])
     words = ("--assume=starvation,stale-after-expiry", f"--invariant={HEADLINE}")
     done = sessionproof("prove", "--policy=CLERK_JS_6_7_1", *words, "--confirm")
@@ -331,7 +331,7 @@ def test_a_counterexample_of_a_release_is_confirmed_on_its_build(builds: dict[st
     assert "3 events, shortest, confirmed on clerk-js@6.7.1" in done.stdout
 
 
-def test_what_a_build_does_not_do_is_not_confirmed(builds: dict[str, ClerkJsTarget]) -> None:
+def test_what_a_build_does_not_do_is_not_confirmed(builds: dict[str, NodeTarget]) -> None:
     wrong = replace(POLICIES["CLERK_JS_6_7_4"], guard_expired_refresh=False)
     assumptions, target = assuming("starvation", "stale-after-expiry"), ModelTarget(CLERK, wrong)
     found = prove(target, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]])

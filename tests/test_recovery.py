@@ -8,13 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk import cache, session
-from model.clerk.sdk import Clerk
+from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Flight, Turn
 from model.terms import Outcome, Runtime, Token
 from model.world.state import World
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import MayStarve, Proved, Verdict
 from properties.prove.prove import Limits, prove
+from tests import support
 from tests.support import assuming, model
 
 NAME = "foreground-recovers"
@@ -72,7 +73,7 @@ def test_a_client_that_lets_its_user_wait_for_ever_is_noticed(
 
 def test_a_timer_that_is_waited_for_fires_sooner_or_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refreshes that go round while it stays set are no excuse, and would be taken for one."""
-    monkeypatch.setattr(Clerk, "awaited", lambda sdk, client: set())
+    monkeypatch.setattr(support, "CLERK", replace(CLERK, awaited=lambda client: ()))
     assert isinstance(verdict("outage"), MayStarve)
 
 

@@ -34,8 +34,8 @@ from properties.system.target import TargetError
 from properties.system.trace import Trace, load
 from properties.targets.clerk.builds import fetch_build
 from properties.targets.clerk.repro import repro
-from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.node import node_executable
+from properties.targets.node_target import NodeTarget
 from tests.support import DAY, HOUR, MINUTE, MISSING, ROOT, SECOND, assuming, run
 
 CORPUS = ROOT / "properties" / "targets" / "clerk" / "corpus"
@@ -208,7 +208,7 @@ def test_a_token_that_goes_backwards_is_shown_too(install: Install, name: str, v
 @pytest.mark.parametrize("version", ["6.7.1", "6.7.4", "6.40.0"])
 @pytest.mark.parametrize("runtime", CLERK.runtimes)  # a script has no page
 def test_a_script_sees_what_the_driver_sees(
-    install: Install, builds: dict[str, ClerkJsTarget], version: str, runtime: Runtime
+    install: Install, builds: dict[str, NodeTarget], version: str, runtime: Runtime
 ) -> None:
     """Every kind of event, with timers that run on time, late, and put off by sleep."""
     events: list[Event] = [
@@ -231,7 +231,7 @@ def test_a_script_sees_what_the_driver_sees(
     assert sum(isinstance(fact, Sent) for fact in played.facts) > 2
 
 
-def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: dict[str, NodeTarget]) -> None:
     """What was under way ends; a session that was dropped comes back if it is valid, one that ended does not."""
     events: list[Event] = [
         *(Advance(43 * SECOND), GetToken("api"), RestartApp(), Advance(43 * SECOND)),

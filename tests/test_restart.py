@@ -43,7 +43,9 @@ from properties.system.event_kinds import brief
 from properties.system.fact_kinds import tell
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
-from properties.targets.clerk.target import ClerkJsTarget, bundle_target
+from properties.targets.clerk.target import bundle_target
+from properties.targets.node_target import NodeTarget
+from properties.targets.server import EPOCH
 from tests.support import (
     DAY,
     FIRST,
@@ -227,7 +229,7 @@ def test_a_sign_out_after_a_restart_is_told_with_it() -> None:
 # -- real builds ---------------------------------------------------------------------------------------------
 
 
-def in_lock_step(build: ClerkJsTarget | ExpoTarget, *events: Event) -> Run:
+def in_lock_step(build: NodeTarget | ExpoTarget, *events: Event) -> Run:
     """Play the events on a build and its model, which must agree."""
     described = ready(build).described_by()
     assert described is not None
@@ -239,7 +241,7 @@ def in_lock_step(build: ClerkJsTarget | ExpoTarget, *events: Event) -> Run:
 
 
 @pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
-def test_a_build_starts_anew_as_its_model_does(builds: dict[str, ClerkJsTarget], release: str) -> None:
+def test_a_build_starts_anew_as_its_model_does(builds: dict[str, NodeTarget], release: str) -> None:
     ran = in_lock_step(builds[release], *EVERYTHING_ENDS, Freeze(8 * HOUR), RestartApp(), GetToken("api"))
     more: list[Event] = [REFRESH, RestartApp(), FETCH]
     for event in more:
@@ -254,7 +256,7 @@ def test_a_build_starts_anew_as_its_model_does(builds: dict[str, ClerkJsTarget],
 
 
 def test_a_model_that_keeps_its_cache_over_a_restart_is_noticed(
-    builds: dict[str, ClerkJsTarget], monkeypatch: pytest.MonkeyPatch
+    builds: dict[str, NodeTarget], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = transition._started
 
@@ -286,7 +288,7 @@ exports.Clerk = class {
 
 
 @pytest.fixture
-def stub(tmp_path: Path) -> Iterator[ClerkJsTarget]:
+def stub(tmp_path: Path) -> Iterator[NodeTarget]:
     """An SDK that counts what it was asked, runs it, and ends the call with what came of it."""
     path = tmp_path / "stub.js"
     path.write_text(STUB)
@@ -298,7 +300,7 @@ def stub(tmp_path: Path) -> Iterator[ClerkJsTarget]:
 LATER = Token(2, TokenId(), 3600, 3660)
 
 
-def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_go_on(stub: ClerkJsTarget) -> None:
+def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_go_on(stub: NodeTarget) -> None:
     fresh(stub)
     program = "setTimeout(() => {}, 1000); asked"
     assert stub.feed(Called(1, GetToken(program)), 5) == (TimerSet(1, 1005, 1), CallSettled(1, None, "1"))
@@ -306,13 +308,13 @@ def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_g
     program = "setTimeout(() => {}, 1000); asked + ` at ${Date.now()}`"
     assert stub.feed(Called(2, GetToken(program)), HOUR) == (
         TimerSet(2, HOUR + 1000, 2),
-        CallSettled(2, None, f"1 at {fapi.EPOCH * 1000 + HOUR}"),
+        CallSettled(2, None, f"1 at {EPOCH * 1000 + HOUR}"),
     )
     fresh(stub)
     assert stub.feed(Called(1, GetToken("setTimeout(() => {}, 1); asked")), 0)[0] == TimerSet(1, 1, 1)
 
 
-def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: ClerkJsTarget) -> None:
+def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: NodeTarget) -> None:
     fresh(stub)
     assert stub.feed(Started(None), HOUR) == (SignedOut(None),)
     assert stub.feed(Started(LATER), HOUR) == ()
@@ -321,7 +323,7 @@ def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: ClerkJsTarget
 # -- what a device keeps -------------------------------------------------------------------------------------
 
 
-def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: ClerkJsTarget) -> None:
+def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: NodeTarget) -> None:
     ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
     leave = "document.cookie = 'a=1; max-age=10'; localStorage.setItem('b', 2); sessionStorage.setItem('c', 3)"
     look = "[document.cookie.slice(25), localStorage.getItem('b'), sessionStorage.getItem('c')]"
@@ -333,7 +335,7 @@ def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: ClerkJsTar
     assert stub.feed(Called(1, GetToken(look)), 0) == (CallSettled(1, None, ",,"),)  # and the next one has not
 
 
-def test_the_session_cookie_of_a_page_is_renewed_by_a_restart(builds: dict[str, ClerkJsTarget]) -> None:
+def test_the_session_cookie_of_a_page_is_renewed_by_a_restart(builds: dict[str, NodeTarget]) -> None:
     build = ready(builds["6.40.0"], Runtime.BROWSER)
     build.start(Runtime.BROWSER, FIRST)
     outputs = build.feed(Started(LATER), HOUR)

@@ -21,8 +21,9 @@ from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run
 from properties.search.search import search
 from properties.system.fact_kinds import tell
-from properties.targets.clerk.target import ClerkJsTarget, clerk_js_target
+from properties.targets.clerk.target import clerk_js_target
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, SECOND, assuming, fresh, model, of_kind, ready, run, sessionproof
 from tests.support import app as calling
 
@@ -198,7 +199,7 @@ def test_what_a_touch_brings_agrees_step_by_step(release: str) -> None:
         build.close()
 
 
-def test_traces_full_of_touches_agree_too(builds: dict[str, ClerkJsTarget]) -> None:
+def test_traces_full_of_touches_agree_too(builds: dict[str, NodeTarget]) -> None:
     app = App((*CLERK.operations, *[Touch()] * len(CLERK.operations)))
     pair = LockStep(ready(builds["6.40.0"]), model("6.40.0"))
     cell = Cell(pair.name, Runtime.HEADLESS, assuming("starvation", "outage", "stale-edge", "stale-for-good"))
@@ -206,7 +207,7 @@ def test_traces_full_of_touches_agree_too(builds: dict[str, ClerkJsTarget]) -> N
     assert isinstance(search(pair, cell, [conforms(pair)], profile, app=app).verdicts[CONFORMS], Held)
 
 
-def test_a_touch_is_the_cause_of_its_request_and_of_the_recovery(builds: dict[str, ClerkJsTarget]) -> None:
+def test_a_touch_is_the_cause_of_its_request_and_of_the_recovery(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds["6.40.0"])
     assert target.feed(Called(7, Touch()), 10) == (RequestSent(1, Endpoint.MUTATE, SESSION_TOKEN, 7),)
     answer = run(target, Touch(), Answer(1, REFUSED)).facts[-1]

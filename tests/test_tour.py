@@ -15,8 +15,8 @@ from properties.conformance.tour import walk
 from properties.prove.prove import Limits, problem
 from properties.run.run import Run
 from properties.system.target import TargetError
-from properties.targets.clerk.target import ClerkJsTarget
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
 from tests.support import assuming, complaint, model, ready, sessionproof
 
 
@@ -27,9 +27,7 @@ def planned(target: ModelTarget, *names: str, states: int = 10_000, pairs: bool 
 
 
 @pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
-def test_every_transition_is_taken_on_the_build_in_lock_step(
-    builds: dict[str, ClerkJsTarget], release: str
-) -> None:
+def test_every_transition_is_taken_on_the_build_in_lock_step(builds: dict[str, NodeTarget], release: str) -> None:
     ready(builds[release])
     done = sessionproof("tour", f"--target=clerk-js@{release}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -38,7 +36,7 @@ def test_every_transition_is_taken_on_the_build_in_lock_step(
     assert int(taken) > 100
 
 
-def test_every_pair_of_transitions_is_taken_on_the_build_in_lock_step(builds: dict[str, ClerkJsTarget]) -> None:
+def test_every_pair_of_transitions_is_taken_on_the_build_in_lock_step(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.40.0"])
     done = sessionproof("tour", "--target=clerk-js@6.40.0", "--assume=revocation", "--pairs")
     assert done.returncode == 0, done.stdout + done.stderr

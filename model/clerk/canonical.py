@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from model.clerk.state import Call, Client, Entry, Flight
-from model.sdk import Form
+from model.form import Form
 from model.terms import RequestId, TimerId
 
 

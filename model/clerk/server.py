@@ -5,7 +5,6 @@ Known gaps: the user is a member of every organization. A token made by a templa
 
 from __future__ import annotations
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from model import sdk, terms
@@ -25,7 +24,7 @@ OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
 """Every way in which a request to each endpoint can end."""
 
 
-class Server(Struct, sdk.Server, frozen=True, cache_hash=True):
+class Server(sdk.ServerStruct, frozen=True):
     """The session's active organization, on the server and in the app. None is the personal workspace."""
 
     organization: str | None = None  # the active one, as far as the server has been told

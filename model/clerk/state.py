@@ -6,18 +6,14 @@ Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
-from msgspec.structs import replace
 
+from model import sdk
 from model.clerk.policy import Policy
 from model.clerk.terms import TokenId
 from model.terms import (
     CallId,
     Endpoint,
-    Millis,
-    Output,
     RequestId,
     RequestSent,
     Runtime,
@@ -138,16 +134,8 @@ class Client(Struct, frozen=True, cache_hash=True):
         return next((one for one in self.cache if one.token_id == token_id and not one.replaced), None)
 
 
-class Turn(Struct, frozen=True):
-    """A transition under way: the client so far, the instant on the device's clock, and the outputs so far."""
-
-    client: Client
-    at: Millis
-    outputs: tuple[Output, ...] = ()
-
-    def but(self, **changes: Any) -> Turn:
-        """The same turn with fields of the client changed."""
-        return replace(self, client=replace(self.client, **changes))
+class Turn(sdk.Turn[Client], frozen=True):
+    """A transition of this client under way."""
 
     def activate(self, holder: int, organization: str | None) -> Turn:
         """The same turn with another active organization of a Session object."""
@@ -156,10 +144,6 @@ class Turn(Struct, frozen=True):
         while known and known[-1] is None:
             known.pop()
         return self.but(organizations=tuple(known))
-
-    def put(self, *outputs: Output) -> Turn:
-        """The same turn with more output."""
-        return replace(self, outputs=self.outputs + outputs)
 
     def send(self, flight: Flight) -> Turn:
         """The same turn with a request sent. `flight.request` is the client's `next_request`."""

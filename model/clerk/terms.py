@@ -5,8 +5,6 @@ Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from model import terms
 from model.terms import Timings
 
@@ -14,7 +12,7 @@ PERSONAL = ""
 """What the app passes as `organizationId` for the personal workspace, which is no organization."""
 
 
-class TokenId(Struct, terms.TokenId, frozen=True, cache_hash=True):
+class TokenId(terms.TokenIdStruct, frozen=True):
     """Which token: made by a template, or not; for an organization, or for none. The session token has no
     template, and is for the session's active organization, if there is one.
 
@@ -51,7 +49,7 @@ PAGE_TIMINGS = Timings(lifetime=60, lead=15 + 2, cutoff=5, ticker=5_000)
 """On a page, in a tab that is not in front: a poller looks at the session every 5 s (SessionCookiePoller.ts)."""
 
 
-class GetToken(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+class GetToken(terms.OperationStruct, frozen=True):
     """The app calls `session.getToken({template, organizationId, skipCache})`. An `organization` of None means
     the active one, `PERSONAL` the personal workspace."""
 
@@ -87,30 +85,22 @@ class GetToken(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field=
         which = f" for {' and '.join(words)}" if words else ""
         return f"{self.verb}{which}{', skipping the cache' * self.skip_cache}"
 
-    def __str__(self) -> str:
-        return terms.Operation.__str__(self)
 
-
-class Touch(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+class Touch(terms.OperationStruct, frozen=True):
     """The app calls `session.touch()`, to say that the session is in use."""
 
     verb = "touch"
-
-    @property
-    def token_id(self) -> TokenId:
-        """The session token, in name only: a touch is not for a token."""
-        return SESSION_TOKEN
-
-    def __str__(self) -> str:
-        return terms.Operation.__str__(self)
+    gives_token = False
+    token_id = SESSION_TOKEN  # in name only: a touch is not for a token
 
 
-class SwitchOrganization(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+class SwitchOrganization(terms.OperationStruct, frozen=True):
     """The app calls `setActive({organization})`; None is the personal workspace."""
 
     organization: str | None = None
 
     verb = "setActive"
+    gives_token = False
     changes_session = True
 
     @property
@@ -127,9 +117,6 @@ class SwitchOrganization(Struct, terms.Operation, frozen=True, cache_hash=True, 
     def phrase(self) -> str:
         """As in `setActive to organization 'org_b'`."""
         return f"{self.verb} to {workspace(self.organization)}"
-
-    def __str__(self) -> str:
-        return terms.Operation.__str__(self)
 
 
 def workspace(organization: str | None) -> str:

@@ -46,7 +46,7 @@ from properties.targets.names import (
     policy,
 )
 
-DEFAULT_BUILDS = built_in().pinned
+DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().build_of(name))]
 
 
 # -- conform ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ Nothing here runs a target: `properties/run/explain.py` does.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 from collections.abc import Sequence
@@ -111,13 +112,16 @@ def load(path: Path) -> Counterexample | Trace:
         needs = msgspec.convert(document["necessary"], tuple[Need, ...])
         if not all(1 <= need.event <= len(steps) for need in needs):
             raise ValueError("an event that is necessary is not in the trace")
+        clients = document["clients"]
+        if clients and len(clients) != len(steps) + 1:
+            raise ValueError("there is not one client for each step")
         return Counterexample(
             trace,
             steps,
             msgspec.convert(document["found"], Found),
             msgspec.convert(document["model"], Opinion | None),
             needs,
-            _clients(document["clients"], steps),
+            _clients(clients, registry.sdks_of(trace.target)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadTrace(f"{path}: damaged, or edited by hand ({error!r}): its events may still replay") from error
@@ -145,19 +149,13 @@ def _system(entry: Any, of: Sequence[Sdk]) -> System:
     return msgspec.convert(fields, System, dec_hook=registry.decoder(of))
 
 
-def _clients(states: Any, steps: tuple[Step, ...]) -> tuple[Client, ...]:
+def _clients(states: Any, of: Sequence[Sdk]) -> tuple[Client, ...]:
     """The model's clients; empty if they were written by a model with other fields."""
-    if not states:
-        return ()
-    if len(states) != len(steps) + 1:
-        raise ValueError("there is not one client for each step")
-    server = type(steps[0].before.server)
-    sdk = next(one for one in registry.sdks() if isinstance(one.server, server))
-    kind, decode = client_type(sdk), registry.decoder([sdk])
-    try:
-        return tuple(msgspec.convert(state, kind, dec_hook=decode) for state in states)
-    except msgspec.ValidationError:
-        return ()
+    for sdk in of:
+        kind, decode = client_type(sdk), registry.decoder([sdk])
+        with contextlib.suppress(msgspec.ValidationError):
+            return tuple(msgspec.convert(state, kind, dec_hook=decode) for state in states)
+    return ()
 
 
 def client_type(sdk: Sdk) -> type[Any]:

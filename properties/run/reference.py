@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from model.sdk import Policy, Sdk
 from model.terms import Millis, Output, Stimulus
 from properties.invariants.catalogue import Invariant
@@ -55,9 +57,9 @@ class ModelPair(ModelTarget):
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """One transition of both. Once they have diverged, only the target's."""
-        before = self.sdk.under(self.client, self.reference)
+        before = replace(self.client, policy=self.reference)
         twin, its_outputs = self.sdk.step(before, stimulus, at)
         outputs = super().feed(stimulus, at)
-        if (outputs, self.sdk.under(self.client, self.reference)) != (its_outputs, twin):
+        if (outputs, replace(self.client, policy=self.reference)) != (its_outputs, twin):
             self.diverged = self.diverged or f"after {stimulus} the two are no longer the same"
         return outputs

@@ -5,146 +5,121 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from model.sdk import Policy, Sdk
+from properties.system.registry import UnknownName
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
+from properties.targets.server import FakeServer
 
 Say: TypeAlias = Callable[[str], None]
 """Gets a line before something that takes a while, such as a download."""
 
 
-class Adapter(Protocol):
+class Adapter:
     """One SDK: its targets, its releases, and the defaults of the commands.
 
     A *spec* names a target on the command line; a target's own name is one. A *version* is the number of a
-    release, such as `6.7.1`.
+    release, such as `6.7.1`. The defaults are those of an SDK without a list of releases.
     """
+
+    sdk: Sdk
+    """The model of the SDK."""
+    forms: tuple[str, ...]
+    """The forms of its specs, for help texts: `sdk@VERSION`."""
+    folder: Path
+    """The folder with its known findings."""
+    checked: tuple[str, ...] = ()
+    """The names of the policies whose releases `sessionproof check` runs, and whose builds `conform` and `tour`
+    compare with the model by default."""
 
     @property
     def name(self) -> str:
         """The name of the SDK."""
+        return self.sdk.name
 
     @property
-    def sdk(self) -> Sdk:
-        """The model of the SDK."""
+    def expectations(self) -> Path:
+        """The file of known findings."""
+        return self.folder / "expectations.toml"
 
     @property
-    def forms(self) -> tuple[str, ...]:
-        """The forms of its specs, for help texts: `sdk@VERSION`."""
+    def corpus(self) -> Path:
+        """The folder with the traces of the known findings."""
+        return self.folder / "corpus"
 
     def target(self, spec: str, say: Say) -> Target | None:
         """The build that a spec names, not yet prepared; None if the spec has none of this adapter's forms.
 
         Raises `UnknownName` if it has such a form but is invalid; `prepare()` raises `TargetError` later.
         """
+        raise NotImplementedError
 
     def existing(self, spec: str, say: Say) -> str:
         """The spec with the nearest release in place of one that does not exist; then `say` gets a line."""
+        return spec
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """The model to compare the target `spec` with, under a policy."""
+        return ModelTarget(self.sdk, policy)
 
-    # -- policies and releases
-
-    def policy_of(self, version: str) -> Policy | None:
-        """The policy that describes a release; None if the release is older than all policies, or no version."""
+    # -- releases
 
     def released_versions(self) -> list[str]:
         """Every stable version that can be downloaded, in order. Raises `TargetError`."""
-
-    def cached_versions(self) -> list[str]:
-        """The versions in the cache, in order."""
+        return []
 
     def numbers(self, version: str) -> list[int]:
         """The sort key of a version."""
+        return [int(part) for part in re.findall(r"\d+", version)]
 
     def release(self, version: str) -> str:
         """The spec of the build of a version."""
+        return f"{self.name}@{version}"
 
     def build_of(self, policy_name: str) -> str | None:
         """The spec of the build that a released policy describes; None for a proposed one."""
+        return None
 
     def version_of(self, spec: str) -> str | None:
         """The version of a build, or of the release that a model describes; None if there is none."""
+        return None
 
     # -- standalone reproductions
 
     def reproduction(self, trace: Trace) -> str | None:
         """The standalone script that plays a trace on the SDK; None if there can be none: the build cannot be
         installed, or the trace needs a page."""
+        return None
 
     def install(self, version: str) -> str:
         """The command that installs the dependencies of such a script."""
-
-    # -- defaults
-
-    @property
-    def checked(self) -> tuple[str, ...]:
-        """The names of the policies whose releases `sessionproof check` runs."""
-
-    @property
-    def pinned(self) -> tuple[str, ...]:
-        """The specs of the builds that `conform` and `tour` compare with the model by default."""
-
-    @property
-    def expectations(self) -> Path:
-        """The file of known findings."""
-
-    @property
-    def corpus(self) -> Path:
-        """The folder with the traces of the known findings."""
+        raise NotImplementedError
 
 
-class UnreleasedAdapter:
-    """The defaults for an SDK without a list of releases: inherit from it and add the rest."""
+class FileAdapter(Adapter):
+    """An SDK whose builds are bundles in files, `name@FILE`. The policy of the newest release describes each."""
 
-    name: str
-    sdk: Sdk
-    checked: tuple[str, ...] = ()
+    def __init__(self, sdk: Sdk, glue: Path, server: Callable[[], FakeServer], bundle: Path) -> None:
+        """`bundle` is the build of the newest release. The known findings are beside `glue`."""
+        self.sdk, self.folder, self._glue, self._server = sdk, glue.parent, glue, server
+        self.forms = (f"{sdk.name}@FILE",)
+        self._newest, self._build = [*sdk.policies][-1], f"{sdk.name}@{bundle}"
+        self.checked = (self._newest,)
 
-    def existing(self, spec: str, say: Say) -> str:
-        """The spec: there are no releases."""
-        return spec
-
-    def model(self, spec: str, policy: Policy) -> ModelTarget:
-        """The SDK's own, whatever the target."""
-        return ModelTarget(self.sdk, policy)
-
-    def policy_of(self, version: str) -> Policy | None:
-        """There are no versions."""
-        return None
-
-    def released_versions(self) -> list[str]:
-        """There are none."""
-        return []
-
-    def cached_versions(self) -> list[str]:
-        """There are none."""
-        return []
-
-    def numbers(self, version: str) -> list[int]:
-        """The numbers in it."""
-        return [int(part) for part in re.findall(r"\d+", version)]
-
-    def release(self, version: str) -> str:
-        """`name@version`."""
-        return f"{self.name}@{version}"
+    def target(self, spec: str, say: Say) -> NodeTarget | None:
+        """Raises `UnknownName` if the file is missing."""
+        name, _, file = spec.partition("@")
+        if name != self.name:
+            return None
+        if not file:
+            raise UnknownName(f"a build of {name} is named {self.forms[0]}")
+        policy = self.sdk.policies[self._newest]
+        return NodeTarget(spec, self.sdk, self._glue, self._server(), lambda _: Path(file), policy=policy)
 
     def build_of(self, policy_name: str) -> str | None:
-        """No policy is a release's."""
-        return None
-
-    def version_of(self, spec: str) -> str | None:
-        """There are none."""
-        return None
-
-    def reproduction(self, trace: Trace) -> str | None:
-        """It cannot be installed, so that no script can play it alone."""
-        return None
-
-    def install(self, version: str) -> str:
-        """There is nothing to install."""
-        return ""
+        """The bundle at hand, if the policy is that of the newest release."""
+        return self._build if policy_name == self._newest else None

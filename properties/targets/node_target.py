@@ -2,7 +2,7 @@
 
 This module translates between the model's terms (`model.terms`) and the driver's messages (`protocol.py`). What
 is specific to one SDK is a parameter: its glue (see driver/instance.mjs for its exports), its server (server.py),
-the names of its operations, and the paths of its bundle and packages.
+and the paths of its bundle and packages. An operation is called by its verb, with its fields as arguments.
 
 `Math.random` always returns 0 here, so that the jitter of retries is 0.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import to_builtins
 
-from model.sdk import Sdk
+from model.sdk import Policy, Sdk
 from model.step import first_token
 from model.terms import (
     NULL_ERROR,
@@ -27,7 +27,6 @@ from model.terms import (
     Endpoint,
     LockChanged,
     Millis,
-    Operation,
     Outcome,
     Output,
     Replied,
@@ -46,21 +45,13 @@ from model.terms import (
     TokenAnnounced,
     TokenShown,
 )
-from properties.system.target import Target, TargetError
+from properties.system.target import TargetError
 from properties.targets import protocol
 from properties.targets.dom import fetch_dom
+from properties.targets.model import ModelTarget
 from properties.targets.node import Driver
 from properties.targets.server import FakeServer, HttpRequest
 from properties.targets.verification import Verification
-
-
-class Invocation(Struct, frozen=True):
-    """A call of an operation, by the name that the glue gives it, with its arguments."""
-
-    operation: str
-    arguments: Mapping[str, object] = {}
-    gives_token: bool = False
-    """Does it settle with a token? Otherwise its value is ignored."""
 
 
 def no_packages() -> Mapping[str, Path]:
@@ -77,21 +68,19 @@ class NodeTarget:
         sdk: Sdk,
         glue: Path,
         server: FakeServer,
-        call_of: Callable[[Operation], Invocation],
         find_bundle: Callable[[Runtime], Path],
         find_packages: Callable[[], Mapping[str, Path]] = no_packages,
+        policy: Policy | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`call_of` translates an operation; it raises `TargetError` for one that the SDK does not have.
-
-        `find_bundle` returns the path of the build for a runtime, `find_packages` the folders of other packages
-        to evaluate, by name. Both may download, and may raise `TargetError`. `say` gets lines about other
-        downloads.
+        """`find_bundle` returns the path of the build for a runtime, `find_packages` the folders of other
+        packages to evaluate, by name. Both may download, and may raise `TargetError`. `say` gets lines about
+        other downloads. `policy` is the one that describes the build, if any does.
         """
         self.name, self.sdk = name, sdk
         self.threw: list[str] = []
         """The messages of uncaught errors and unhandled rejections of the SDK in this trace."""
-        self._glue, self._server, self._call_of = glue.resolve().as_uri(), server, call_of
+        self._glue, self._server, self._policy = glue.resolve().as_uri(), server, policy
         self._find_bundle, self._find_packages, self._say = cache(find_bundle), find_packages, say
         self._driver: Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
@@ -149,9 +138,9 @@ class NodeTarget:
         self._stop()
         self._verification.judge()
 
-    def described_by(self) -> Target | None:
-        """None. Targets of SDKs with policies override this."""
-        return None
+    def described_by(self) -> ModelTarget | None:
+        """The model under its policy."""
+        return ModelTarget(self.sdk, self._policy) if self._policy else None
 
     def _stop(self) -> None:
         if self._driver is not None:
@@ -213,10 +202,11 @@ class NodeTarget:
             case Started(token):
                 return protocol.RestartCommand(at, self._server.boot(token))
             case Called(call, operation):
-                called = self._call_of(operation)
-                if called.gives_token:
+                if operation.gives_token:
                     self._awaiting.add(call)
-                return protocol.CallCommand(at, call, called.operation, called.arguments)
+                arguments = to_builtins(operation)
+                del arguments["event"]  # the tag of its class
+                return protocol.CallCommand(at, call, operation.verb, arguments)
 
     def _outputs(self, command: protocol.Command, at: Millis) -> tuple[Output, ...]:
         outputs: list[Output] = []

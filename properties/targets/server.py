@@ -1,4 +1,4 @@
-"""The interface of an SDK's fake server, and the values that it exchanges with the driver.
+"""The base of an SDK's fake server, and the values that it exchanges with the driver.
 
 The world decides the outcome of a request. The fake server translates it to HTTP. It answers with real JSON Web
 Tokens (jwts.py), and keeps no state from one trace to the next.
@@ -7,11 +7,11 @@ Tokens (jwts.py), and keeps no state from one trace to the next.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
-from model.terms import Endpoint, Millis, Outcome, Seconds, Token, TokenId
+from model.terms import Endpoint, Millis, Outcome, Seconds, Token, TokenId, TokenIdStruct
+from properties.targets import jwts
 
 
 class HttpRequest(Struct, frozen=True):
@@ -43,12 +43,29 @@ class BootAnswer(Struct, frozen=True):
     without: str | None = None
 
 
-class FakeServer(Protocol):
-    """The fake of one SDK's server."""
+EPOCH: Seconds = 1_767_225_600
+"""The Unix time of instant 0: 2026-01-01."""
 
-    @property
-    def epoch(self) -> Seconds:
-        """The Unix time of instant 0, in s."""
+
+class FakeServer:
+    """The fake of one SDK's server.
+
+    The defaults are those of a server with one kind of token, whose endpoints take no arguments. It adds
+    `issuer`, `endpoints` and `body`.
+    """
+
+    issuer: str
+    """The `iss` of its tokens."""
+    endpoints: Mapping[str, Endpoint]
+    """Its endpoints by method and path: `POST /token`."""
+    epoch: Seconds = EPOCH
+    """The Unix time of instant 0."""
+
+    def body(self, jwt: str) -> str:
+        """The text of an answer that brings a token."""
+        raise NotImplementedError
+
+    # -- requests and answers
 
     def begin(self) -> None:
         """Reset at the start of a trace."""
@@ -56,23 +73,50 @@ class FakeServer(Protocol):
     def boot(self, token: Token | None) -> Sequence[BootAnswer]:
         """The answers to requests while the SDK loads: it is signed in with `token`, or has no session (None).
         The first one that fits a request applies."""
+        outcome = Outcome.GRANTED if token else Outcome.UNAUTHORIZED
+        replies = {request: self.reply(outcome, token, endpoint) for request, endpoint in self.endpoints.items()}
+        return [BootAnswer(request, reply.status, reply.body) for request, reply in replies.items()]
 
     def endpoint_of(self, request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
         """The endpoint and the token id of a request; None if this server has no such endpoint."""
+        endpoint = self.endpoints.get(f"{request.method} {request.path}")
+        return (endpoint, TokenIdStruct()) if endpoint else None
 
     def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
         """The answer of `endpoint` for an outcome. Outcomes that bring a token carry `token`."""
+        return HttpReply(outcome.status, self.body(self.mint(token)) if token else "{}")
+
+    # -- tokens
+
+    def claims(self, token: Token) -> dict[str, object]:
+        """The claims of a token."""
+        times = {"iat": self.epoch + token.issued, "exp": self.epoch + token.expires}
+        return {"iss": self.issuer, "jti": str(token.number), **times, "behind": token.behind}
+
+    def mint(self, token: Token) -> str:
+        """The JSON Web Token that stands for `token`."""
+        return jwts.sign(self.claims(token))
 
     def recognise(self, raw: str) -> Token | None:
         """The token that `raw` was minted for; None if this server never minted it."""
+        if (known := jwts.read(raw)) is None:
+            return None
+        claims, _ = known
+        issued, expires = claims["iat"] - self.epoch, claims["exp"] - self.epoch
+        return Token(int(claims["jti"]), TokenIdStruct(), issued, expires, claims["behind"])
 
     def verify(self, handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
         """The result of an independent verifier for each token at its instant in ms: None if valid, else the name
         of the error."""
+        return jwts.verify([(self.mint(token), at) for token, at in handed], self.epoch, self.issuer)
+
+    # -- the device's credential
 
     def credential(self) -> str | None:
         """The credential in the device's store at the start of a trace; None if the SDK handles no credential."""
+        return None
 
     def carries(self, request: HttpRequest) -> bool | None:
         """Does this request carry the device's credential? None if the SDK does not handle it; then the world
         decides. Raises `TargetError` for a credential that the device never had."""
+        return None

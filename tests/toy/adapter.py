@@ -1,38 +1,28 @@
-"""The toy SDK as one value, for the registry: SESSIONPROOF_SDK=tests.toy.adapter:TOY_ADAPTER."""
+"""What else the harness has to know of the toy. Name it by SESSIONPROOF_SDK=tests.toy.adapter:TOY_ADAPTER."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from model.sdk import Sdk
-from properties.system.target import Target
-from properties.targets.adapter import Adapter, Say, UnreleasedAdapter
-from properties.targets.names import UnknownName
+from model.terms import Endpoint
+from properties.targets.adapter import FileAdapter
+from properties.targets.server import FakeServer
 from tests.toy.sdk import TOY
-from tests.toy.server import HERE, ToyTarget
+
+HERE = Path(__file__).parent
 
 
-class ToyAdapter(UnreleasedAdapter):
-    """`toy@FILE` is a bundle in a file; there are no releases."""
+class ToyServer(FakeServer):
+    """One endpoint, which mints."""
 
-    name = "toy"
-    forms = ("toy@FILE",)
-    sdk: Sdk = TOY
-    checked = ("TOY_1",)
-    pinned = (f"toy@{HERE / 'bundle.cjs'}",)
-    expectations = HERE / "expectations.toml"
-    corpus = HERE / "corpus"
+    issuer = "toy"
+    endpoints: Mapping[str, Endpoint] = {"POST /token": Endpoint.MINT}
 
-    def target(self, spec: str, say: Say) -> Target | None:
-        """Raises `UnknownName` where the file is left out."""
-        kind, _, file = spec.partition("@")
-        if kind == "toy" and not file:
-            raise UnknownName("a toy is named toy@FILE")
-        return ToyTarget(Path(file)) if kind == "toy" else None
-
-    def build_of(self, policy_name: str) -> str | None:
-        """The bundle at hand."""
-        return self.pinned[0] if policy_name == "TOY_1" else None
+    def body(self, jwt: str) -> str:
+        """The token alone."""
+        return json.dumps({"token": jwt})
 
 
-TOY_ADAPTER: Adapter = ToyAdapter()
+TOY_ADAPTER = FileAdapter(TOY, HERE / "glue.mjs", ToyServer, HERE / "bundle.cjs")

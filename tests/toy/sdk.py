@@ -1,69 +1,22 @@
-"""A toy SDK: one token, one timer, one endpoint, one operation: the acceptance test of the boundary.
+"""A toy SDK: one token, one timer, one endpoint, one operation.
 
-Its client refreshes its token ahead of time, and signs the user out when the server refuses, whoever asked; the
-fix is that a refusal in the background changes nothing. Its build is `bundle.cjs` beside this file.
+Its client renews its token ahead of time, and signs the user out when the server refuses. The fix is that a
+refusal in the background changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from msgspec import Struct
-from msgspec.structs import replace
 
-from model import sdk, terms
-from model.terms import (
-    Called,
-    CallId,
-    CallSettled,
-    Endpoint,
-    Millis,
-    Outcome,
-    Output,
-    Replied,
-    RequestId,
-    RequestSent,
-    Runtime,
-    SignedOut,
-    Started,
-    Stimulus,
-    TimerCleared,
-    TimerDue,
-    TimerId,
-    TimerSet,
-    Timings,
-    Token,
-    TokenAnnounced,
-)
+from model import terms
+from model.sdk import Reaction, Sdk, Turn
+from model.terms import CallId, Millis, Outcome, RequestId, Runtime, Stimulus, TimerId, Timings, Token
 
 
-class TokenId(Struct, terms.TokenId, frozen=True, cache_hash=True):
-    """There is one token."""
-
-    def __str__(self) -> str:
-        return ""
-
-
-class FetchToken(Struct, terms.Operation, frozen=True, cache_hash=True, tag_field="event", tag=True):
+class FetchToken(terms.OperationStruct, frozen=True):
     """The app calls `fetchToken()`."""
 
     verb = "fetchToken"
-    wants_session_token = True
-    token_id = TokenId()
-
-    def __str__(self) -> str:
-        return "fetchToken()"
-
-
-class Server(Struct, sdk.Server, frozen=True, cache_hash=True):
-    """It mints, and holds nothing more."""
-
-    session_token = TokenId()
-
-    def outcomes(self, endpoint: Endpoint) -> tuple[Outcome, ...]:
-        """It has one endpoint."""
-        ends = (Outcome.GRANTED, Outcome.BROKEN, Outcome.LOST, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN)
-        return ends if endpoint is Endpoint.MINT else ()
 
 
 class Policy(Struct, frozen=True):
@@ -74,114 +27,79 @@ class Policy(Struct, frozen=True):
     timings: Timings = Timings(lifetime=60, lead=10)
 
 
-ERRORS = {
-    Outcome.GRANTED: "api-200",  # too late: the user is signed out
-    Outcome.STALE_TOKEN: "api-200",
-    Outcome.BROKEN: "api-500",
-    Outcome.LOST: "Network request failed",
-    Outcome.UNAUTHORIZED: "api-401",
-}
-"""What a call ends with that gives no token."""
-
-TOY_1, TOY_2 = Policy("TOY_1", background_signs_out=True), Policy("TOY_2", background_signs_out=False)
-
-
 class Client(Struct, frozen=True, cache_hash=True):
-    """What it remembers: its token, its timer, and who waits for which request (None: nobody)."""
+    """What the client remembers: its token, its timer, and which call waits for which request (None: no call)."""
 
     policy: Policy
-    token: Token | None
+    token: Token | None = None
     timer: TimerId | None = None
     waiting: tuple[tuple[RequestId, CallId | None], ...] = ()
-    next_request: RequestId = 1
-    next_timer: TimerId = 1
+    next_request: int = 1
+    next_timer: int = 1
 
 
-class Toy(sdk.PlainSdk):
-    """The SDK as one value."""
-
-    name = "toy"
-    operations: tuple[terms.Operation, ...] = (FetchToken(),)
-    policies: Mapping[str, sdk.Policy] = {"TOY_1": TOY_1}
-    proposed: Mapping[str, sdk.Policy] = {"TOY_2": TOY_2}
-    server: sdk.Server = Server()
-    rules = (__name__,)
-
-    def start(self, policy: sdk.Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
-        """A client with a token, and a timer for the next one."""
-        assert isinstance(policy, Policy), "no policy of the toy's"
-        return _renewed(Client(policy, None), token, 0)
-
-    def step(self, client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
-        """What a stimulus does to the client."""
-        match stimulus:
-            case TimerDue():
-                client = replace(client, timer=None)
-                return _sent(client, None) if None not in dict(client.waiting).values() else (client, ())
-            case Called(call):
-                if client.token and at < client.token.expires * 1000:
-                    return client, (CallSettled(call, client.token, None),)
-                return _sent(client, call)
-            case Started(token):
-                fresh = Client(
-                    client.policy, None, next_request=client.next_request, next_timer=client.next_timer
-                )
-                if token is None:
-                    return fresh, (SignedOut(None),)
-                fresh, outputs = _renewed(fresh, token, at)
-                return fresh, (*outputs, TokenAnnounced(token, None))
-            case Replied(request, outcome, token):
-                return _replied(client, request, outcome, token, at)
-            case _:
-                return client, ()
-
-    def canonical(self, client: Client, form: sdk.Form) -> Client:
-        """The client in canonical form."""
-        waiting = tuple(
-            sorted(((form.request(one) or 0, form.call(call)) for one, call in client.waiting), key=str)
-        )
-        timer, token = form.timer(client.timer), form.token(client.token)
-        after = {"next_request": form.known_requests + 1, "next_timer": form.known_timers + 1}
-        return replace(client, token=token, timer=timer, waiting=waiting, **after)
-
-    def timers(self, client: Client) -> Sequence[TimerId]:
-        """Its timer, if it is set."""
-        return [client.timer] if client.timer else []
-
-    def requests(self, client: Client, form: sdk.Form) -> Sequence[RequestId]:
-        """Its requests, by who waits for them."""
-        return [one for one, _ in sorted(client.waiting, key=lambda pair: (form.call(pair[1]) or 0, pair[0]))]
+def start(policy: Policy, runtime: Runtime, token: Token) -> Reaction:
+    """A client with a token, and a timer for the next one."""
+    turn = keep(Turn(Client(policy), 0), token)
+    return turn.client, turn.outputs
 
 
-def _renewed(client: Client, token: Token, at: Millis) -> tuple[Client, tuple[Output, ...]]:
-    due, timer = (token.expires - client.policy.timings.lead) * 1000, client.next_timer
-    cleared = (TimerCleared(client.timer),) if client.timer is not None else ()
-    return replace(client, token=token, timer=timer, next_timer=timer + 1), (
-        *cleared,
-        TimerSet(timer, max(due, at), None),
-    )
+def step(client: Client, stimulus: Stimulus, at: Millis) -> Reaction:
+    """What a stimulus does to the client."""
+    turn, held = Turn(client, at), client.token
+    match stimulus:
+        case terms.TimerDue():
+            turn = turn.but(timer=None)
+            if None not in dict(client.waiting).values():
+                turn = send(turn, None)
+        case terms.Called(call) if held and at < held.expires * 1000:
+            turn = turn.put(terms.CallSettled(call, held, None))
+        case terms.Called(call):
+            turn = send(turn, call)
+        case terms.Replied(request, outcome, token):
+            turn = receive(turn, request, outcome, token)
+        case terms.Started(token):
+            turn = turn.but(token=None, timer=None, waiting=())
+            turn = keep(turn, token).put(terms.TokenAnnounced(token, None)) if token else sign_out(turn, None)
+    return turn.client, turn.outputs
 
 
-def _sent(client: Client, call: CallId | None) -> tuple[Client, tuple[Output, ...]]:
-    number = client.next_request
-    client = replace(client, waiting=(*client.waiting, (number, call)), next_request=number + 1)
-    return client, (RequestSent(number, Endpoint.MINT, TokenId(), call),)
+def send(turn: Turn[Client], call: CallId | None) -> Turn[Client]:
+    """Send a request, for a call or in the background."""
+    request, waiting = turn.client.next_request, turn.client.waiting
+    turn = turn.but(waiting=(*waiting, (request, call)), next_request=request + 1)
+    return turn.put(terms.RequestSent(request, terms.Endpoint.MINT, terms.TokenIdStruct(), call))
 
 
-def _replied(
-    client: Client, request: RequestId, outcome: Outcome, token: Token | None, at: Millis
-) -> tuple[Client, tuple[Output, ...]]:
-    call, before = dict(client.waiting)[request], client.token
-    client = replace(client, waiting=tuple(pair for pair in client.waiting if pair[0] != request))
-    outputs: tuple[Output, ...] = ()
-    if token and before:
-        client, outputs = _renewed(client, token, at)
-        outputs += (TokenAnnounced(token, before),)
-    elif outcome is Outcome.UNAUTHORIZED and before and (call is not None or client.policy.background_signs_out):
-        cleared = (TimerCleared(client.timer),) if client.timer is not None else ()
-        client, outputs = replace(client, token=None, timer=None), (*cleared, SignedOut(call))
-    error = None if token and before else ERRORS[outcome]
-    return client, (*outputs, CallSettled(call, None if error else token, error)) if call is not None else outputs
+def receive(turn: Turn[Client], request: RequestId, outcome: Outcome, token: Token | None) -> Turn[Client]:
+    """Take the end of a request, and settle the call that waits for it."""
+    call, held = dict(turn.client.waiting)[request], turn.client.token
+    turn = turn.but(waiting=tuple(pair for pair in turn.client.waiting if pair[0] != request))
+    error: str | None = "Network request failed" if outcome is Outcome.LOST else f"api-{outcome.status}"
+    if token and held:
+        turn, error = keep(turn, token).put(terms.TokenAnnounced(token, held)), None
+    elif outcome is Outcome.UNAUTHORIZED and held and (call or turn.client.policy.background_signs_out):
+        turn = sign_out(turn, call)
+    return turn if call is None else turn.put(terms.CallSettled(call, None if error else token, error))
 
 
-TOY = Toy()
+def keep(turn: Turn[Client], token: Token) -> Turn[Client]:
+    """Keep a token, and set the timer for the next one."""
+    timer, due = turn.client.next_timer, (token.expires - turn.client.policy.timings.lead) * 1000
+    turn = clear_timer(turn).but(token=token, timer=timer, next_timer=timer + 1)
+    return turn.put(terms.TimerSet(timer, max(due, turn.at), None))
+
+
+def sign_out(turn: Turn[Client], call: CallId | None) -> Turn[Client]:
+    """Drop the token, and with it the session."""
+    return clear_timer(turn).but(token=None).put(terms.SignedOut(call))
+
+
+def clear_timer(turn: Turn[Client]) -> Turn[Client]:
+    """Clear the timer, if it is set."""
+    timer = turn.client.timer
+    return turn.but(timer=None).put(terms.TimerCleared(timer)) if timer else turn
+
+
+TOY_1, TOY_2 = Policy("TOY_1", background_signs_out=True), Policy("TOY_2", background_signs_out=False)
+TOY = Sdk("toy", (FetchToken(),), {"TOY_1": TOY_1}, start, step, proposed={"TOY_2": TOY_2}, rules=(__name__,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.sdk import Policy
 from model.terms import Runtime
@@ -20,33 +19,27 @@ from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
 from properties.targets.names import UnknownName
 
-HERE = Path(__file__).parent
-
 BUILD_PREFIX, PHONE_PREFIX, FILE_PREFIX, MODEL_PREFIX = "clerk-js@", "expo@", "path:", "model@"
 SCOPE = "@clerk/"
 POLICY_PREFIX = "CLERK_JS_"
 """The prefix of the names of released policies; the version follows, as `6_7_1`."""
 
 
-class ClerkAdapter:
+class ClerkAdapter(Adapter):
     """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo around the release that it was published
     with, `expo@VERSION+clerk-js@VERSION` around another, `path:FILE` a bundle in a file. A release may have its
     name on npm: `@clerk/expo@VERSION`."""
 
-    name = "clerk"
+    sdk = CLERK
     forms = (
         *(f"{BUILD_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION", f"{PHONE_PREFIX}VERSION+{BUILD_PREFIX}VERSION"),
         f"{FILE_PREFIX}FILE",
     )
-    sdk = CLERK
-    invariants = invariants.OWN
-    """The invariants of this SDK alone."""
-
+    folder = Path(__file__).parent
     checked = (f"{POLICY_PREFIX}6_7_1", f"{POLICY_PREFIX}6_7_4", f"{POLICY_PREFIX}6_40_0")
     """The last release before the guard of #8303, the first with it, and the newest pinned one."""
-    pinned = (f"{BUILD_PREFIX}6.7.1", f"{BUILD_PREFIX}6.7.4", f"{BUILD_PREFIX}6.40.0")
-    expectations = HERE / "expectations.toml"
-    corpus = HERE / "corpus"
+    invariants = invariants.OWN
+    """The invariants of this SDK alone."""
 
     def target(self, spec: str, say: Say) -> Target | None:
         """Raises `UnknownName` if the version or the file is missing."""
@@ -76,17 +69,9 @@ class ClerkAdapter:
         """For Expo, the model includes what Expo adds."""
         return (ExpoModel if spec.startswith(PHONE_PREFIX) else ModelTarget)(self.sdk, policy)
 
-    def policy_of(self, version: str) -> Policy | None:
-        """Of @clerk/clerk-js."""
-        return policy_of(version)
-
     def released_versions(self) -> list[str]:
         """Of @clerk/clerk-js, on npm."""
         return npm.released_versions(CLERK_JS)
-
-    def cached_versions(self) -> list[str]:
-        """Of @clerk/clerk-js, in our cache."""
-        return npm.cached_versions(CLERK_JS)
 
     def numbers(self, version: str) -> list[int]:
         """As npm orders them."""
@@ -131,4 +116,4 @@ def _packages(spec: str) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in parts]
 
 
-CLERK_ADAPTER: Adapter = ClerkAdapter()
+CLERK_ADAPTER = ClerkAdapter()

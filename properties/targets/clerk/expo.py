@@ -36,7 +36,7 @@ from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build
 from properties.targets.clerk.server import ClerkServer
-from properties.targets.clerk.target import DRIVER, call_of
+from properties.targets.clerk.target import DRIVER
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest
@@ -123,7 +123,7 @@ class ExpoServer(ClerkServer):
         unauthenticated = (replace(answer, without="authorization") for answer in super().boot(None))
         return (*unauthenticated, *super().boot(token))
 
-    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
+    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.MINT) -> HttpReply:
         """The reply, with a new credential if the outcome is in `RENEWS`."""
         reply = super().reply(outcome, token, endpoint)
         if outcome not in RENEWS:
@@ -153,7 +153,7 @@ class ExpoTarget(NodeTarget):
         `say` gets lines about downloads."""
         server, glue = ExpoServer(), DRIVER / "expo.mjs"
         name = f"expo@{version}" + (f"+clerk-js@{clerk_js}" if clerk_js else "")
-        super().__init__(name, CLERK, glue, server, call_of, self._bundle, self._packages, say=say)
+        super().__init__(name, CLERK, glue, server, self._bundle, self._packages, say=say)
         self.credentials = server.carried
         """The credentials of the requests of this trace, in order; empty for a request without one."""
         self._version, self._clerk_js = version, clerk_js

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from model.clerk.terms import SESSION_TOKEN, TIMINGS, TokenId, key
-from model.terms import Endpoint, Millis, Outcome, Token
+from model.terms import Endpoint, Outcome, Token
 from properties.targets import jwts
-from properties.targets.server import BootAnswer, HttpReply, HttpRequest
-
-EPOCH = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
-"""The Unix time of instant 0, in s."""
+from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, HttpRequest
 
 ISSUER = "https://clerk.test"
 SESSION_ID = "sess_1"
@@ -76,16 +72,6 @@ def recognise(raw: str) -> Token | None:
     return Token(int(claims["jti"]), token_id, issued, expires, header["oiat"] < EPOCH)
 
 
-def verify(handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
-    """PyJWT's result for each token at its instant in ms: None if valid, else the name of the error."""
-    return jwts.verify([_presented(token, at) for token, at in handed], EPOCH, ISSUER)
-
-
-def _presented(token: Token, at: Millis) -> jwts.Presented:
-    required = ("iss", "sub", "iat", "nbf", "exp", "jti") + ("sid",) * (key(token).template is None)
-    return jwts.Presented(mint(token), at, required, {"jti": str(token.number)})
-
-
 @lru_cache(RECENT)
 def client_jwt(number: int) -> str:
     """The `number`-th credential (from 1) that the server gives a native device."""
@@ -102,17 +88,14 @@ def _errors(code: str, message: str) -> str:
 
 _PAGE = "<html><head><title>503 Service Unavailable</title></head><body>Service Unavailable</body></html>"
 
-_FAILURE_REPLIES: dict[Outcome, HttpReply] = {
-    Outcome.UNAUTHORIZED: HttpReply(401, _errors("authentication_invalid", "Invalid authentication")),
-    Outcome.RATE_LIMITED: HttpReply(
-        429, _errors("too_many_requests", "Too many requests. Please try again later.")
-    ),
-    Outcome.BROKEN: HttpReply(
-        500, _errors("internal_clerk_error", "There was an internal error on our servers.")
-    ),
-    Outcome.GATEWAY_PAGE: HttpReply(503, _PAGE),
-    Outcome.LOST: HttpReply(0, ""),
+_FAILURES: dict[Outcome, str] = {
+    Outcome.UNAUTHORIZED: _errors("authentication_invalid", "Invalid authentication"),
+    Outcome.RATE_LIMITED: _errors("too_many_requests", "Too many requests. Please try again later."),
+    Outcome.BROKEN: _errors("internal_clerk_error", "There was an internal error on our servers."),
+    Outcome.GATEWAY_PAGE: _PAGE,
+    Outcome.LOST: "",
 }
+"""The bodies of the answers that bring nothing."""
 
 _JWT = "%jwt%"
 _ORGANIZATION = "%organization%"
@@ -187,17 +170,21 @@ def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.
 
     `GRANTED`, `STALE_TOKEN` and `SESSION` carry `token`. Raises `ValueError` if it is missing for one of these.
     """
-    if failure := _FAILURE_REPLIES.get(outcome):
-        return failure
+    return HttpReply(outcome.status, _body(outcome, token, endpoint))
+
+
+def _body(outcome: Outcome, token: Token | None, endpoint: Endpoint) -> str:
+    if outcome in _FAILURES:
+        return _FAILURES[outcome]
     if outcome is Outcome.NO_SESSION:
-        return HttpReply(200, _NO_SESSION)
+        return _NO_SESSION
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
     if endpoint is Endpoint.MUTATE:  # Base.ts _updateClient: what changes something brings the client too
-        return HttpReply(200, _filled(_TOUCHED, token))
+        return _filled(_TOUCHED, token)
     if outcome is Outcome.SESSION or endpoint is Endpoint.INTROSPECT:
-        return HttpReply(200, _filled(_CLIENT, token))
-    return HttpReply(200, f'{{"object":"token","jwt":"{mint(token)}"}}')
+        return _filled(_CLIENT, token)
+    return f'{{"object":"token","jwt":"{mint(token)}"}}'
 
 
 def _filled(answer: str, token: Token) -> str:
@@ -206,7 +193,7 @@ def _filled(answer: str, token: Token) -> str:
     return answer.replace(_JWT, mint(token)).replace(f'"{_ORGANIZATION}"', active)
 
 
-def boot_answers(token: Token | None) -> tuple[BootAnswer, ...]:
+def boot_answers(token: Token | None) -> Sequence[BootAnswer]:
     """The answers to the SDK's requests while it loads: it is signed in with `token`, or has no session
     (None)."""
     client = render(Outcome.SESSION if token else Outcome.NO_SESSION, token)
@@ -247,38 +234,12 @@ def _field(request: HttpRequest, name: str) -> str | None:
 # -- the server ---------------------------------------------------------------------------------------------
 
 
-class ClerkServer:
+class ClerkServer(FakeServer):
     """The Frontend API for a client whose credential is a cookie, which the SDK does not see."""
 
-    epoch = EPOCH
-
-    def begin(self) -> None:
-        """Nothing to reset: this server has no state."""
-
-    def boot(self, token: Token | None) -> Sequence[BootAnswer]:
-        """The environment, and a client with the session or without."""
-        return boot_answers(token)
-
-    def endpoint_of(self, request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
-        """By path and form of the request."""
-        return endpoint_of(request)
-
-    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
-        """In the format of the Frontend API."""
-        return render(outcome, token, endpoint)
-
-    def recognise(self, raw: str) -> Token | None:
-        """By its signature and its claims."""
-        return recognise(raw)
-
-    def verify(self, handed: Sequence[tuple[Token, Millis]]) -> list[str | None]:
-        """With PyJWT."""
-        return verify(handed)
-
-    def credential(self) -> str | None:
-        """None: the SDK does not handle the cookie."""
-        return None
-
-    def carries(self, request: HttpRequest) -> bool | None:
-        """None: the SDK does not see whether a request carries the cookie."""
-        return None
+    issuer = ISSUER
+    mint = staticmethod(mint)
+    recognise = staticmethod(recognise)
+    boot = staticmethod(boot_answers)
+    endpoint_of = staticmethod(endpoint_of)
+    reply = staticmethod(render)

@@ -1,4 +1,4 @@
-"""Builds of @clerk/clerk-js as targets: what they add to `NodeTarget`."""
+"""Builds of @clerk/clerk-js as targets."""
 
 from __future__ import annotations
 
@@ -8,64 +8,29 @@ from pathlib import Path
 
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
-from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Operation, Runtime
+from model.terms import Runtime
 from properties.system.target import TargetError
 from properties.targets.clerk.builds import BUNDLES, PAGE_BUNDLES, fetch_build
 from properties.targets.clerk.server import ClerkServer
-from properties.targets.model import ModelTarget
-from properties.targets.node_target import Invocation, NodeTarget
+from properties.targets.node_target import NodeTarget
 
 DRIVER = Path(__file__).parent / "driver"
+GLUE = DRIVER / "clerk_js.mjs"
 
 
-def call_of(operation: Operation) -> Invocation:
-    """The invocation of an operation, as driver/clerk_js.mjs defines it. Raises `TargetError` for an unknown
-    operation."""
-    match operation:
-        case GetToken(template, skip_cache, organization):
-            which = {"template": template, "organizationId": organization}
-            return Invocation(operation.verb, {**which, "skipCache": skip_cache}, gives_token=True)
-        case Touch():
-            return Invocation(operation.verb)
-        case SwitchOrganization(organization):
-            return Invocation(operation.verb, {"organization": organization})
-        case _:
-            raise TargetError(f"@clerk/clerk-js has no operation {operation}")
-
-
-class ClerkJsTarget(NodeTarget):
-    """One build of @clerk/clerk-js. `release` is its version; None for a build that is no release."""
-
-    def __init__(
-        self,
-        name: str,
-        release: str | None,
-        find_bundle: Callable[[Runtime], Path],
-        say: Callable[[str], None],
-    ) -> None:
-        """`find_bundle` and `say` are as in `NodeTarget`."""
-        super().__init__(name, CLERK, DRIVER / "clerk_js.mjs", ClerkServer(), call_of, find_bundle, say=say)
-        self.release = release
-
-    def described_by(self) -> ModelTarget | None:
-        """The model of this release."""
-        policy = policy_of(self.release or "")
-        return ModelTarget(CLERK, policy) if policy else None
-
-
-def clerk_js_target(version: str, say: Callable[[str], None]) -> ClerkJsTarget:
+def clerk_js_target(version: str, say: Callable[[str], None]) -> NodeTarget:
     """The build of a release, downloaded when it is first needed. `say` gets a line about that."""
 
     def find_bundle(runtime: Runtime) -> Path:
         return fetch_build(version, say, PAGE_BUNDLES if runtime is Runtime.BROWSER else BUNDLES)
 
-    return ClerkJsTarget(f"clerk-js@{version}", version, find_bundle, say)
+    name, policy = f"clerk-js@{version}", policy_of(version)
+    return NodeTarget(name, CLERK, GLUE, ClerkServer(), find_bundle, policy=policy, say=say)
 
 
-def bundle_target(path: Path, say: Callable[[str], None] = lambda line: None) -> ClerkJsTarget:
+def bundle_target(path: Path, say: Callable[[str], None] = lambda line: None) -> NodeTarget:
     """A build in a file, such as a branch's own `dist/clerk.native.js`."""
-    return ClerkJsTarget(f"path:{path}", None, partial(_existing, path), say)
+    return NodeTarget(f"path:{path}", CLERK, GLUE, ClerkServer(), partial(_existing, path), say=say)
 
 
 def _existing(path: Path, runtime: Runtime) -> Path:

@@ -53,11 +53,11 @@ export function drive(clerk, options, announce) {
     // The last active token of the session, if there is one: what a browser would have in its cookie.
     activeToken: () => clerk.session?.lastActiveToken?.getRawString() ?? null,
     operations: {
-      getToken: ({ template, organizationId, skipCache }) =>
+      getToken: ({ template, organization, skip_cache }) =>
         session().getToken({
           template: template ?? undefined,
-          organizationId: organizationId ?? undefined,
-          skipCache,
+          organizationId: organization ?? undefined,
+          skipCache: skip_cache,
         }),
       touch: () => session().touch(),
       setActive: ({ organization }) => (session(), clerk.setActive({ organization })),
