@@ -14,6 +14,8 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from msgspec import Struct
 
+from model.notation import Parameter, ShortForm
+
 Millis: TypeAlias = int
 Seconds: TypeAlias = int
 
@@ -142,6 +144,8 @@ class Operation:
     """The function that the app calls, as its developers write it: `fetchToken`."""
     gives_token: ClassVar[bool] = True
     """Does the call settle with a token? If not, what it settles with is ignored."""
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    """How its arguments are written."""
     changes_session: ClassVar[bool] = False
     """Does the call make another token the session's own? A client may ask once more which sessions there are
     when such a call is refused."""
@@ -156,10 +160,15 @@ class Operation:
         """Does any token that is the session's own satisfy the call?"""
         return self.gives_token
 
+    @classmethod
+    def short_form(cls) -> ShortForm:
+        """The short form of these calls."""
+        return ShortForm(cls.verb, cls.parameters)
+
     @property
     def arguments(self) -> tuple[str, ...]:
         """The arguments that were given, in short form."""
-        return ()
+        return self.short_form().arguments(self)
 
     @property
     def phrase(self) -> str:
@@ -167,7 +176,7 @@ class Operation:
         return f"{self.verb} with {', '.join(self.arguments)}" if self.arguments else self.verb
 
     def __str__(self) -> str:
-        return f"{self.verb}({', '.join(self.arguments)})"
+        return self.short_form().write(self)
 
 
 class OperationStruct(Operation, Struct, frozen=True, cache_hash=True, tag_field="event", tag=True):

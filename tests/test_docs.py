@@ -13,9 +13,13 @@ import pytest
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from properties.cli.main import main
+from properties.cli.traces import read_document
 from properties.invariants.catalogue import INVARIANTS
 from properties.plugin import options
-from properties.targets.names import UnknownName, adapters, built_in, make_target, policies
+from properties.run.explain import replay
+from properties.system.event_kinds import EVENT_KINDS
+from properties.system.trace import BadTrace, decode, document_in
+from properties.targets.names import UnknownName, adapters, built_in, make_target, model_named, policies
 from tests.support import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,6 +28,8 @@ TOY = "tests.toy.adapter:TOY_ADAPTER"
 WIDTH = 120
 
 FRONTS = ("sessionproof", "pytest", "make")
+TRACES = ("trace", "trace_words")
+"""The arguments that name a trace."""
 FOREIGN = {"--hypothesis-profile", "--junitxml", "-n", "--help"}
 """Options that are not ours, but of pytest, its plugins, and click."""
 
@@ -159,6 +165,8 @@ def check_command(words: list[str]) -> None:
             values = value if isinstance(value, tuple) else (value,)
             for one in filter(None, values):
                 check_value(parameter.opts[0], str(one))
+                if parameter.name in TRACES:
+                    read_document(str(one))
                 if isinstance(one, Path) and one.is_relative_to("properties"):
                     assert (ROOT / one).exists(), one
 
@@ -183,7 +191,7 @@ def test_every_command_parses(page: Path) -> None:
     for words in commands(page):
         try:
             check_command(words)
-        except (click.ClickException, UnknownName, AssertionError, KeyError) as error:
+        except (click.ClickException, UnknownName, BadTrace, AssertionError, KeyError) as error:
             pytest.fail(f"{page.name}: {shlex.join(words)}: {error!r}")
 
 
@@ -228,6 +236,18 @@ def test_the_reference_has_every_command_and_every_pytest_option() -> None:
     assert set(pytest_options()) <= {name.split()[0] for name in said}
 
 
+def test_the_reference_says_how_every_event_is_written() -> None:
+    words = {form.word for row in EVENT_KINDS.values() for form in row.forms}
+    words |= {one.verb for one in built_in().sdk.operations}
+    assert words <= {re.split(r"\W", one)[0] for one in inline(REFERENCE)}
+
+
+def test_the_example_of_a_trace_as_text_is_one() -> None:
+    (text,) = re.findall(r"^```\n(# .*?)^```$", REFERENCE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    trace = decode(document_in(text.encode(), REFERENCE), REFERENCE)
+    assert replay(trace, model_named("CLERK_JS_6_40_0"))
+
+
 def test_the_example_of_another_sdk_is_one() -> None:
     assert [one.name for one in adapters()] == ["clerk", "toy"]
 
@@ -240,12 +260,13 @@ def test_the_example_of_another_sdk_is_one() -> None:
         "sessionproof bisect --invariant valid-session-survives",
         "sessionproof baseline --update --goal model",
         "sessionproof prove --policy CLERK_JS_9_9_9",
-        "sessionproof replay properties/targets/clerk/corpus/nothing.json",
+        "sessionproof replay nothing-1.0.0",
+        "sessionproof replay 'advance 43'",
         "pytest properties --assume tuesdays",
         "pytest properties --target",
         "make coffee",
     ],
 )
 def test_a_command_that_is_wrong_is_noticed(line: str) -> None:
-    with pytest.raises((click.ClickException, UnknownName, AssertionError, KeyError)):
+    with pytest.raises((click.ClickException, UnknownName, BadTrace, AssertionError, KeyError)):
         check_command(shlex.split(line))

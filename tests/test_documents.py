@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from properties.cli.main import explain, replay
+from properties.cli.traces import explain, replay
 from properties.run import schema
 from properties.run.counterexample import digest
 from tests.schemas import values

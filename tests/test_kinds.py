@@ -8,6 +8,7 @@ import pytest
 from msgspec import Struct
 
 from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SwitchOrganization, TokenId, Touch
+from model.notation import flag
 from model.terms import Endpoint, Operation, Outcome, Token
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GoOffline, GoOnline
 from model.world.facts import (
@@ -77,11 +78,7 @@ class Refresh(Struct, Operation, frozen=True):
     force: bool = False
 
     verb = "refresh"
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """As in `refresh(force)`."""
-        return ("force",) * self.force
+    parameters = (flag("force", "force"),)
 
     def __str__(self) -> str:
         return Operation.__str__(self)

@@ -110,7 +110,7 @@ def damage(path: Path, **changes: object) -> Path:
         ({"assume": ["tuesday"]}, "unknown assumption 'tuesday'"),
         ({"events": [{"event": "Explode"}]}, "Explode"),
         ({"events": [{"event": "Advance", "ms": "soon"}]}, "Expected `int`"),
-        ({"events": None}, "damaged"),
+        ({"events": None}, "not a trace"),
         ({"runtime": "toaster"}, "toaster"),
         ({"version": "4"}, "version"),
         ({"target": 7}, "Expected `str`"),

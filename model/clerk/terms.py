@@ -6,6 +6,7 @@ Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript
 from __future__ import annotations
 
 from model import terms
+from model.notation import Parameter, flag, text
 from model.terms import Timings
 
 PERSONAL = ""
@@ -58,6 +59,11 @@ class GetToken(terms.OperationStruct, frozen=True):
     organization: str | None = None
 
     verb = "getToken"
+    parameters = (
+        Parameter("template", text("api"), label="template", default=None),
+        Parameter("organization", text("org_b", personal=PERSONAL), label="organization", default=None),
+        flag("skip_cache", "skipCache"),
+    )
 
     @property
     def token_id(self) -> TokenId:
@@ -69,13 +75,6 @@ class GetToken(terms.OperationStruct, frozen=True):
     def wants_session_token(self) -> bool:
         """It is for the token of the active organization, if it names neither template nor organization."""
         return self.template is None and self.organization is None
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """As in `getToken(template=api, skipCache)`."""
-        words = [f"template={self.template}"] if self.template else []
-        words += [f"organization={self.organization or 'personal'}"] if self.organization is not None else []
-        return (*words, *["skipCache"] * self.skip_cache)
 
     @property
     def phrase(self) -> str:
@@ -101,17 +100,13 @@ class SwitchOrganization(terms.OperationStruct, frozen=True):
 
     verb = "setActive"
     gives_token = False
+    parameters = (Parameter("organization", text("org_b", personal=None)),)
     changes_session = True
 
     @property
     def token_id(self) -> TokenId:
         """The token that becomes the session's own."""
         return TokenId(organization=self.organization)
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """As in `setActive(org_b)`."""
-        return (self.organization or "personal",)
 
     @property
     def phrase(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 import time
-from pathlib import Path
 
 import click
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from model.terms import Runtime
 from model.world.events import LockKeychain
 from properties.campaign.progress import counter
 from properties.cli.common import RUNTIMES, app_of, app_options, fail, parse_assumptions, profile, say, terminal
+from properties.cli.traces import read_document
 from properties.conformance.plan import plan_tour
 from properties.conformance.tour import walk
 from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Violated
@@ -32,7 +32,7 @@ from properties.run.run import Violation
 from properties.run.shrink import reduce, violates
 from properties.search.search import search
 from properties.system.target import TargetError
-from properties.system.trace import BadTrace, load
+from properties.system.trace import BadTrace, decode
 from properties.system.wording import clock
 from properties.targets.model import as_model
 from properties.targets.names import (
@@ -53,7 +53,7 @@ DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().b
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("trace_words", metavar="[TRACE]", required=False)
 @click.option(
     "--target",
     "targets",
@@ -73,7 +73,7 @@ DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().b
 @click.option("--traces", type=click.IntRange(min=1), default=1000, show_default=True, help="for each build")
 @click.option("--seed", type=int, help="the seed of the traces (default: a fixed one)")
 def conform(
-    file: Path | None,
+    trace_words: str | None,
     targets: tuple[str, ...],
     policy_name: str | None,
     against: str | None,
@@ -82,7 +82,7 @@ def conform(
     traces: int,
     seed: int | None,
 ) -> None:
-    """Does the model agree with the builds? Run random traces on both in lock step, or the trace in FILE.
+    """Does the model agree with the builds? Run random traces on both in lock step, or one trace, as for replay.
 
     After every stimulus it compares the requests, sign-outs, results of getToken, the last active token, and when
     timers are due. With --against it compares two builds.
@@ -92,7 +92,7 @@ def conform(
     """
     agreed = True
     try:
-        trace = load(file) if file else None
+        trace = decode(read_document(trace_words), trace_words) if trace_words else None
         specs = targets or ((trace.target,) if trace else DEFAULT_BUILDS)
         table = _table() if not trace else None
         for spec in specs:

@@ -191,7 +191,7 @@ def _timelines(found: Findings) -> list[str]:
     for verdict in found.verdicts.values():
         if isinstance(verdict, Violated) and str(verdict.trace) not in told:
             counterexample = explain(Violation(verdict.trace, verdict.played), target)
-            told[str(verdict.trace)] = plain(timeline(view(counterexample), verdict.trace.path), *terminal())
+            told[str(verdict.trace)] = plain(timeline(view(counterexample)), *terminal())
     return list(told.values())
 
 

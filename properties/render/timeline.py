@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -55,12 +53,11 @@ def _lanes(moment: Moment) -> str:
     return "".join(row).rstrip()
 
 
-def timeline(shown: View, saved: Path | None = None) -> RenderableType:
+def timeline(shown: View, replay: str | None = None) -> RenderableType:
     """One violation on one screen: the invariant, the timeline, the cause, what is necessary, and the command
-    that replays it. `saved` is the path of the trace, if it is not the default one."""
+    that replays it: `replay`, if it is not the view's own."""
     about = dict(shown.about)
     invariant, _, target = shown.title.partition(" is violated on ")
-    replay = f"sessionproof replay {saved}" if saved else shown.replay
     return Group(
         Text.assemble(
             (invariant, "bold red"), " is violated on ", (target, "bold"), f", assuming {about['assuming']}"
@@ -74,7 +71,7 @@ def timeline(shown: View, saved: Path | None = None) -> RenderableType:
         *[_labelled("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
         *[_labelled("model", text) for label, text in shown.about if label == "formal model"],
         _uncut("events", shown.events),
-        _uncut("replay", replay),
+        _uncut("replay", replay or shown.replay),
     )
 
 

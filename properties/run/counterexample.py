@@ -103,7 +103,11 @@ class Counterexample(Struct, frozen=True):
 
 def load(path: Path) -> Counterexample | Trace:
     """The counterexample in a file, or the bare trace if the document has no more. Raises `BadTrace`."""
-    document = read(path)
+    return recorded(read(path), path)
+
+
+def recorded(document: dict[str, Any], path: object) -> Counterexample | Trace:
+    """The same of a document; `path` is for the error message. Raises `BadTrace`."""
     trace = decode(document, path)
     if document["version"] != VERSION or document.get("digest") != digest(document):
         return trace

@@ -6,14 +6,16 @@ own short form (`model.terms.Operation`). In JSON an event is its fields, and th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct, to_builtins
 
+from model.notation import NUMBER, Notation, Parameter, ShortForm, choice
 from model.sdk import Sdk
-from model.terms import Operation
+from model.terms import Operation, Outcome
 from model.world.events import (
     Advance,
     Answer,
@@ -29,52 +31,58 @@ from model.world.events import (
     UnlockKeychain,
 )
 from properties.system.registry import operations
-from properties.system.wording import SHORT, ahead, duration
+from properties.system.wording import SAYS, SHORT, ahead, duration, milliseconds, skew
 
 E = TypeVar("E")
 
 
 class EventKind(Struct, Generic[E], frozen=True):
-    """How reports write one kind of event."""
+    """How one kind of event is written."""
 
     kind: type[E]
-    short: Callable[[E], str]
-    """One word and its arguments, as in the one-line form of a trace."""
+    forms: tuple[ShortForm, ...] = ()
+    """Its short forms, as in the one-line form of a trace: one, or one for each value of a field."""
     noun: Callable[[E], str] | None = None
     """The noun phrase for it in a sentence; None if that is its short form."""
 
 
-_FREEZE_WORDS = {FreezeKind.STARVED: "freeze", FreezeKind.ASLEEP: "sleep"}
+LENGTH = Notation(duration, milliseconds, ("8 h", "30 s"))
+AHEAD = Notation(ahead, skew, ("1 h behind", "5 min ahead", "right"))
+OUTCOME = choice(Outcome, **{word: outcome for outcome, word in SAYS.items()})
+REQUEST = Parameter("request", NUMBER)
 
 EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
     row.kind: row
     for row in (
         EventKind(
             Advance,
-            short=lambda event: f"advance({duration(event.ms)})",
+            (ShortForm("advance", (Parameter("ms", LENGTH),)),),
             noun=lambda event: f"{duration(event.ms)} that pass",
         ),
         EventKind(
             Freeze,
-            short=lambda event: f"{_FREEZE_WORDS[event.kind]}({duration(event.ms)})",
+            (
+                ShortForm("freeze", (Parameter("ms", LENGTH),), {"kind": FreezeKind.STARVED}),
+                ShortForm("sleep", (Parameter("ms", LENGTH),), {"kind": FreezeKind.ASLEEP}),
+            ),
             noun=lambda event: f"the freeze of {duration(event.ms)}",
         ),
         EventKind(
             Answer,
-            short=lambda event: f"answer({event.request}, {event.outcome})",
+            (ShortForm("answer", (REQUEST, Parameter("outcome", OUTCOME))),),
             noun=lambda event: f"the answer to request {event.request}, {SHORT[event.outcome]}",
         ),
-        EventKind(Revoke, short=lambda _: "revoke()"),
-        EventKind(SetClock, short=lambda event: f"setClock({ahead(event.skew)})"),
-        EventKind(LockKeychain, short=lambda _: "lock()"),
-        EventKind(UnlockKeychain, short=lambda _: "unlock()"),
-        EventKind(GoOffline, short=lambda _: "goOffline()"),
-        EventKind(GoOnline, short=lambda _: "goOnline()"),
-        EventKind(RestartApp, short=lambda _: "restart()"),
-        EventKind(Operation, short=str),
+        EventKind(Revoke, (ShortForm("revoke"),)),
+        EventKind(SetClock, (ShortForm("setClock", (Parameter("skew", AHEAD),)),)),
+        EventKind(LockKeychain, (ShortForm("lock"),)),
+        EventKind(UnlockKeychain, (ShortForm("unlock"),)),
+        EventKind(GoOffline, (ShortForm("goOffline"),)),
+        EventKind(GoOnline, (ShortForm("goOnline"),)),
+        EventKind(RestartApp, (ShortForm("restart"),)),
+        EventKind(Operation),
     )
 }
-"""The rows by class of event. All operations share one."""
+"""The rows by class of event. All operations share one: each of their classes has its own form."""
 
 
 def without_row(kinds: Iterable[type[Any]], rows: Iterable[type[Any]]) -> list[str]:
@@ -89,13 +97,31 @@ def _row(event: Event) -> EventKind[Any]:
 
 def brief(event: Event) -> str:
     """The event as one word and its arguments."""
-    return _row(event).short(event)
+    forms = (event.short_form(),) if isinstance(event, Operation) else _row(event).forms
+    return next(form for form in forms if form.fits(event)).write(event)
 
 
 def named(event: Event) -> str:
     """The noun phrase for the event in a sentence."""
-    row = _row(event)
-    return (row.noun or row.short)(event)
+    noun = _row(event).noun
+    return noun(event) if noun else brief(event)
+
+
+def parsed(text: str, of: Sequence[Sdk] | None = None) -> Event:
+    """The inverse of `brief`, with the operations of these SDKs, or of all SDKs. `freeze 8h` will do, too. Raises
+    `ValueError`."""
+    known = {form.word: (form, row.kind) for row in EVENT_KINDS.values() for form in row.forms}
+    known |= {kind.verb: (kind.short_form(), kind) for kind in operations(of).values()}
+    called = re.fullmatch(r"(\w+)\s*(?:\((.*)\)|(.*))", text, re.DOTALL)
+    if called is None or called[1] not in known:
+        examples = ", ".join(form.example for form, _ in known.values())
+        raise ValueError(f"'{text}' is no event (known: {examples})")
+    form, kind = known[called[1]]
+    try:
+        event: Event = form.read(kind, called[2] or called[3] or "")
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no event like {form.example}: {error}") from None
+    return event
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """A trace: the events of one run on one target under assumptions. It can be printed, saved and replayed.
 
 A trace is saved as a versioned JSON document. Every violation is saved, atomically, before anything else is done
-with it. `properties/run/counterexample.py` adds further fields to the document.
+with it. `properties/run/counterexample.py` adds further fields to the document. A person writes a trace as text
+(`Trace.text`), which is read as a document, too.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.notation import quoted, split, unquoted
 from model.terms import Runtime
 from model.world.events import Event
-from properties.system.event_kinds import brief, decoded, encoded
+from properties.system.event_kinds import brief, decoded, encoded, parsed
 from properties.system.registry import sdks_of
 
 FORMAT = "sessionproof-trace"
@@ -27,6 +29,12 @@ VERSION = 4
 """Versions 1 to 3 have the same events, but other names for facts."""
 NEEDED = ("target", "assume", "events")
 """The fields without which there is no trace. The others have defaults."""
+EXAMPLE = "target: model; assume: starvation; advance 30 s; freeze 8 h"
+"""A trace as text, for messages."""
+HEADERS = ("target", "runtime", "assume", "invariant")
+"""What a trace as text has beside its events."""
+SEPARATOR = r"#[^\n]*|->|;|\n"
+"""What stands between the parts of a trace as text. A comment ends with its line."""
 LONG_NUMBER = re.compile(rb"[0-9]{1000}")
 """More digits than any number of a trace has. Python neither reads nor prints a number of thousands of digits."""
 LONGEST_NAME = 180
@@ -54,6 +62,16 @@ class Trace(Struct, frozen=True):
 
     def __str__(self) -> str:
         return " -> ".join(brief(event) for event in self.events) or "(nothing happened)"
+
+    @property
+    def text(self) -> str:
+        """The trace as a person writes it: a line for each of target, runtime, assumptions and invariant, then
+        one for each event. The reason is left out: a replay says it."""
+        lines = [f"target: {quoted(self.target)}", f"runtime: {self.runtime}"]
+        lines += [f"assume: {', '.join(self.assumptions.names)}"]
+        if self.invariant is not None:
+            lines.append(f"invariant: {quoted(self.invariant)}")
+        return "\n".join([*lines, *map(brief, self.events)]) + "\n"
 
     @property
     def path(self) -> Path:
@@ -105,16 +123,50 @@ def load(path: Path) -> Trace:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The JSON document in a file. Raises `BadTrace`."""
+    """The document in a file. Raises `BadTrace`."""
     try:
-        raw = path.read_bytes()
-        if LONG_NUMBER.search(raw):
-            raise BadTrace(f"{path}: not a {FORMAT} (it has a number of a thousand digits)")
-        return msgspec.json.decode(raw, type=dict[str, Any])
+        return document_in(path.read_bytes(), path)
     except OSError as error:
         raise BadTrace(f"{path}: {error.strerror}") from error
+
+
+def document_in(raw: bytes, where: object, **given: str | None) -> dict[str, Any]:
+    """The document that some bytes are, as JSON or as text, with what is `given` beside it in place of its own.
+    `where` is for the error message. Raises `BadTrace`."""
+    if LONG_NUMBER.search(raw):
+        raise BadTrace(f"{where}: not a {FORMAT} (it has a number of a thousand digits)")
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if "assume" in fields:
+        fields["assume"] = _names(fields["assume"])
+    try:
+        if raw.lstrip().startswith(b"{"):
+            return msgspec.json.decode(raw, type=dict[str, Any]) | fields
+        return _from_text(raw.decode("utf-8-sig"), fields)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadTrace(f"{path}: not a whole JSON document ({error})") from error
+        raise BadTrace(f"{where}: not a whole JSON document ({error})") from error
+    except ValueError as error:
+        raise BadTrace(f"{where}: {error}") from error
+
+
+def _from_text(text: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The document of a trace that is written as text. Raises `ValueError`."""
+    document: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    written: list[str] = []
+    for part in split(text, SEPARATOR):
+        if (line := re.fullmatch(r"(\w+):\s*(.*)", part, re.DOTALL)) is None:
+            written.append(part)
+        elif line[1] in HEADERS:
+            value = unquoted(line[2]) if line[2].startswith('"') else line[2]
+            document[line[1]] = _names(value) if line[1] == "assume" else value
+        else:
+            raise ValueError(f"unknown line '{line[1]}:' (known: {', '.join(HEADERS)})")
+    document |= fields
+    own = sdks_of(document["target"]) if "target" in document else None
+    return document | {"events": [encoded(parsed(one, own)) for one in written]}
+
+
+def _names(text: str) -> list[str]:
+    return re.split(r"[,\s]+", text.strip())
 
 
 class _Fields(Struct, frozen=True):
@@ -130,12 +182,12 @@ class _Fields(Struct, frozen=True):
     why: str | None = None
 
 
-def decode(document: dict[str, Any], path: Path) -> Trace:
+def decode(document: dict[str, Any], path: object) -> Trace:
     """The trace in a document; `path` is for the error message. Raises `BadTrace`."""
     if document.get("format") != FORMAT:
         raise BadTrace(f"{path}: not a {FORMAT}")
     if missing := [name for name in NEEDED if name not in document]:
-        raise BadTrace(f"{path}: no {missing[0]}: a trace needs {', '.join(NEEDED)}")
+        raise BadTrace(f"{path}: no {missing[0]} is named; a trace is, for example, '{EXAMPLE}'")
     try:
         fields = msgspec.convert(document, _Fields)
         if fields.version not in range(1, VERSION + 1):
@@ -149,4 +201,4 @@ def decode(document: dict[str, Any], path: Path) -> Trace:
         assumptions = Assumptions(fields.assume)
         return Trace(fields.target, fields.runtime, assumptions, events, fields.invariant, fields.why)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadTrace(f"{path}: damaged, or edited by hand ({error})") from error
+        raise BadTrace(f"{path}: not a trace ({error})") from error

@@ -6,13 +6,19 @@ one kind of event or fact is in its row (`event_kinds.py`, `fact_kinds.py`).
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from model.terms import Endpoint, Millis, Outcome, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------
+
+UNITS = {"d": 86_400_000, "h": 3_600_000, "min": 60_000, "s": 1000, "ms": 1}
+"""Units of time, in ms."""
+_LENGTH = re.compile(r"(-?)((?:\d+(?:\.\d+)?\s*(?:d|h|min|ms|s)\s*)+)", re.ASCII)
 
 
 def duration(ms: Millis) -> str:
@@ -21,13 +27,22 @@ def duration(ms: Millis) -> str:
     if ms < 60_000:
         whole, rest = divmod(ms, 1000)
         return f"{sign}{whole}{f'.{rest:03}'.rstrip('0') if rest else ''} s"
-    units = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1))
     parts = []
-    for unit, size in units:
+    for unit, size in UNITS.items():
         count, ms = divmod(ms, size)
         if count:
             parts.append(f"{count} {unit}")
     return sign + " ".join(parts)
+
+
+def milliseconds(text: str) -> Millis:
+    """The inverse of `duration`; `8h`, `1.5 h` and `90 min` will do, too. Raises `ValueError`."""
+    whole = _LENGTH.fullmatch(text)
+    parts = re.findall(r"([\d.]+)\s*([a-z]+)", whole[2]) if whole else []
+    ms = sum(Fraction(count) * UNITS[unit] for count, unit in parts)
+    if whole is None or ms.denominator != 1:
+        raise ValueError(f"'{text}' is no length of time, such as 8 h, 30 s or 1 min 250 ms")
+    return -int(ms) if whole[1] else int(ms)
 
 
 def clock(at: Millis) -> str:
@@ -43,6 +58,14 @@ def ahead(skew: Millis) -> str:
     if skew == 0:
         return "right"
     return f"{duration(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+
+
+def skew(text: str) -> Millis:
+    """The inverse of `ahead`. Raises `ValueError`."""
+    if text == "right":
+        return 0
+    length, _, direction = text.rpartition(" ")
+    return {"ahead": 1, "behind": -1}[direction] * milliseconds(length)
 
 
 # -- text of a trace ----------------------------------------------------------------------------------------
