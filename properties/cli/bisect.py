@@ -6,22 +6,21 @@ import itertools
 
 import click
 
-from model.assumptions.catalogue import ASSUMPTIONS
 from model.terms import Runtime
-from properties.cli.common import RUNTIMES, fail, parse_assumptions, profile, say
+from properties.cli.common import Command, assume_option, fail, parse_assumptions, profile, runtime_option, say
 from properties.conformance.bisect import Bisection, ReleaseVerdict, evidence
 from properties.invariants.catalogue import INVARIANTS
 from properties.system.target import TargetError
 from properties.targets.adapter import Adapter
-from properties.targets.names import UnknownName, adapter_named, built_in, one_of
+from properties.targets.names import adapter_named, built_in, one_of
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--invariant", "name", required=True, metavar="ID", help=", ".join(INVARIANTS))
-@click.option("--assume", "names", required=True, metavar="NAME[,NAME...]", help=", ".join(ASSUMPTIONS))
+@assume_option(required=True)
 @click.option("--from", "first", required=True, metavar="VERSION", help="the oldest release")
 @click.option("--to", "last", required=True, metavar="VERSION", help="the newest release")
-@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+@runtime_option
 @click.option(
     "--traces",
     type=click.IntRange(min=1),
@@ -38,30 +37,23 @@ def bisect(
 
     Exits 0 when a change is found, 2 when the verdict is the same at both ends.
     """
-    try:
-        one_of("invariant", name, INVARIANTS)
-        assumptions = parse_assumptions(names)
-        adapter = adapter_named(sdk)
-        versions = _between(adapter, first, last)
-        place = (INVARIANTS[name], Runtime(runtime), assumptions)
-        bisection = Bisection(adapter, *place, profile(traces), _tell, say)
-        click.echo(
-            f"{name}, assuming {assumptions}, {len(versions)} releases from {versions[0]} to {versions[-1]}"
-        )
-        if every:
-            verdicts = [bisection.judge(version) for version in versions]
-            pairs = [(a, b) for a, b in itertools.pairwise(verdicts) if a.violated != b.violated]
-        else:
-            pairs = [bisection.find_change(versions)]
-        for before, after in pairs:
-            what = "breaks with" if after.violated else "holds again with"
-            click.echo(f"{what} {after.version} (the one before is {before.version})")
-        if not pairs:
-            fail("the verdict is the same on all of them")
-    except (UnknownName, TargetError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
+    one_of("invariant", name, INVARIANTS)
+    assumptions = parse_assumptions(names)
+    adapter = adapter_named(sdk)
+    versions = _between(adapter, first, last)
+    place = (INVARIANTS[name], Runtime(runtime), assumptions)
+    bisection = Bisection(adapter, *place, profile(traces), _tell, say)
+    click.echo(f"{name}, assuming {assumptions}, {len(versions)} releases from {versions[0]} to {versions[-1]}")
+    if every:
+        verdicts = [bisection.judge(version) for version in versions]
+        pairs = [(a, b) for a, b in itertools.pairwise(verdicts) if a.violated != b.violated]
+    else:
+        pairs = [bisection.find_change(versions)]
+    for before, after in pairs:
+        what = "breaks with" if after.violated else "holds again with"
+        click.echo(f"{what} {after.version} (the one before is {before.version})")
+    if not pairs:
+        fail("the verdict is the same on all of them")
 
 
 def _between(sdk: Adapter, first: str, last: str) -> list[str]:

@@ -11,15 +11,14 @@ import click
 from model.terms import Runtime
 from properties.campaign import tally
 from properties.campaign.campaign import run
-from properties.campaign.shards import CampaignError, CampaignPlan
-from properties.cli.common import fail, say, search_options, terminal
+from properties.campaign.shards import CampaignPlan
+from properties.cli.common import Command, fail, say, search_options, terminal
 from properties.invariants.catalogue import default_invariants
 from properties.render.tables import plain
-from properties.system.target import TargetError
-from properties.targets.names import UnknownName, forms
+from properties.targets.names import forms
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--traces", type=click.IntRange(min=1), default=100_000, show_default=True, help="traces for each cell"
 )
@@ -58,8 +57,6 @@ def campaign(
         done = run(plan, scheduler, workers or os.cpu_count() or 1, say)
     except KeyboardInterrupt:
         fail("interrupted; the shards that are done are kept: the same command goes on from there")
-    except (CampaignError, UnknownName, TargetError) as error:
-        fail(str(error))
     click.echo(plain(tally.render(done), *terminal()), nl=False)
     if report:
         report.write_text(tally.as_markdown(done), encoding="utf-8")

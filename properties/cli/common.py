@@ -15,10 +15,13 @@ from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
 from model.step import MAX_CALLS, App
 from model.terms import Runtime
+from properties.campaign.shards import CampaignError
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.tables import WIDTH
+from properties.system.target import TargetError
+from properties.system.trace import BadTrace
 from properties.system.wording import one_line
-from properties.targets.names import one_of
+from properties.targets.names import UnknownName, one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
 
@@ -42,6 +45,23 @@ def terminal() -> tuple[int, bool]:
     return (shutil.get_terminal_size().columns if live else WIDTH), live
 
 
+class Command(click.Command):
+    """A command that ends with one line and exit code 2 when it has no verdict."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(context)
+        except (BadTrace, CampaignError, TargetError, UnknownName) as error:
+            fail(str(error))
+        except OSError as error:
+            if error.filename is None:
+                raise
+            fail(f"{error.filename}: {error.strerror}")
+        except KeyboardInterrupt:
+            fail("interrupted")
+
+
 def options(*several: Callable[[Any], Any]) -> Callable[[CommandFunction], CommandFunction]:
     """Several options as one decorator, in the order of the help text."""
 
@@ -51,6 +71,15 @@ def options(*several: Callable[[Any], Any]) -> Callable[[CommandFunction], Comma
         return command
 
     return add
+
+
+runtime_option = click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+
+
+def assume_option(**default: Any) -> Callable[[CommandFunction], CommandFunction]:
+    """The option for one set of assumptions. It has a `default`, or is `required`."""
+    known = ", ".join(ASSUMPTIONS)
+    return click.option("--assume", "names", metavar="NAME[,NAME...]", help=known, show_default=True, **default)
 
 
 search_options = options(
@@ -64,7 +93,7 @@ search_options = options(
     click.option(
         "--invariant", "invariants", multiple=True, metavar="ID", help=f"{', '.join(INVARIANTS)}; repeatable"
     ),
-    click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True),
+    runtime_option,
 )
 """The options for assumptions, invariants and the runtime."""
 

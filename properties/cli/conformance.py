@@ -17,7 +17,18 @@ from model.sdk import Sdk
 from model.terms import Runtime
 from model.world.events import LockKeychain
 from properties.campaign.progress import counter
-from properties.cli.common import RUNTIMES, app_of, app_options, fail, parse_assumptions, profile, say, terminal
+from properties.cli.common import (
+    Command,
+    app_of,
+    app_options,
+    assume_option,
+    fail,
+    parse_assumptions,
+    profile,
+    runtime_option,
+    say,
+    terminal,
+)
 from properties.cli.traces import read_document
 from properties.conformance.plan import plan_tour
 from properties.conformance.tour import walk
@@ -32,7 +43,7 @@ from properties.run.run import Violation
 from properties.run.shrink import reduce, violates
 from properties.search.search import search
 from properties.system.target import TargetError
-from properties.system.trace import BadTrace, decode
+from properties.system.trace import decode
 from properties.system.wording import clock
 from properties.targets.model import as_model
 from properties.targets.names import (
@@ -52,7 +63,7 @@ DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().b
 # -- conform ------------------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("trace_words", metavar="[TRACE]", required=False)
 @click.option(
     "--target",
@@ -69,7 +80,7 @@ DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().b
 )
 @click.option("--against", metavar="NAME", help="compare with another build instead of a model")
 @click.option("--assume", "names", metavar="NAME[,NAME...]", help="(default: all that apply)")
-@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+@runtime_option
 @click.option("--traces", type=click.IntRange(min=1), default=1000, show_default=True, help="for each build")
 @click.option("--seed", type=int, help="the seed of the traces (default: a fixed one)")
 def conform(
@@ -91,36 +102,29 @@ def conform(
     shrunk, saved and shown.
     """
     agreed = True
-    try:
-        trace = decode(read_document(trace_words), trace_words) if trace_words else None
-        specs = targets or ((trace.target,) if trace else DEFAULT_BUILDS)
-        table = _table() if not trace else None
-        for spec in specs:
-            pair = _pair(spec, policy_name, against)
-            try:
-                pair.prepare(trace.runtime if trace else Runtime(runtime))
-                if trace:
-                    found = violates(trace, pair, conforms(pair), beyond_assumptions=True)
-                    click.echo(
-                        f"{pair.build.name} and {pair.model.name} {'differ' if found else 'agree'}: {trace}"
-                    )
-                else:
-                    assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
-                    cell = Cell(spec, Runtime(runtime), assumed)
-                    findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
-                    found = _violation(findings)
-                    agreed = _add(table, pair, findings) and agreed
-                if found:
-                    agreed = False
-                    _show(pair, found)
-            finally:
-                pair.close()
-        if table:
-            click.echo(plain(table, *terminal()), nl=False)
-    except (BadTrace, UnknownName, TargetError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
+    trace = decode(read_document(trace_words), trace_words) if trace_words else None
+    specs = targets or ((trace.target,) if trace else DEFAULT_BUILDS)
+    table = _table() if not trace else None
+    for spec in specs:
+        pair = _pair(spec, policy_name, against)
+        try:
+            pair.prepare(trace.runtime if trace else Runtime(runtime))
+            if trace:
+                found = violates(trace, pair, conforms(pair), beyond_assumptions=True)
+                click.echo(f"{pair.build.name} and {pair.model.name} {'differ' if found else 'agree'}: {trace}")
+            else:
+                assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
+                cell = Cell(spec, Runtime(runtime), assumed)
+                findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
+                found = _violation(findings)
+                agreed = _add(table, pair, findings) and agreed
+            if found:
+                agreed = False
+                _show(pair, found)
+        finally:
+            pair.close()
+    if table:
+        click.echo(plain(table, *terminal()), nl=False)
     sys.exit(not agreed)
 
 
@@ -207,22 +211,15 @@ def _show(pair: LockStep, found: Violation) -> None:
 # -- tour ---------------------------------------------------------------------------------------------------
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--target", "spec", default=DEFAULT_BUILDS[-1], show_default=True, metavar="NAME", help="the build to compare"
 )
 @click.option(
     "--policy", "policy_name", metavar="NAME", help="the model to compare with (default: the release's own)"
 )
-@click.option(
-    "--assume",
-    "names",
-    default="starvation,stale-after-expiry",
-    show_default=True,
-    metavar="NAME[,NAME...]",
-    help=", ".join(ASSUMPTIONS),
-)
-@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+@assume_option(default="starvation,stale-after-expiry")
+@runtime_option
 @click.option("--seed", type=int, default=0, show_default=True, help="the seed of the paths and durations")
 @click.option(
     "--seconds",
@@ -258,35 +255,30 @@ def tour(
     reached.
     """
     began = time.perf_counter()
+    pair = _pair(spec, policy_name)
+    beside = as_model(pair.model)
+    if LockKeychain() in parse_assumptions(names).events and beside and beside.holds_credential:
+        raise UnknownName(
+            f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
+            "or compare the two with `sessionproof conform`"
+        )
     try:
-        pair = _pair(spec, policy_name)
-        beside = as_model(pair.model)
-        if LockKeychain() in parse_assumptions(names).events and beside and beside.holds_credential:
-            raise UnknownName(
-                f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
-                "or compare the two with `sessionproof conform`"
-            )
-        try:
-            pair.prepare(Runtime(runtime))
-            limits = Limits(seconds=seconds, states=states)
-            model = model_named(pair.model.name.removeprefix("model@"))
-            app = app_of(model.sdk, operations, calls)
-            seen = plan_tour(problem(model, Runtime(runtime), parse_assumptions(names), app), limits, say, pairs)
-            what = "pairs of transitions" if pairs else "transitions"
-            click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
-            click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")
-            way = walk(seen, random.Random(seed), limits, say)
-            for trace in way.traces:
-                found = violates(replace(trace, target=spec), pair, conforms(pair))
-                if found:
-                    _show(pair, reduce(found, pair, conforms(pair)))
-                    sys.exit(1)
-        finally:
-            pair.close()
-    except (UnknownName, TargetError) as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted")
+        pair.prepare(Runtime(runtime))
+        limits = Limits(seconds=seconds, states=states)
+        model = model_named(pair.model.name.removeprefix("model@"))
+        app = app_of(model.sdk, operations, calls)
+        seen = plan_tour(problem(model, Runtime(runtime), parse_assumptions(names), app), limits, say, pairs)
+        what = "pairs of transitions" if pairs else "transitions"
+        click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
+        click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")
+        way = walk(seen, random.Random(seed), limits, say)
+        for trace in way.traces:
+            found = violates(replace(trace, target=spec), pair, conforms(pair))
+            if found:
+                _show(pair, reduce(found, pair, conforms(pair)))
+                sys.exit(1)
+    finally:
+        pair.close()
     events = sum(len(trace.events) for trace in way.traces)
     share = f"{len(way.taken):,} of {len(seen.transitions):,}"
     click.echo(f"tour    {len(way.traces):,} traces, {events:,} events: {share} {what}")

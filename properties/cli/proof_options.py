@@ -17,7 +17,7 @@ from properties.cli.common import app_of, app_options, fail, options, search_opt
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.prove.matrix import EVERY_POLICY, Task
 from properties.prove.prove import Limits
-from properties.targets.names import UnknownName, model_named, one_of
+from properties.targets.names import model_named, one_of
 
 
 class ProofRequest(Struct, frozen=True):
@@ -32,16 +32,13 @@ class ProofRequest(Struct, frozen=True):
     confirm: bool = False
 
     def tasks(self) -> list[Task]:
-        """One task for each policy and set of assumptions. Exits with an error for an unknown name."""
-        try:
-            for name in self.policies:
-                model_named(name)
-            for name in chain(*self.assumptions):
-                one_of("assumption", name, ASSUMPTIONS)
-            for name in self.invariants:
-                one_of("invariant", name, INVARIANTS)
-        except UnknownName as error:
-            fail(str(error))
+        """One task for each policy and set of assumptions. Raises `UnknownName`."""
+        for name in self.policies:
+            model_named(name)
+        for name in chain(*self.assumptions):
+            one_of("assumption", name, ASSUMPTIONS)
+        for name in self.invariants:
+            one_of("invariant", name, INVARIANTS)
         runtime = Runtime(self.runtime)
         if runtime not in model_named(self.policies[0]).sdk.runtimes:
             fail(f"the model does not describe the runtime {runtime}: nothing to prove; search a real build")
@@ -81,13 +78,6 @@ _PROOF = options(
 )
 
 
-def _app(policy_name: str, operations: tuple[str, ...], calls: int) -> App | None:
-    try:
-        return app_of(model_named(policy_name).sdk, operations, calls)
-    except UnknownName as error:
-        fail(str(error))
-
-
 def proof_command(
     policies: tuple[str, ...], words: str, assumptions: tuple[tuple[str, ...], ...], steps: int
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -123,7 +113,7 @@ def proof_command(
                 tuple(tuple(names.split(",")) for names in given.pop("assumptions")) or assumptions,
                 given.pop("invariants"),
                 given.pop("runtime"),
-                _app(chosen[0], given.pop("operations"), given.pop("calls")),
+                app_of(model_named(chosen[0]).sdk, given.pop("operations"), given.pop("calls")),
                 Limits(**{name: given.pop(name) for name in Limits.__struct_fields__}),
                 given.pop("confirm"),
             )

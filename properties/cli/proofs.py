@@ -11,12 +11,10 @@ from typing import NoReturn
 
 import click
 
-from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.step import MAX_CALLS, App
-from model.terms import Runtime
 from properties.campaign.progress import teller
-from properties.cli.common import RUNTIMES, fail, say, terminal
+from properties.cli.common import Command, assume_option, fail, runtime_option, say, terminal
 from properties.cli.proof_options import ProofRequest, proof_command
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, MayStarve, Vacuous, Violated
@@ -28,7 +26,6 @@ from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run.explain import explain
 from properties.run.run import Violation
-from properties.system.target import TargetError
 from properties.system.wording import duration
 from properties.targets.names import model_named, newest
 
@@ -36,26 +33,18 @@ MATRIX_STEPS = 14_000
 """The limit on model steps in each pass of a matrix cell. Graphs that close within minutes close within it."""
 
 
-@click.command()
+@click.command(cls=Command)
 @proof_command((newest(),), "the newest release", (("starvation", "stale-after-expiry"),), Limits().steps)
 def prove(request: ProofRequest) -> None:
     """Prove the invariants on the model, for traces of any length and all durations, or find counterexamples.
 
     Exits 0 when everything is proved, 1 when something is violated or vacuous, 2 when a limit was hit first.
     """
-    tasks = request.tasks()
     tell = teller()
-    findings = []
-    try:
-        for task in tasks:
-            findings.append(task.run(tell))
-        tell("")
-        if request.confirm:
-            findings = confirmed(findings, say)
-    except KeyboardInterrupt:
-        fail("interrupted")
-    except TargetError as error:
-        fail(str(error))
+    findings = [task.run(tell) for task in request.tasks()]
+    tell("")
+    if request.confirm:
+        findings = confirmed(findings, say)
     _print(findings)
     click.echo(f"the app makes {request.app}")
     for found in findings:
@@ -64,20 +53,13 @@ def prove(request: ProofRequest) -> None:
     _exit(findings)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--policy", "policy_name", default=newest(), show_default=True, metavar="NAME", help="the policy of the model"
 )
-@click.option(
-    "--assume",
-    "names",
-    default="starvation,stale-on-arrival",
-    show_default=True,
-    metavar="NAME[,NAME...]",
-    help=", ".join(ASSUMPTIONS),
-)
+@assume_option(default="starvation,stale-on-arrival")
 @click.option("--invariant", "name", default=next(iter(INVARIANTS)), show_default=True, metavar="ID")
-@click.option("--runtime", type=RUNTIMES, default=Runtime.HEADLESS.value, show_default=True)
+@runtime_option
 @click.option(
     "--depth", type=click.IntRange(min=1), default=4, show_default=True, help="the maximum number of events"
 )
@@ -105,10 +87,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     if judged.reference:
         fail(f"{name} compares two clients: only prove and a search can do that")
     tell = teller()
-    try:
-        found = symbolic.condition(model, task.runtime, assumptions, judged, depth, app, tell)
-    except KeyboardInterrupt:
-        fail("interrupted")
+    found = symbolic.condition(model, task.runtime, assumptions, judged, depth, app, tell)
     tell("")
     said = f"while the app makes {app}" if calls else "without a call of the app"
     click.echo(f"model@{policy_name}, assuming {assumptions}, in traces of up to {depth} events {said}:")
@@ -129,7 +108,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     click.echo(f"{found.tried:,} steps were tried, each for every length of everything.")
 
 
-@click.command()
+@click.command(cls=Command)
 @proof_command(EVERY_POLICY, "all", EVERY_ASSUMPTION, MATRIX_STEPS)
 @click.option("--workers", type=click.IntRange(min=1), help="processes (default: one per core)")
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix to this file, as Markdown")
@@ -159,25 +138,18 @@ def matrix(
         place = f"{last.cell.target}, assuming {last.cell.assumptions}"
         tell(f"{done} of {len(tasks)} cells; {place}, took {last.seconds:.1f} s")
 
-    try:
-        findings = prove_all(tasks, workers or os.cpu_count() or 1, count)
-        tell("")
-        if request.confirm:
-            findings = confirmed(findings, say)
-        if json_file:
-            json_file.write_text(as_json(findings), encoding="utf-8")
-        if markdown:
-            markdown.write_text(as_markdown(findings), encoding="utf-8")
-        _print(findings)
-        click.echo(f"the app makes {request.app}")
-        if folder:
-            click.echo(f"pages   {write_pages(findings, folder)}")
-    except KeyboardInterrupt:
-        fail("interrupted")
-    except TargetError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}")
+    findings = prove_all(tasks, workers or os.cpu_count() or 1, count)
+    tell("")
+    if request.confirm:
+        findings = confirmed(findings, say)
+    if json_file:
+        json_file.write_text(as_json(findings), encoding="utf-8")
+    if markdown:
+        markdown.write_text(as_markdown(findings), encoding="utf-8")
+    _print(findings)
+    click.echo(f"the app makes {request.app}")
+    if folder:
+        click.echo(f"pages   {write_pages(findings, folder)}")
 
 
 def _print(findings: Sequence[Findings]) -> None:

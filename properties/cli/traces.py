@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from properties.cli.common import RUNTIMES, fail, options, say, terminal
+from properties.cli.common import RUNTIMES, Command, fail, options, say, terminal
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.files import FORMATS, on_page, save
 from properties.render.tables import plain
@@ -23,7 +23,7 @@ from properties.run.explain import explain as made_of
 from properties.run.explain import replay as play_again
 from properties.run.run import Violation
 from properties.system.event_kinds import brief
-from properties.system.target import Target, TargetError
+from properties.system.target import Target
 from properties.system.trace import BadTrace, Trace, decode, document_in
 from properties.targets.names import UnknownName, adapters, forms, make_target
 
@@ -61,7 +61,7 @@ def read_document(words: str, **given: str | None) -> dict[str, Any]:
     return document_in(raw, words, **given)
 
 
-@click.command()
+@click.command(cls=Command)
 @trace_options
 def replay(trace: str, **given: str | None) -> None:
     """Replay a trace and show what happens.
@@ -71,17 +71,16 @@ def replay(trace: str, **given: str | None) -> None:
 
     Exits 1 when the trace violates its invariant on the target (any invariant, if it names none), else 0.
     """
-    with _reported():
-        loaded = decode(read_document(trace, **given), trace)
-        with _prepared(loaded) as target:
-            violation = _played(loaded, target)
+    loaded = decode(read_document(trace, **given), trace)
+    with _prepared(loaded) as target:
+        violation = _played(loaded, target)
     if violation is None:
         sys.exit(0)
     _show(Counterexample(violation.trace, violation.played, Found(versions())), trace, given)
     sys.exit(1)
 
 
-@click.command()
+@click.command(cls=Command)
 @trace_options
 @click.option(
     "--format",
@@ -97,20 +96,16 @@ def explain(trace: str, form: str, folder: Path | None, **given: str | None) -> 
     TRACE is as for replay. A full document is rendered as it is. A bare trace is replayed first, and so is a
     trace with another target. Exits 0, or 2 when there is nothing to explain.
     """
-    with _reported():
-        found = recorded(read_document(trace, **given), trace)
-        if isinstance(found, Trace):
-            with _prepared(found) as target:
-                violation = _played(found, target)
-                if violation is None:
-                    sys.exit(2)
-                found = made_of(violation, target)
+    found = recorded(read_document(trace, **given), trace)
+    if isinstance(found, Trace):
+        with _prepared(found) as target:
+            violation = _played(found, target)
+            if violation is None:
+                sys.exit(2)
+            found = made_of(violation, target)
     if folder is not None:
-        try:
-            for path in save(found, folder):
-                click.echo(path)
-        except OSError as error:
-            fail(f"{folder}: {error.strerror}")
+        for path in save(found, folder):
+            click.echo(path)
     elif form == "timeline":
         _show(found, trace, given)
     else:
@@ -119,15 +114,6 @@ def explain(trace: str, form: str, folder: Path | None, **given: str | None) -> 
             why = "a script has no page" if on_page(found) else f"{found.trace.target} is not on npm"
             fail(f"{why}, so no script can play this: try another --format")
         click.echo(text, nl=False)
-
-
-@contextlib.contextmanager
-def _reported() -> Iterator[None]:
-    """A context in which what is wrong with a trace or its target becomes one line."""
-    try:
-        yield
-    except (BadTrace, UnknownName, TargetError) as error:
-        fail(str(error))
 
 
 @contextlib.contextmanager
