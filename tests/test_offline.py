@@ -199,9 +199,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_being_offline_breaks_nothing_and_random_traces_stay_within_the_closed_graph(away: str) -> None:
     assumptions, target, app = assuming(away), model("6.40.0"), one_call(CLERK)
-    cell, graph = Cell(target.name, LIKE, assumptions), Graph()
+    graph = Graph()
     problem = Problem(target, LIKE, assumptions, app, Memory.needed(assumptions, app, history=True))
-    search = _Search(problem, cell, Limits(depth=1000), lambda line: None)
+    search = _Search(problem, Limits(depth=1000), lambda line: None)
     search.explore(graph, [INVARIANTS[name] for name in default_invariants(LIKE)], hull=True)
     assert graph.closed
     assert not graph.broken

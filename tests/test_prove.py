@@ -24,7 +24,7 @@ from model.step import App, Span, enabled
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
-from properties.invariants.verdict import Cell, Findings, HeldTo, Proved, Vacuous, Violated
+from properties.invariants.verdict import Findings, HeldTo, Proved, Vacuous, Violated
 from properties.prove.canonical import Memory, contains, split_instants, state_of
 from properties.prove.graph import Graph
 from properties.prove.matrix import confirmed
@@ -173,9 +173,8 @@ def asked(target: ModelTarget, assumptions: Assumptions) -> Problem:
 
 def closure(target: ModelTarget, assumptions: Assumptions, hull: bool = True) -> Graph:
     """Everything that can be reached."""
-    cell = Cell(target.name, Runtime.HEADLESS, assumptions)
     graph = Graph()
-    search = _Search(asked(target, assumptions), cell, Limits(depth=1000), lambda line: None)
+    search = _Search(asked(target, assumptions), Limits(depth=1000), lambda line: None)
     search.explore(graph, [*INVARIANTS.values()], hull)
     return graph
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from model.clerk.terms import GetToken
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
-from properties.render.files import FORMATS, release, save, script
+from properties.render.files import FORMATS, save, script
 from properties.render.markdown import report
 from properties.render.regression import regression
 from properties.render.tables import plain
@@ -175,7 +175,6 @@ def test_a_build_that_is_not_on_npm_gets_every_rendering_but_the_script(
     seed: Counterexample, tmp_path: Path
 ) -> None:
     own = replace(seed, trace=replace(seed.trace, target="path:dist/clerk.native.js"))
-    assert release(own) is None
     assert script(own) is None
     assert [path.suffix for path in save(own, tmp_path)] == [".json", ".md", ".html", ".py"]
 

@@ -35,7 +35,7 @@ from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Cell, HeldTo, MayStarve, Proved, Vacuous, Verdict, Violated
 from properties.search.observe import ModelCoverage
 from properties.search.search import search
-from properties.system.event_kinds import brief
+from properties.system.event_kinds import brief, word
 from properties.system.target import Target, TargetError
 from properties.targets.closing import close_all
 from properties.targets.names import make_target, one_of
@@ -140,7 +140,7 @@ def kind_of(event: Event) -> str:
     """An event in short, without its duration or, for an answer, without its request."""
     match event:
         case Advance() | Freeze():
-            return brief(event).partition("(")[0]
+            return word(event)
         case Answer(_, outcome):
             return f"answer {outcome}"
         case _:
@@ -179,7 +179,7 @@ class ShardRunner:
                 raise TargetError("the campaign is over")
             steps += 1
             seen[:] = [step]
-            counts["events"][kind_of(step.event).partition(" ")[0].partition("(")[0]] += 1
+            counts["events"][word(step.event)] += 1
             for fact in (fact for fact in step.facts if isinstance(fact, Answered)):
                 counts["answers"][fact.outcome.value] += 1
                 if fact.outcome is Outcome.UNAUTHORIZED:

@@ -19,7 +19,7 @@ STYLES = {
     "VIOLATED": "bold red",
     "VACUOUS": "bold red",
     "NEVER": "yellow",
-    str(NotApplicable()): "dim",
+    NotApplicable.word: "dim",
 }
 
 

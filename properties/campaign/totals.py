@@ -90,5 +90,5 @@ def _together(parts: list[ShardVerdict]) -> ShardVerdict:
     words = {part.word for part in parts}
     never = tuple(name for name in parts[0].never if all(name in part.never for part in parts))
     word = "VIOLATED" if "VIOLATED" in words else "vacuous" if never else "held"
-    word = str(NotApplicable()) if words == {str(NotApplicable())} else word
+    word = NotApplicable.word if words == {NotApplicable.word} else word
     return ShardVerdict(word, sum(part.traces for part in parts), sum(part.steps for part in parts), never)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
 
@@ -16,17 +16,23 @@ from properties.system.registry import sdks_of
 from properties.system.trace import Trace
 
 
-class Held(Struct, frozen=True):
+class _Verdict(Struct, frozen=True):
+    word: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.word
+
+
+class Held(_Verdict, frozen=True):
     """None of the traces tried violates the invariant."""
 
     traces: int
     steps: int
 
-    def __str__(self) -> str:
-        return "held"
+    word = "held"
 
 
-class Violated(Struct, frozen=True):
+class Violated(_Verdict, frozen=True):
     """`trace` violates the invariant; `played` has its steps.
 
     `shortest`: no trace with fewer events does. `replayed`: it is the trace of a known finding. Otherwise the
@@ -47,11 +53,10 @@ class Violated(Struct, frozen=True):
         """All facts of the trace, in order."""
         return facts_of(self.played)
 
-    def __str__(self) -> str:
-        return "VIOLATED"
+    word = "VIOLATED"
 
 
-class Proved(Struct, frozen=True):
+class Proved(_Verdict, frozen=True):
     """No trace of any length violates the invariant: the graph of reachable states is closed, with so many
     `states` and `steps`. For an invariant with a liveness part, `recovers` means that every state recovers, too.
     """
@@ -60,33 +65,30 @@ class Proved(Struct, frozen=True):
     steps: int
     recovers: bool = False
 
-    def __str__(self) -> str:
-        return "proved"
+    word = "proved"
 
 
-class HeldTo(Struct, frozen=True):
+class HeldTo(_Verdict, frozen=True):
     """No trace of up to `depth` events violates the invariant. Nothing is known about longer ones: this is no
     proof."""
 
     depth: int
     states: int
 
-    def __str__(self) -> str:
-        return "not proved"
+    word = "not proved"
 
 
-class MayStarve(Struct, frozen=True):
+class MayStarve(_Verdict, frozen=True):
     """Nothing violates the safety part of the invariant, but after the events of `path` the foreground may never
     recover, even in a healthy world. Neither a proof nor a violation: hulls over-approximate what can happen."""
 
     states: int
     path: tuple[str, ...]
 
-    def __str__(self) -> str:
-        return "not proved"
+    word = "not proved"
 
 
-class Vacuous(Struct, frozen=True):
+class Vacuous(_Verdict, frozen=True):
     """Nothing violates the invariant, but the run never reached the landmarks in `never`, so it is no evidence.
     `traces` counts what was tried, in `unit`."""
 
@@ -95,19 +97,17 @@ class Vacuous(Struct, frozen=True):
     never: tuple[str, ...]
     unit: str = "traces"
 
-    def __str__(self) -> str:
-        return "vacuous"
+    word = "vacuous"
 
 
-class NotApplicable(Struct, frozen=True):
+class NotApplicable(_Verdict, frozen=True):
     """The invariant does not apply to this runtime; it applies to `runtimes`."""
 
     runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
     traces: int = 0
     steps: int = 0
 
-    def __str__(self) -> str:
-        return "says nothing here"
+    word = "says nothing here"
 
 
 Verdict: TypeAlias = Held | Proved | HeldTo | MayStarve | Violated | Vacuous | NotApplicable

@@ -40,15 +40,13 @@ from properties.invariants.verdict import (
     Proved,
     Vacuous,
     Verdict,
-    Violated,
 )
 from properties.prove.canonical import Memory
-from properties.prove.concrete import GraphPath, concrete
+from properties.prove.concrete import concrete
 from properties.prove.graph import Graph, Hulls, Zones
 from properties.prove.liveness import path_without_recovery
-from properties.prove.successors import Problem, successors
+from properties.prove.successors import Problem, landmarks, look_for, successors
 from properties.prove.untimed import Product, gc_paused
-from properties.prove.zone import Instant
 from properties.run.reference import reference_policy
 from properties.targets.model import ModelTarget
 
@@ -98,35 +96,34 @@ def prove(
     By default the app makes one call at a time (`one_call`). `tell` gets a line of progress now and then.
     """
     began = time.perf_counter()
-    cell = Cell(model.name, runtime, assumptions)
     judged = [one for one in invariants if runtime in one.runtimes]
-    search = _Search(_problem(model, cell, app, judged), cell, limits, tell)
+    search = _Search(problem(model, runtime, assumptions, app, judged), limits, tell)
     verdicts: dict[str, Verdict] = {one.id: NotApplicable(tuple(one.runtimes)) for one in invariants}
     with gc_paused():
         verdicts |= search.judge(judged)
+    cell = Cell(model.name, runtime, assumptions)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
 
-def _problem(model: ModelTarget, cell: Cell, app: App | None, invariants: Sequence[Invariant]) -> Problem:
+def problem(
+    model: ModelTarget,
+    runtime: Runtime,
+    assumptions: Assumptions,
+    app: App | None = None,
+    invariants: Sequence[Invariant] = (),
+) -> Problem:
     """The problem, with as much memory as these invariants need."""
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
     app = app or one_call(model.sdk)
-    memory = Memory.needed(cell.assumptions, app, history, waits)
-    reference = reference_policy(model.policy, invariants)
-    return Problem(model, cell.runtime, cell.assumptions, app, memory, reference)
+    memory = Memory.needed(assumptions, app, history, waits)
+    return Problem(model, runtime, assumptions, app, memory, reference_policy(model.policy, invariants))
 
 
 def closure(problem: Problem, limits: Limits) -> Graph:
     """The over-approximating graph of everything reachable. `Graph.closed` says whether it is complete."""
-    cell = Cell(problem.model.name, problem.runtime, problem.assumptions)
     graph = Graph()
-    _Search(problem, cell, limits, lambda line: None).explore(graph, (), hull=True)
+    _Search(problem, limits, lambda line: None).explore(graph, (), hull=True)
     return graph
-
-
-def problem(model: ModelTarget, runtime: Runtime, assumptions: Assumptions, app: App | None = None) -> Problem:
-    """The problem for invariants that do not read the history of calls."""
-    return _problem(model, Cell(model.name, runtime, assumptions), app, ())
 
 
 @dataclass(slots=True)
@@ -134,7 +131,6 @@ class _Search:
     """The three passes over one problem."""
 
     problem: Problem
-    cell: Cell
     limits: Limits
     tell: Tell
     reached: dict[str, int] = field(default_factory=dict)
@@ -159,7 +155,7 @@ class _Search:
             lambda states: self._say("leaving time out", states),
         )
         self.reached = found.reached
-        if not found.closed or any(not found.reached.get(one.name) for one in self.cell.assumptions.sometimes):
+        if not found.closed or any(not found.reached.get(one.name) for one in self.problem.assumptions.sometimes):
             return {}
         proof = Proved(found.states, found.transitions)
         return {one.id: proof for one in invariants if one.id not in found.broken}
@@ -191,8 +187,7 @@ class _Search:
         if open_ones:
             self.problem = self._for(invariants)
             self.explore(exact, open_ones, hull=False, share=1 if closure.closed else OPEN_GRAPH_BUDGET)
-        assumptions = self.cell.assumptions
-        never = tuple(one.name for one in assumptions.sometimes if not closure.reached.get(one.name))
+        never = tuple(one.name for one in self.problem.assumptions.sometimes if not closure.reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
             graph = exact if one in open_ones else closure
@@ -211,22 +206,20 @@ class _Search:
         return verdicts
 
     def _say(self, what: str, states: int) -> None:
-        self.tell(f"{self.cell.target}, assuming {self.cell.assumptions}: {what}, {states:,} states")
+        place = f"{self.problem.model.name}, assuming {self.problem.assumptions}"
+        self.tell(f"{place}: {what}, {states:,} states")
 
     def _for(self, invariants: Sequence[Invariant]) -> Problem:
-        return _problem(self.problem.model, self.cell, self.problem.app, invariants)
-
-    def _concrete(self, path: GraphPath, invariant: Invariant) -> Violated | None:
-        return concrete(path, self.problem, invariant)
+        known = self.problem
+        return problem(known.model, known.runtime, known.assumptions, known.app, invariants)
 
     def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool, share: int = 1) -> None:
         """Run one pass, breadth first: with `hull`, the over-approximation until it closes; else the exact one
         until every invariant has a counterexample. A `share` of 5 is a fifth of the limits."""
         seconds, steps = self.limits.seconds / share, self.limits.steps // share
         began = reported_at = time.perf_counter()
-        assumptions = self.cell.assumptions
         most = most_timers(self.problem.model.sdk, self.problem.app)
-        ahead = {one.name: one for one in (*assumptions.sometimes, *assumptions.faults) if hull}
+        ahead = landmarks(self.problem) if hull else {}
         add = Hulls(graph).add if hull else Zones(graph).add
         add(self.problem.first(), None)
         level, looked_at = [0], 0
@@ -241,13 +234,8 @@ class _Search:
                     for one in invariants:
                         if graph.broken.get(one.id) is None and one.check(step):
                             path = graph.path(number, step.event)
-                            graph.broken[one.id] = None if hull else self._concrete(path, one)
-                    Instant.zone.assume_nothing = True
-                    for name, landmark in [*ahead.items()]:
-                        if any(map(landmark.seen, step.facts)):
-                            graph.reached[name] = 1
-                            del ahead[name]
-                    Instant.zone.assume_nothing = False
+                            graph.broken[one.id] = None if hull else concrete(path, self.problem, one)
+                    look_for(ahead, step, graph.reached)
                     if (new := add(after, (number, step.event))) is not None:
                         following[new] = None
                         if hull and len(after.world.timers) > most:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model import step as relation
+from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
 from model.sdk import Client, Policy
 from model.step import App, Span, Step, at_an_instant, permits
@@ -119,3 +120,17 @@ def _lasting(span: Span, world: World, zone: Zone) -> Event:
     """The event of a span that ends at a new instant without bounds."""
     now = cast(Any, world.now)
     return span.event(cast(Any, Instant((zone.another(),), now.ups, -now.ms)))
+
+
+def landmarks(problem: Problem) -> dict[str, Landmark]:
+    """The landmarks of the assumptions by name."""
+    return {one.name: one for one in (*problem.assumptions.sometimes, *problem.assumptions.faults)}
+
+
+def look_for(ahead: dict[str, Landmark], step: Step, reached: dict[str, int]) -> None:
+    """Move the landmarks that a step may have reached from `ahead` to `reached`."""
+    Instant.zone.assume_nothing = True
+    for name in [name for name, one in ahead.items() if any(map(one.seen, step.facts))]:
+        reached[name] = 1
+        del ahead[name]
+    Instant.zone.assume_nothing = False

@@ -47,7 +47,7 @@ from model.world.outputs import absorb
 from model.world.state import System
 from properties.invariants.catalogue import Invariant
 from properties.prove.canonical import NOW
-from properties.prove.successors import Problem
+from properties.prove.successors import Problem, landmarks, look_for
 from properties.prove.untimed_states import DEVICE_TIME, Names, UntimedForm, names_of, untimed
 from properties.prove.zone import Instant, UntimedZone, either_way
 
@@ -169,9 +169,8 @@ class Product:
 
     def _search(self, seconds: float, states: int, steps: int, tell: Callable[[int], None]) -> UntimedResult:
         began = reported_at = time.perf_counter()
-        landmarks = (*self.problem.assumptions.sometimes, *self.problem.assumptions.faults)
-        self.ahead = {landmark.name: landmark for landmark in landmarks}
-        first = self._first()
+        self.ahead = landmarks(self.problem)
+        first = self.number(*self.problem.at_sign_in())
         seen, waiting = {first}, {first >> BITS: [first & LOW]}
         transitions, looked_at = 0, 0
         while waiting and looked_at < states and self.asked < steps and not self.timers_unbounded:
@@ -184,7 +183,7 @@ class Product:
                 waiting.setdefault(state >> BITS, []).append(state & LOW)
             looked_at += len(clients)
             now = time.perf_counter()
-            if now - began > seconds or self._all_broken:
+            if now - began > seconds or len(self.broken) == len(self.invariants) > 0:
                 break
             if now - reported_at > 1:
                 reported_at = now
@@ -203,14 +202,6 @@ class Product:
             for effect, after in answers.get(begun.input) or self._answer(client, begun.input)
             for other in begun.settled.get(effect) or self._settle(begun, effect)
         ]
-
-    @property
-    def _all_broken(self) -> bool:
-        return len(self.broken) == len(self.invariants) > 0
-
-    def _first(self) -> Number:
-        """The initial state."""
-        return self.number(*self.problem.at_sign_in())
 
     def number(self, system: System, client: Client) -> Number:
         """The number of the untimed state of a system and a client."""
@@ -299,9 +290,4 @@ class Product:
         for one in self.invariants:
             if one.id not in self.broken and one.check(taken):
                 self.broken.add(one.id)
-        Instant.zone.assume_nothing = True
-        for name, landmark in [*self.ahead.items()]:
-            if any(map(landmark.seen, taken.facts)):
-                self.reached[name] = 1
-                del self.ahead[name]
-        Instant.zone.assume_nothing = False
+        look_for(self.ahead, taken, self.reached)

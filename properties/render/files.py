@@ -32,12 +32,6 @@ def _html(found: Counterexample) -> str:
     return page({**shown, "trace": _json(found)})
 
 
-def release(found: Counterexample) -> str | None:
-    """The version on npm of the build, or of the release whose model it is; None if there is none."""
-    adapter = adapter_of(found.trace.target)
-    return adapter.version_of(found.trace.target) if adapter else None
-
-
 def on_page(found: Counterexample) -> bool:
     """Was it found in the browser runtime? A script cannot reproduce that, because it has no document."""
     return found.trace.runtime is Runtime.BROWSER

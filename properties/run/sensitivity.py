@@ -21,7 +21,7 @@ from properties.invariants.catalogue import Invariant
 from properties.run.counterexample import Need
 from properties.run.lengths import SECOND
 from properties.run.run import Violation
-from properties.run.shrink import requests_sent, violates, without
+from properties.run.shrink import alternatives, requests_sent, violates, without
 from properties.system.event_kinds import brief
 from properties.system.registry import sdks
 from properties.system.target import Target
@@ -79,7 +79,9 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
             }
             yield _either(number, "answer", answers, lambda other: stays(other, beyond=True))
         case Operation():
-            calls: dict[str, Event] = {brief(call): call for call in _other_calls(event)}
+            calls: dict[str, Event] = {
+                brief(call): call for sdk in sdks() for call in alternatives(event, sdk.operations)
+            }
             if calls:
                 yield _either(number, "call", calls, stays)
         case SetClock(skew):
@@ -94,12 +96,6 @@ def _other_answers(event: Answer, world: World, may_lag: bool) -> list[Outcome]:
     impossible = GRANTS if request.unauthenticated else () if may_lag else (Outcome.STALE_TOKEN,)
     outcomes = world.server.outcomes(request.endpoint)
     return [other for other in outcomes if other is not event.outcome and other not in impossible]
-
-
-def _other_calls(operation: Operation) -> list[Operation]:
-    """The same operation with other arguments."""
-    known = [one for sdk in sdks() for one in sdk.operations]
-    return [one for one in known if type(one) is type(operation) and one != operation]
 
 
 def _either(number: int, parameter: str, others: Mapping[str, Event], stays: Callable[[Event], bool]) -> Need:

@@ -89,15 +89,15 @@ def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
     for place in range(len(trace.events)):
         fewer = without(trace.events, place, sent)
         for later in range(place, len(fewer)):
-            for other in _alternatives(fewer[later], target.sdk.operations):
+            for other in alternatives(fewer[later], target.sdk.operations):
                 yield replace(trace, events=replaced(fewer, later, other))
 
 
-def _alternatives(event: Event, operations: tuple[Operation, ...]) -> list[Operation]:
+def alternatives(event: Event, operations: tuple[Operation, ...]) -> list[Operation]:
     """The same call with other arguments."""
     if not isinstance(event, Operation):
         return []
-    return [other for other in operations if other.verb == event.verb and other != event]
+    return [other for other in operations if type(other) is type(event) and other != event]
 
 
 def replaced(events: tuple[Event, ...], place: int, event: Event) -> tuple[Event, ...]:

@@ -101,6 +101,11 @@ def brief(event: Event) -> str:
     return next(form for form in forms if form.fits(event)).write(event)
 
 
+def word(event: Event) -> str:
+    """The event without its arguments: `freeze`."""
+    return brief(event).partition("(")[0]
+
+
 def named(event: Event) -> str:
     """The noun phrase for the event in a sentence."""
     noun = _row(event).noun

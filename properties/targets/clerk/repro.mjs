@@ -51,7 +51,7 @@ function setClock(ahead, how) {
 }
 
 //: end
-//: connect
+//: goOffline goOnline
 // The device loses the network, or gets it back. Nobody is told; whoever looks can see it.
 function connect(online, how) {
   tell('OS', how);

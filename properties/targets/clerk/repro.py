@@ -18,7 +18,6 @@ from model.world.events import (
     Answer,
     Event,
     Freeze,
-    FreezeKind,
     GoOffline,
     GoOnline,
     LockKeychain,
@@ -28,6 +27,7 @@ from model.world.events import (
     UnlockKeychain,
 )
 from properties.invariants.catalogue import INVARIANTS
+from properties.system.event_kinds import word
 from properties.system.trace import Trace
 from properties.system.wording import (
     LOCKS,
@@ -88,7 +88,7 @@ def _needs(trace: Trace) -> set[str]:
     """The names of the parts that `trace` needs."""
     outcomes = {event.outcome for event in trace.events if isinstance(event, Answer)}
     lasts = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
-    needs = {str(trace.runtime), *map(_verb, trace.events), *outcomes}
+    needs = {str(trace.runtime), *map(word, trace.events), *outcomes}
     if not outcomes.isdisjoint(_ERROR_STATUSES):
         needs.add("failure")
     if lasts >= _DAY:
@@ -116,31 +116,6 @@ def _header(trace: Trace, version: str) -> str:
     return "\n".join(f"// {line}".rstrip() for lines in wrapped for line in lines)
 
 
-def _verb(event: Event) -> str:
-    """The name of the script's function for an event."""
-    match event:
-        case Freeze(_, kind):
-            return "freeze" if kind is FreezeKind.STARVED else "sleep"
-        case Advance():
-            return "advance"
-        case Operation():
-            return event.verb
-        case Answer():
-            return "answer"
-        case Revoke():
-            return "revoke"
-        case SetClock():
-            return "setClock"
-        case LockKeychain():
-            return "lock"
-        case UnlockKeychain():
-            return "unlock"
-        case GoOffline() | GoOnline():
-            return "connect"
-        case RestartApp():
-            return "restart"
-
-
 def _tell(event: Event) -> str:
     """The event as a line of the script."""
     match event:
@@ -159,20 +134,18 @@ def _tell(event: Event) -> str:
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():
             return f"tell('OS', {_quoted(LOCKS if isinstance(event, LockKeychain) else UNLOCKS)});"
-        case Touch():
-            arguments = []
         case GoOffline():
-            arguments = ["false", _quoted(LOSES_NETWORK)]
+            return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
-            arguments = ["true", _quoted(REGAINS_NETWORK)]
-        case RestartApp() | Revoke():
+            return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
+        case RestartApp() | Revoke() | Touch():
             arguments = []
         case SwitchOrganization(organization):
             arguments = [json.dumps(organization)]
         case Operation():
             raise AssertionError(f"{event!r} is no operation of Clerk's")
     remark = f" // {duration(event.ms)}" if isinstance(event, Advance) else ""
-    return f"await {_verb(event)}({', '.join(arguments)});{remark}"
+    return f"await {word(event)}({', '.join(arguments)});{remark}"
 
 
 def _quoted(text: str) -> str:
