@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from model.clerk.terms import GetToken
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
-from properties.render.files import FORMATS, save, script
+from properties.render.files import FORMATS, reproduction, save, script
 from properties.render.markdown import report
 from properties.render.regression import regression
 from properties.render.tables import plain
@@ -101,7 +101,7 @@ def test_the_state_of_the_world_and_of_the_client_is_told_after_every_step(seed:
 
 
 def test_the_report_has_what_a_maintainer_asks_for(seed: Counterexample) -> None:
-    text = report(seed, "// the script")
+    text = report(seed, reproduction(seed))
     headings = re.findall(r"^##? (.*)$", text, re.MULTILINE)
     assert headings == [
         "The user is signed out by the background, while the server still holds the session valid"

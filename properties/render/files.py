@@ -16,6 +16,7 @@ from properties.render.page import page
 from properties.render.regression import regression
 from properties.render.view import view
 from properties.run.counterexample import Counterexample
+from properties.targets.adapter import Reproduction
 from properties.targets.names import adapter_of
 
 
@@ -24,7 +25,7 @@ def _json(found: Counterexample) -> str:
 
 
 def _markdown(found: Counterexample) -> str:
-    return report(found, script(found))
+    return report(found, reproduction(found))
 
 
 def _html(found: Counterexample) -> str:
@@ -37,10 +38,16 @@ def on_page(found: Counterexample) -> bool:
     return found.trace.runtime is Runtime.BROWSER
 
 
-def script(found: Counterexample) -> str | None:
+def reproduction(found: Counterexample) -> Reproduction | None:
     """The standalone reproduction; None for a build that is not on npm, and in the browser runtime."""
     adapter = adapter_of(found.trace.target)
     return adapter.reproduction(found.trace) if adapter else None
+
+
+def script(found: Counterexample) -> str | None:
+    """Its script."""
+    how = reproduction(found)
+    return how.script if how else None
 
 
 FORMATS: dict[str, Callable[[Counterexample], str | None]] = {

@@ -15,7 +15,7 @@ from properties.run.sensitivity import say
 from properties.system.event_kinds import brief, named
 from properties.system.trace import Trace
 from properties.system.wording import duration, one_line
-from properties.targets.names import adapter_of
+from properties.targets.adapter import Reproduction
 
 PARTICIPANTS = {
     "OS": "OS",
@@ -27,13 +27,13 @@ PARTICIPANTS = {
 }
 
 
-def report(found: Counterexample, repro: str | None = None) -> str:
+def report(found: Counterexample, repro: Reproduction | None = None) -> str:
     """The report. `repro` is the standalone script that reproduces the violation, if there is one."""
     shown = view(found)
     return "\n".join(_report(found, shown, repro)) + "\n"
 
 
-def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[str]:
+def _report(found: Counterexample, shown: View, repro: Reproduction | None) -> Iterator[str]:
     trace = found.trace
     yield f"# {markdown(shown.why[:1].upper() + shown.why[1:])} ({markdown(trace.target)}, {trace.runtime})"
     yield from ("", "## Summary", "", markdown(shown.cause), "")
@@ -58,13 +58,11 @@ def _report(found: Counterexample, shown: View, repro: str | None) -> Iterator[s
         yield from ("", "## What is necessary", "", "Each varied alone, with everything else as above:", "")
         yield from (f"- {say(need, trace, _where(need.event, trace))}" for need in found.needs)
     yield from ("", "## How to reproduce", "")
-    adapter = adapter_of(trace.target)
-    version = adapter.version_of(trace.target) if adapter else None
-    if repro and adapter and version:
+    if repro:
         yield from ("In an empty folder, with Node 18 or newer; `repro.mjs` is the script below:", "", "```sh")
-        yield from (adapter.install(version), "node repro.mjs   # exits 1 while it happens")
+        yield from (repro.install, "node repro.mjs   # exits 1 while it happens")
         yield from ("```", "", "<details><summary><code>repro.mjs</code></summary>", "")
-        yield from (*fenced("js", repro), "", "</details>", "")
+        yield from (*fenced("js", repro.script), "", "</details>", "")
     yield from (
         "With sessionproof, the harness that found it: save the trace as `trace.json`, then",
         "",

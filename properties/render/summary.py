@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from properties.invariants.verdict import Cell, Findings
-from properties.render.files import script
+from properties.render.files import reproduction
 from properties.render.markdown import report
 from properties.render.tables import describe
 from properties.run.counterexample import Counterexample
@@ -31,4 +31,4 @@ def _summary(
             reason = f" ({known[place]})" if place in known else ""
             yield f"| {found.cell.target} | {found.cell.assumptions} | {name} | {loud} | {evidence}{reason} |"
     for counterexample in news:
-        yield from ("", "---", "", report(counterexample, script(counterexample)))
+        yield from ("", "---", "", report(counterexample, reproduction(counterexample)))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from model.sdk import Policy, Sdk
 from properties.system.registry import UnknownName
 from properties.system.target import Target
@@ -17,6 +19,13 @@ from properties.targets.server import FakeServer
 
 Say: TypeAlias = Callable[[str], None]
 """Gets a line before something that takes a while, such as a download."""
+
+
+class Reproduction(Struct, frozen=True):
+    """A standalone script that plays a trace, and the command that installs its dependencies."""
+
+    script: str
+    install: str
 
 
 class Adapter:
@@ -84,20 +93,10 @@ class Adapter:
         """The spec of the build that a released policy describes; None for a proposed one."""
         return None
 
-    def version_of(self, spec: str) -> str | None:
-        """The version of a build, or of the release that a model describes; None if there is none."""
-        return None
-
-    # -- standalone reproductions
-
-    def reproduction(self, trace: Trace) -> str | None:
-        """The standalone script that plays a trace on the SDK; None if there can be none: the build cannot be
+    def reproduction(self, trace: Trace) -> Reproduction | None:
+        """How to play a trace on the SDK without this harness; None if that cannot be: the build cannot be
         installed, or the trace needs a page."""
         return None
-
-    def install(self, version: str) -> str:
-        """The command that installs the dependencies of such a script."""
-        raise NotImplementedError
 
 
 class FileAdapter(Adapter):

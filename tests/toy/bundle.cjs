@@ -1,8 +1,7 @@
 // README: a toy SDK as one CommonJS bundle. It holds one token, which a timer renews before it expires. It asks one
-// endpoint, POST /token, which is answered {"token": jwt} or with a status that is no 200; then it says so, and a 401
-// signs out. Its one operation, fetchToken(), gives the token that it holds, or a new one where that has expired.
+// endpoint, POST /token, which is answered {"token": jwt} or with a status that is no 200; a 401 signs out. Its one
+// operation, fetchToken(), gives the token that it holds, or a new one where that has expired.
 
-const URL_OF_TOKENS = 'https://toy.test/token';
 const AHEAD = 10; // s by which a token is renewed before it expires
 const BACKGROUND_SIGNS_OUT = true; // the defect: a 401 in the background signs out, too
 
@@ -11,19 +10,17 @@ const expiry = jwt => JSON.parse(atob(jwt.split('.')[1].replaceAll('-', '+').rep
 exports.Toy = class {
   token = null;
   signedOut = false;
-  onChange = () => {};
 
-  async load() {
-    await this.renew(true);
+  constructor(onSignOut) {
+    this.onSignOut = onSignOut;
   }
 
   async renew(signsOut) {
-    const answer = await fetch(URL_OF_TOKENS, { method: 'POST', body: JSON.stringify({ renews: this.token }) });
+    const answer = await fetch('https://toy.test/token', { method: 'POST' });
     if (answer.status === 401 && signsOut && !this.signedOut) {
-      this.token = null;
-      this.signedOut = true;
+      Object.assign(this, { token: null, signedOut: true });
       clearTimeout(this.timer);
-      this.onChange();
+      this.onSignOut();
     }
     if (!answer.ok || this.signedOut) throw new Error(`status-${answer.status}`);
     this.token = (await answer.json()).token;

@@ -4,14 +4,9 @@
 export const environment = () => ({}); // the SDK does not look where it runs
 
 export function create(exports, runtime, announce) {
-  const toy = new exports.Toy();
-  let loaded = false;
-  toy.onChange = () => loaded && announce(toy.token !== null);
+  const toy = new exports.Toy(() => announce(false));
   return {
-    async load() {
-      await toy.load().catch(() => {}); // refused: there is no session
-      loaded = true;
-    },
+    load: () => toy.renew(true).catch(() => {}), // refused: there is no session
     signedIn: () => toy.token !== null,
     activeToken: () => toy.token,
     operations: { fetchToken: () => toy.fetchToken() },

@@ -11,7 +11,7 @@ from model.terms import Runtime
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets import npm
-from properties.targets.adapter import Adapter, Say
+from properties.targets.adapter import Adapter, Reproduction, Say
 from properties.targets.clerk import invariants
 from properties.targets.clerk.builds import CLERK_JS, INSTALLED
 from properties.targets.clerk.expo import ExpoModel, ExpoTarget
@@ -83,29 +83,19 @@ class ClerkAdapter(Adapter):
 
     def build_of(self, policy_name: str) -> str | None:
         """By the version in the policy's name."""
-        version = self.version_of(f"{MODEL_PREFIX}{policy_name}")
-        return self.release(version) if version else None
+        if not policy_name.startswith(POLICY_PREFIX):
+            return None
+        return self.release(policy_name.removeprefix(POLICY_PREFIX).replace("_", "."))
 
-    def version_of(self, spec: str) -> str | None:
-        """None for Expo, whose versions are not those of @clerk/clerk-js."""
-        if spec.startswith(BUILD_PREFIX):
-            return spec.removeprefix(BUILD_PREFIX)
-        if spec.startswith(f"{MODEL_PREFIX}{POLICY_PREFIX}"):
-            return spec.removeprefix(f"{MODEL_PREFIX}{POLICY_PREFIX}").replace("_", ".")
-        return None
-
-    def reproduction(self, trace: Trace) -> str | None:
-        """`repro.mjs`; None in the browser runtime, because a script has no document."""
-        version = self.version_of(trace.target)
-        if version is None or trace.runtime is Runtime.BROWSER:
+    def reproduction(self, trace: Trace) -> Reproduction | None:
+        """`repro.mjs`; None for Expo, and in the browser runtime, because a script has no document."""
+        build = self.build_of(trace.target.removeprefix(MODEL_PREFIX)) or trace.target
+        if not build.startswith(BUILD_PREFIX) or trace.runtime is Runtime.BROWSER:
             return None
         # Imported here, because it imports the invariants, which import this module.
-        script: str = importlib.import_module("properties.targets.clerk.repro").repro(trace, version)
-        return script
-
-    def install(self, version: str) -> str:
-        """The SDK and a fake clock."""
-        return f"npm i {CLERK_JS.name}@{version} @sinonjs/fake-timers"
+        repro = importlib.import_module("properties.targets.clerk.repro")
+        version = build.removeprefix(BUILD_PREFIX)
+        return Reproduction(repro.repro(trace, version), repro.install(version))
 
 
 def _packages(spec: str) -> list[tuple[str, str]]:

@@ -53,6 +53,11 @@ _NO_VERDICT = (
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
 
+def install(version: str) -> str:
+    """The command that installs the SDK and a fake clock."""
+    return f"npm i @clerk/clerk-js@{version} @sinonjs/fake-timers"
+
+
 def repro(trace: Trace, version: str) -> str:
     """The text of `repro.mjs`, which plays `trace` on the @clerk/clerk-js that is installed next to it.
 
@@ -107,7 +112,7 @@ def _header(trace: Trace, version: str) -> str:
     paragraphs = [
         f"@clerk/clerk-js {version}: {why}.",
         "",
-        f"    npm i @clerk/clerk-js@{version} @sinonjs/fake-timers",
+        f"    {install(version)}",
         "    node repro.mjs    # exits 1 while this happens, 0 when it no longer does, 2 when it cannot be tried",
     ]
     if invariant:

@@ -16,8 +16,9 @@
 //
 //   environment(runtime)   the globals by which the SDK learns where it runs
 //   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held)` is to be
-//                          called the moment its session is dropped, or taken up again. `around` has `require`
-//                          (modules.mjs), `credential`, `device` (what outlives a restart) and `page` (page.mjs)
+//                          called the moment its session is dropped, or taken up again, and has no effect while it
+//                          loads. `around` has `require` (modules.mjs), `credential`, `device` (what outlives a
+//                          restart) and `page` (page.mjs)
 //   errorName(error)       a short name that stays the same from build to build: `api-STATUS` for what the server has
 //                          answered, `offline` for an error that says that the device is offline
 //   page                   {url, cookies} to begin a page with, for an SDK that runs on one
@@ -244,7 +245,7 @@ export class Instance {
     if (jsdom && glue.page) this.page = pageOf(jsdom, () => epoch + this.at, glue.page, before?.page);
     const { exports, require } = evaluate(this, recipe);
     const { device, page } = this;
-    const announce = held => this.emit(held ? 'signed_in' : 'signed_out', cause());
+    const announce = held => this.booting || this.emit(held ? 'signed_in' : 'signed_out', cause());
     this.sdk = glue.create(exports, runtime, announce, { require, credential, device, page });
     let failure = 'load() does not settle';
     this.sdk.load().then(
