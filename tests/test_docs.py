@@ -151,8 +151,9 @@ def check_command(words: list[str]) -> None:
     if front == "make":
         assert re.search(rf"^{rest[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"make {rest[0]}"
     elif front == "pytest":
-        assert rest[0] == "properties"
-        check_pytest(rest[1:])
+        named = rest[1:] if rest[0] == "--pyargs" else rest
+        assert named[0] == "properties"
+        check_pytest(named[1:])
     else:
         name, *arguments = rest
         if not arguments:
