@@ -4,22 +4,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help check test lint bench clean
+.PHONY: help check test test-slow lint bench clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' Makefile
 
 check: .venv/.installed ## the main job: model and real SDK, verdict table
 	$(BIN)/sessionproof check
 
-test: .venv/.installed ## the tests of the harness itself
-	$(BIN)/python -m pytest tests -n auto
+test: .venv/.installed ## the tests of the harness itself, without the slow ones
+	$(BIN)/python -m pytest tests -n auto -m "not slow"
 
-lint: .venv/.installed .venv/.installed-shell ## ruff, mypy, the workflows, shellcheck
+test-slow: .venv/.installed ## the slow ones
+	$(BIN)/python -m pytest tests -n auto -m slow
+
+lint: .venv/.installed .venv/.installed-lint ## ruff, mypy, the workflows, the distributions, shellcheck
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline .github/workflows
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/twine check --strict dist/*
 	$(BIN)/shellcheck .ci/run
 
 bench: .venv/.installed ## how fast the engines search
@@ -40,9 +47,9 @@ clean: ## remove the environment, caches and builds; findings in .sessionproof s
 	  { echo "error: installing into .venv failed, for the reason above" >&2; exit 2; }
 	@touch $@
 
-# Only lint needs shellcheck, so only lint fails where it cannot be installed.
-.venv/.installed-shell: .venv/.installed
-	@echo "Installing shellcheck into .venv: once ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[shell]' || \
-	  { echo "error: lint needs shellcheck, and its installation failed, for the reason above" >&2; exit 2; }
+# Only lint needs these binaries, so only lint fails where they cannot be installed.
+.venv/.installed-lint: .venv/.installed
+	@echo "Installing the tools of lint into .venv: once ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[lint]' || \
+	  { echo "error: lint needs shellcheck and zizmor, and their installation failed, for the reason above" >&2; exit 2; }
 	@touch $@
