@@ -20,10 +20,10 @@ LINE_EVERY = 10.0
 """Seconds between two lines of progress without a terminal."""
 
 
-def teller() -> Callable[[str], None]:
-    """A function that prints lines of progress. On a terminal each replaces the last one, and an empty one clears
-    it."""
-    live = sys.stderr.isatty()
+def teller(live: bool | None = None) -> Callable[[str], None]:
+    """A function that prints lines of progress. On a terminal (`live`) each replaces the last one, and an empty
+    one clears it."""
+    live = sys.stderr.isatty() if live is None else live
 
     def tell(line: str) -> None:
         if line or live:
@@ -32,10 +32,13 @@ def teller() -> Callable[[str], None]:
     return tell
 
 
-def counter(what: str) -> Callable[[int, int], None]:
-    """A function that reports how many traces of the search `what` are done."""
-    live = sys.stderr.isatty()
-    tell = teller()
+def counter(
+    what: str, tell: Callable[[str], None] | None = None, live: bool | None = None
+) -> Callable[[int, int], None]:
+    """A function that reports now and then how many traces of the search `what` are done, those of shrinking
+    included."""
+    live = sys.stderr.isatty() if live is None else live
+    tell = tell or teller(live)
     reported_at = time.monotonic()
 
     def count(traces: int, of: int) -> None:
@@ -45,6 +48,26 @@ def counter(what: str) -> Callable[[int, int], None]:
             tell(f"{what}: {traces} of {of} traces")
 
     return count
+
+
+@contextlib.contextmanager
+def search_line(
+    cell: Cell, uncaptured: Callable[[], AbstractContextManager[None]], live: bool
+) -> Iterator[Callable[[int, int], None]]:
+    """The progress of the search of one cell, as a function that gets the numbers of traces done and to do.
+    `uncaptured` is a context in which writes reach stderr; `live` is whether that is a terminal."""
+    place, line = f"{cell.target}, assuming {cell.assumptions}", teller(live)
+
+    def tell(text: str) -> None:
+        with uncaptured():
+            line(text)
+
+    if not live:
+        tell(f"searching {place}")
+    try:
+        yield counter(place, tell, live)
+    finally:
+        tell("")
 
 
 @contextlib.contextmanager
@@ -71,42 +94,3 @@ def bar(total: int, done: int, tell: Callable[[str], None]) -> Iterator[Callable
 
     with drawn if live else contextlib.nullcontext():
         yield advance
-
-
-class SearchLine:
-    """The progress of the search of one cell: rewritten in place on a terminal, else one line per cell and one
-    every ten seconds."""
-
-    def __init__(self, cell: Cell, uncaptured: Callable[[], AbstractContextManager[None]], live: bool) -> None:
-        """`uncaptured` is a context in which writes reach stderr; `live` is whether that is a terminal."""
-        self._cell = cell
-        self._live = live
-        self._uncaptured = uncaptured
-        self._last = -1
-        self._reported_at = time.monotonic()
-
-    def __enter__(self) -> SearchLine:
-        if not self._live:
-            self._write(f"searching {self._cell.target}, assuming {self._cell.assumptions}\n")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._write("\r\x1b[K")
-
-    def tell(self, traces: int, of: int) -> None:
-        """Show the number of traces so far. The count includes the traces of shrinking."""
-        percent = min(100 * traces // max(of, 1), 100)
-        if not self._live and time.monotonic() - self._reported_at > LINE_EVERY:
-            self._reported_at = time.monotonic()
-            self._write(f"  {self._cell.target}, assuming {self._cell.assumptions}: {traces} traces\n")
-        if self._live and percent != self._last:
-            self._last = percent
-            self._write(
-                f"\r\x1b[K{self._cell.target}, assuming {self._cell.assumptions}: {traces} traces ({percent} %)"
-            )
-
-    def _write(self, text: str) -> None:
-        with self._uncaptured():
-            sys.stderr.write(text)
-            sys.stderr.flush()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from properties.campaign.progress import SearchLine
+from properties.campaign.progress import search_line
 from properties.invariants.catalogue import INVARIANTS, Invariant, default_invariants
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.plugin.observers import watched
@@ -64,7 +64,7 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
         if cell not in findings:
             capture = pytestconfig.pluginmanager.getplugin("capturemanager")
             live = sys.stderr.isatty() and not is_worker(pytestconfig)
-            with SearchLine(cell, capture.global_and_fixture_disabled, live) as progress:
+            with search_line(cell, capture.global_and_fixture_disabled, live) as progress:
                 try:
                     findings[cell] = _search(pytestconfig, cell, targets[cell.target], progress)
                     _explain(pytestconfig, findings[cell], targets[cell.target])
@@ -87,12 +87,12 @@ def _judged(config: pytest.Config, cell: Cell) -> list[str]:
     return list(config.getoption("invariant") or default_invariants(cell.runtime))
 
 
-def _search(config: pytest.Config, cell: Cell, target: Target, progress: SearchLine) -> Findings:
+def _search(config: pytest.Config, cell: Cell, target: Target, progress: Callable[[int, int], None]) -> Findings:
     """Replay what is known of the cell, then search for the rest."""
     names = _judged(config, cell)
     again = expectations.replays(cell, names, config.stash[KNOWN], target)
     judged = watched(config, cell, target, [INVARIANTS[name] for name in names if name not in again])
-    found = search(target, cell, judged, config.stash[PROFILE], progress.tell)
+    found = search(target, cell, judged, config.stash[PROFILE], progress)
     return replace(found, verdicts={name: (again | found.verdicts)[name] for name in names})
 
 
