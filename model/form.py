@@ -2,8 +2,8 @@
 
 `canonical`, `timers` and `requests` go by the types of fields: whatever is a `TimerId`, `RequestId`, `CallId` or
 `Token` is renamed, in structs and tuples too, and everything else is kept. That is sound for every client whose
-next ids are in fields `next_timer` and `next_request`, of type int. A client with a form of its own has fewer
-states: it can sort what has no order, and leave out what no rule reads.
+fields `next_timer` and `next_request` have the ids that it gives out next. A client with a form of its own has
+fewer states: it can sort what has no order, and leave out what no rule reads.
 """
 
 from __future__ import annotations
@@ -64,13 +64,23 @@ def canonical(client: S, form: Form) -> S:
 
 
 def timers(client: Struct) -> Sequence[TimerId]:
-    """The timers in a client's fields, in the order of the fields."""
+    """The timers that a client's fields refer to, in the order of the fields."""
     return _named(client, "timer")
 
 
 def requests(client: Struct, form: Form) -> Sequence[RequestId]:
-    """The requests in a client's fields, in the order of the fields."""
+    """The requests that a client's fields refer to, in the order of the fields."""
     return _named(client, "request")
+
+
+def with_tokens(client: S, change: Callable[[Token], Token]) -> S:
+    """A client with every token in its fields changed."""
+
+    def changed(kind: str, value: Any) -> Any:
+        return change(value) if kind == "token" and value is not None else value
+
+    result: S = _changed(client, type(client), changed)
+    return result
 
 
 def _named(client: Struct, wanted: str) -> list[int]:
@@ -105,4 +115,4 @@ def _changed(value: Any, kind: Any, change: Callable[[str, Any], Any]) -> Any:
 @cache
 def _fields(kind: type[Struct]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    return {name: hints[name] for name in kind.__struct_fields__}
+    return {name: hints[name] for name in kind.__struct_fields__ if name not in ("next_timer", "next_request")}

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
+from model import form
 from model.clerk.sdk import CLERK
 from model.clerk.server import Server
 from model.clerk.state import Call, Client, Entry, Flight
@@ -16,11 +18,15 @@ from model.clerk.terms import GetToken, SwitchOrganization
 from model.terms import Outcome, Runtime, Token
 from model.world.events import Advance, Answer, Event
 from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
-from properties.prove.canonical import Configuration, Memory, split_instants, state_of
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Proved
+from properties.prove.canonical import Configuration, Memory, Naming, split_instants, state_of
+from properties.prove.prove import prove
 from properties.prove.successors import Problem
 from properties.prove.untimed import Product
 from properties.run.run import Run
-from tests.support import SECOND, assuming, model
+from properties.targets.model import ModelTarget
+from tests.support import HEADLINE, SECOND, assuming, model
 from tests.support import app as calling
 
 STORY: tuple[Event, ...] = (
@@ -103,3 +109,29 @@ def test_nor_are_they_where_time_is_left_out(kind: type[Struct], memory: Memory)
     numbers = [tables.number(*widened(kind, more)) for more in (1, 1, 2)]
     assert numbers[0] == numbers[1]
     assert numbers[0] != numbers[2]
+
+
+# -- the form that follows from the types of fields -----------------------------------------------------------
+
+PLAIN = replace(CLERK, canonical=form.canonical, timers=form.timers, requests=form.requests)
+"""The same SDK without a form of its own."""
+
+
+def test_it_finds_every_timer_and_request_of_a_client() -> None:
+    system, client = busy()
+    naming = Naming(MUCH)
+    naming.call_names = {call.call: call.call for call in system.world.calls}
+    assert {*form.timers(client)} == {*CLERK.timers(client)} == {timer.timer for timer in system.world.timers}
+    assert {*form.requests(client, naming)} == {*CLERK.requests(client, naming)}
+    assert len(form.requests(client, naming)) > 1
+
+
+def test_a_proof_by_it_has_the_same_verdict_and_more_states() -> None:
+    assumptions, judged = assuming("starvation", "stale-after-expiry"), [INVARIANTS[HEADLINE]]
+    states = []
+    for sdk in (CLERK, PLAIN):
+        target = ModelTarget(sdk, CLERK.policies["CLERK_JS_6_7_4"])
+        found = prove(target, Runtime.HEADLESS, assumptions, judged).verdicts[HEADLINE]
+        assert isinstance(found, Proved)
+        states.append(found.states)
+    assert states[0] < states[1]

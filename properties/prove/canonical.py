@@ -21,13 +21,14 @@ is replayed on the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
+from model.form import with_tokens
 from model.sdk import Client, Sdk
 from model.step import App
 from model.terms import CallId, Millis, RequestId, TimerId, Token
@@ -122,21 +123,6 @@ def symbolic(configuration: Configuration) -> Configuration:
     )
     monitor = replace(system.monitor, calls=calls)
     return replace(system, world=world, monitor=monitor), with_tokens(client, token)
-
-
-def with_tokens(value: Any, change: Callable[[Token], Token]) -> Any:
-    """A value with `change` applied to every token in it."""
-    if isinstance(value, Token):
-        return change(value)
-    if isinstance(value, Struct):
-        fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        changed = {name: with_tokens(one, change) for name, one in fields.items()}
-        differs = {name: one for name, one in changed.items() if one is not fields[name]}
-        return replace(value, **differs) if differs else value
-    if isinstance(value, tuple):
-        parts = tuple(with_tokens(one, change) for one in value)
-        return parts if any(new is not old for new, old in zip(parts, value, strict=True)) else value
-    return value
 
 
 def state_of(sdk: Sdk, configuration: Configuration, memory: Memory = Memory()) -> State:

@@ -34,8 +34,8 @@ class Client(Struct, frozen=True, cache_hash=True):
     token: Token | None = None
     timer: TimerId | None = None
     waiting: tuple[tuple[RequestId, CallId | None], ...] = ()
-    next_request: int = 1
-    next_timer: int = 1
+    next_request: RequestId = 1
+    next_timer: TimerId = 1
 
 
 def start(policy: Policy, runtime: Runtime, token: Token) -> Reaction:
