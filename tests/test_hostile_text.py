@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ from properties.run.counterexample import Counterexample, Found
 from properties.run.explain import explain, replay
 from properties.system.target import TargetError
 from properties.system.trace import Trace, load
-from properties.targets.clerk.repro import repro
+from properties.targets.clerk.repro import commands, repro, vitest
 from properties.targets.node import node_executable
 from tests.support import HEADLINE, HOUR, assuming, model
 
@@ -46,6 +47,7 @@ HOSTILE = [
     "path:C:\\Users\\ada\\dist\\clerk.native.js",
     'path:it\'s "quoted".js',
     "\\",
+    "__STORY__",
     "a\\",
     '\\"""',
 ]
@@ -98,10 +100,28 @@ def test_the_script_does_what_it_did_whatever_the_reason(tmp_path: Path) -> None
     except TargetError as error:
         pytest.skip(f"NOT CHECKED: how Node reads a script. {error}")
     for number, why in enumerate(HOSTILE):
-        path = tmp_path / f"{number}.mjs"
-        path.write_text(repro(replace(defect().trace, why=why), "6.7.1"), encoding="utf-8")
-        done = subprocess.run([node, "--check", path], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (why, done.stderr)
+        hostile = replace(defect().trace, why=why, target=f"path:{why}")
+        for text in (repro(hostile, None), vitest(hostile) or ""):
+            path = tmp_path / f"{number}.mjs"
+            path.write_text(text, encoding="utf-8")
+            done = subprocess.run([node, "--check", path], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (why, done.stderr)
+
+
+@given(texts, texts)
+@example("path:x", "__STORY__")
+def test_the_unit_test_keeps_a_target_and_a_reason_in_its_comment(target: str, why: str) -> None:
+    usual, test = (vitest(trace) or "" for trace in (defect().trace, named(target, why).trace))
+    assert [line for line in test.splitlines() if not line.startswith("//")] == [
+        line for line in usual.splitlines() if not line.startswith("//")
+    ]
+
+
+@given(texts)
+def test_the_command_that_runs_the_script_has_one_argument(target: str) -> None:
+    *_, run = commands(named(f"path:{target}", "").trace, None)
+    assert len(shlex.split(run)) == 3
+    assert len(run.splitlines()) == 1
 
 
 @given(texts, texts)

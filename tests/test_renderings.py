@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from model.clerk.terms import GetToken
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
-from properties.render.files import FORMATS, reproduction, save, script
+from properties.render.files import FORMATS, SUFFIXES, reproduction, save
 from properties.render.markdown import report
 from properties.render.regression import regression
 from properties.render.tables import plain
@@ -167,16 +167,20 @@ def test_the_test_of_a_long_trace_imports_what_it_uses_and_no_more() -> None:
 
 def test_every_rendering_goes_to_a_file_of_its_own(seed: Counterexample, tmp_path: Path) -> None:
     paths = save(seed, tmp_path)
-    assert [path.suffix for path in paths] == [".json", ".md", ".html", ".mjs", ".py"]
-    assert all(path.stat().st_size > 1000 for path in paths)
+    assert len({path.name for path in paths}) == len(FORMATS)
+    assert [path.name.endswith(ending) for path, ending in zip(paths, SUFFIXES.values(), strict=True)]
+    assert all(path.stat().st_size > 200 for path in paths)
 
 
-def test_a_build_that_is_not_on_npm_gets_every_rendering_but_the_script(
-    seed: Counterexample, tmp_path: Path
+@pytest.mark.parametrize(
+    ("target", "without"), [("path:dist/clerk.native.js", set()), ("expo@4.6.6", {"repro", "vitest"})]
+)
+def test_a_build_in_a_file_gets_every_rendering_and_a_phone_no_script(
+    seed: Counterexample, tmp_path: Path, target: str, without: set[str]
 ) -> None:
-    own = replace(seed, trace=replace(seed.trace, target="path:dist/clerk.native.js"))
-    assert script(own) is None
-    assert [path.suffix for path in save(own, tmp_path)] == [".json", ".md", ".html", ".py"]
+    own = replace(seed, trace=replace(seed.trace, target=target))
+    assert {form for form, render in FORMATS.items() if render(own) is None} == without
+    assert len(save(own, tmp_path)) == len(FORMATS) - len(without)
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +34,7 @@ from model.world.facts import Fact, Sent, SessionDropped, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.system.target import TargetError
 from properties.system.trace import Trace, load
+from properties.targets.clerk.adapter import CLERK_ADAPTER
 from properties.targets.clerk.builds import fetch_build
 from properties.targets.clerk.repro import repro
 from properties.targets.node import node_executable
@@ -78,18 +81,20 @@ def node() -> str:
 @pytest.fixture(scope="session")
 def fake_timers(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `node_modules` as npm makes it, with @sinonjs/fake-timers."""
+    return installed(tmp_path_factory.mktemp("fake-timers"), "@sinonjs/fake-timers") / "node_modules"
+
+
+def installed(folder: Path, package: str) -> Path:
+    """The folder, with a package from npm in it."""
     npm = shutil.which("npm")
     if npm is None:
         skip("npm is needed, and there is none on the PATH")
-    folder = tmp_path_factory.mktemp("fake-timers")
     flags = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--no-update-notifier"]
-    done = subprocess.run(
-        [npm, "i", *flags, "@sinonjs/fake-timers"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([npm, "i", *flags, package], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0 and any(word in done.stderr for word in NO_NETWORK):
-        skip("@sinonjs/fake-timers cannot be downloaded: there is no network")
+        skip(f"{package} cannot be downloaded: there is no network")
     assert done.returncode == 0, done.stderr
-    return folder / "node_modules"
+    return folder
 
 
 @pytest.fixture
@@ -120,12 +125,11 @@ def place(folder: Path, fake_timers: Path, bundle: str, version: str) -> None:
     (folder / "node_modules" / "@sinonjs").symlink_to(fake_timers / "@sinonjs")
 
 
-def play(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+def play(folder: Path, text: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Save the script in `folder` and run it there."""
     (folder / "repro.mjs").write_text(text, encoding="utf-8")
-    return subprocess.run(
-        [node_executable(), "repro.mjs"], cwd=folder, capture_output=True, text=True, check=False, timeout=60
-    )
+    command = [node_executable(), "repro.mjs", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
 
 
 # -- what was found, on real builds ---------------------------------------------------------------------------
@@ -246,6 +250,26 @@ def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: d
     assert done.stdout.splitlines()[-1] == GONE  # of the call that still waited, nobody is to blame
 
 
+def test_a_script_plays_a_bundle_in_a_file(install: Install) -> None:
+    """The build of a branch, which no registry has."""
+    folder = install("6.7.1")
+    trace = replace(story(SEED), target="path:dist/my build.js")
+    script = CLERK_ADAPTER.reproduction(trace)
+    assert script is not None
+    assert script.commands == ("npm i @sinonjs/fake-timers", "node repro.mjs 'dist/my build.js'")
+    (folder / "dist").mkdir()
+    (folder / "node_modules" / "@clerk" / "clerk-js" / "dist" / "clerk.native.js").rename(
+        folder / "dist" / "my build.js"
+    )
+    done = play(folder, script.text, *shlex.split(script.commands[-1])[2:])
+    assert done.stdout.splitlines()[0] == "dist/my build.js"
+    assert done.stdout.splitlines()[-1] == DROPPED
+    assert done.returncode == 1
+    missing = play(folder, script.text, "nowhere.js")
+    assert missing.returncode == 2
+    assert "nowhere.js" in missing.stderr.splitlines()[0]
+
+
 def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
     """What the SDK did, by the driver's account."""
     for fact in facts:
@@ -270,6 +294,55 @@ def shown(text: str) -> list[tuple[Millis, str]]:
         elif did := re.match(r"signs the user out|call \d+ (gets|fails|ends)", what):
             found.append((at, did[0]))
     return found
+
+
+# -- the same, as a test of the SDK's own repository ----------------------------------------------------------
+
+TESTED = (SEED, *OTHERS, STALER_TOKEN, STALER_CLIENT, "clock-behind-6.40.0", "waits-for-another-6.40.0")
+
+
+@pytest.fixture(scope="session")
+def vitest(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which vitest is installed."""
+    return installed(tmp_path_factory.mktemp("vitest"), "vitest@4")
+
+
+@pytest.mark.slow
+def test_the_unit_tests_fail_on_the_release_of_the_finding_and_pass_without_the_defect(vitest: Path) -> None:
+    for name in TESTED:
+        text = CLERK_ADAPTER.unit_test(story(name))
+        assert text is not None
+        (vitest / f"{name}.test.mjs").write_text(text, encoding="utf-8")
+    for name in TESTED:
+        failed, said = run_vitest(vitest, name, name.rpartition("-")[2])
+        assert failed, said
+        assert "to be 'no defect'" in said
+    for name, fixed in ((SEED, "6.7.4"), (STALER_TOKEN, "6.40.0"), ("clock-behind-6.40.0", "6.23.0")):
+        failed, said = run_vitest(vitest, name, fixed)
+        assert not failed, said
+
+
+def run_vitest(folder: Path, name: str, version: str) -> tuple[bool, str]:
+    """Does the test fail on the build of a version? And what vitest says."""
+    bundle = fetch_build(version, lambda line: None)
+    done = subprocess.run(
+        [shutil.which("npx") or "npx", "vitest", "run", f"{name}.test.mjs"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CLERK_BUNDLE": str(bundle), "NO_COLOR": "1"},
+    )
+    said = done.stdout + done.stderr
+    assert "1 failed" in said or "1 passed" in said, said
+    return done.returncode != 0, said
+
+
+def test_there_is_a_unit_test_where_a_script_has_a_verdict() -> None:
+    for path in CORPUS.glob("*.json"):
+        trace = load(path)
+        script, test = CLERK_ADAPTER.reproduction(trace), CLERK_ADAPTER.unit_test(trace)
+        assert (test is not None) is (script is not None and "const [defect, says]" in script.text)
 
 
 # -- each verdict, on SDKs made for the purpose ---------------------------------------------------------------
@@ -378,7 +451,7 @@ def test_a_missing_package_is_told_in_one_line(node: str, tmp_path: Path) -> Non
     (line,) = done.stderr.splitlines()
     assert line == (
         "Set-up problem: Cannot find module '@sinonjs/fake-timers': "
-        "run `npm i @clerk/clerk-js @sinonjs/fake-timers` in this folder"
+        "run `npm i @clerk/clerk-js @sinonjs/fake-timers` here, or name a bundle"
     )
 
 

@@ -14,7 +14,7 @@ import click
 
 from properties.cli.common import RUNTIMES, Command, fail, options, say, terminal
 from properties.invariants.catalogue import INVARIANTS
-from properties.render.files import FORMATS, on_page, save
+from properties.render.files import FORMATS, save
 from properties.render.tables import plain
 from properties.render.timeline import timeline
 from properties.render.view import view
@@ -111,8 +111,8 @@ def explain(trace: str, form: str, folder: Path | None, **given: str | None) -> 
     else:
         text = FORMATS[form](found)
         if text is None:
-            why = "a script has no page" if on_page(found) else f"{found.trace.target} is not on npm"
-            fail(f"{why}, so no script can play this: try another --format")
+            trace_of = f"{found.trace.invariant} on {found.trace.target}, {found.trace.runtime}"
+            fail(f"there is no {form} of {trace_of}: try another --format")
         click.echo(text, nl=False)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from msgspec import to_builtins
 
-from model.terms import Runtime
 from properties.render.markdown import report
 from properties.render.page import page
 from properties.render.regression import regression
@@ -33,33 +32,42 @@ def _html(found: Counterexample) -> str:
     return page({**shown, "trace": _json(found)})
 
 
-def on_page(found: Counterexample) -> bool:
-    """Was it found in the browser runtime? A script cannot reproduce that, because it has no document."""
-    return found.trace.runtime is Runtime.BROWSER
-
-
 def reproduction(found: Counterexample) -> Reproduction | None:
-    """The standalone reproduction; None for a build that is not on npm, and in the browser runtime."""
+    """How to reproduce it without the harness; None if that cannot be."""
     adapter = adapter_of(found.trace.target)
     return adapter.reproduction(found.trace) if adapter else None
 
 
-def script(found: Counterexample) -> str | None:
-    """Its script."""
+def _script(found: Counterexample) -> str | None:
     how = reproduction(found)
     return how.script if how else None
 
 
+def _unit_test(found: Counterexample) -> str | None:
+    how = reproduction(found)
+    return how.unit_test if how else None
+
+
 FORMATS: dict[str, Callable[[Counterexample], str | None]] = {
     "json": _json,
+    "text": lambda found: found.trace.text,
     "markdown": _markdown,
     "html": _html,
-    "repro": script,
+    "repro": _script,
+    "vitest": _unit_test,
     "pytest": regression,
 }
 """The renderings of a counterexample besides the timeline. Each returns None if it does not apply."""
 
-SUFFIXES = {"json": ".json", "markdown": ".md", "html": ".html", "repro": ".repro.mjs", "pytest": ".py"}
+SUFFIXES = {
+    "json": ".json",
+    "text": ".txt",
+    "markdown": ".md",
+    "html": ".html",
+    "repro": ".repro.mjs",
+    "vitest": ".test.mjs",
+    "pytest": ".py",
+}
 
 
 def save(found: Counterexample, folder: Path | None = None) -> list[Path]:

@@ -59,9 +59,10 @@ def _report(found: Counterexample, shown: View, repro: Reproduction | None) -> I
         yield from (f"- {say(need, trace, _where(need.event, trace))}" for need in found.needs)
     yield from ("", "## How to reproduce", "")
     if repro:
-        yield from ("In an empty folder, with Node 18 or newer; `repro.mjs` is the script below:", "", "```sh")
-        yield from (repro.install, "node repro.mjs   # exits 1 while it happens")
-        yield from ("```", "", "<details><summary><code>repro.mjs</code></summary>", "")
+        *install, run = repro.commands
+        yield from ("In an empty folder, with Node 18 or newer; `repro.mjs` is the script below:", "")
+        yield from fenced("sh", "\n".join((*install, f"{run}   # exits 1 while it happens")))
+        yield from ("", "<details><summary><code>repro.mjs</code></summary>", "")
         yield from (*fenced("js", repro.script), "", "</details>", "")
     yield from (
         "With sessionproof, the harness that found it: save the trace as `trace.json`, then",

@@ -22,10 +22,12 @@ Say: TypeAlias = Callable[[str], None]
 
 
 class Reproduction(Struct, frozen=True):
-    """A standalone script that plays a trace, and the command that installs its dependencies."""
+    """How to play a trace without this harness: a standalone script, `repro.mjs`; the shell commands that install
+    what it needs, and run it; and a test for the SDK's own repository, if such a test can judge the trace."""
 
     script: str
-    install: str
+    commands: tuple[str, ...]
+    unit_test: str | None
 
 
 class Adapter:
@@ -94,8 +96,8 @@ class Adapter:
         return None
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
-        """How to play a trace on the SDK without this harness; None if that cannot be: the build cannot be
-        installed, or the trace needs a page."""
+        """How to play a trace on the SDK without this harness; None if that cannot be: there is no script of this
+        package, or the trace needs a page."""
         return None
 
 

@@ -88,14 +88,15 @@ class ClerkAdapter(Adapter):
         return self.release(policy_name.removeprefix(POLICY_PREFIX).replace("_", "."))
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
-        """`repro.mjs`; None for Expo, and in the browser runtime, because a script has no document."""
+        """Of a release of @clerk/clerk-js, or of a bundle in a file. None for Expo, and in the browser runtime,
+        because a script has no document."""
         build = self.build_of(trace.target.removeprefix(MODEL_PREFIX)) or trace.target
-        if not build.startswith(BUILD_PREFIX) or trace.runtime is Runtime.BROWSER:
+        if trace.runtime is Runtime.BROWSER or not build.startswith((BUILD_PREFIX, FILE_PREFIX)):
             return None
         # Imported here, because it imports the invariants, which import this module.
         repro = importlib.import_module("properties.targets.clerk.repro")
-        version = build.removeprefix(BUILD_PREFIX)
-        return Reproduction(repro.repro(trace, version), repro.install(version))
+        version = build.removeprefix(BUILD_PREFIX) if build.startswith(BUILD_PREFIX) else None
+        return Reproduction(repro.repro(trace, version), repro.commands(trace, version), repro.vitest(trace))
 
 
 def _packages(spec: str) -> list[tuple[str, str]]:

@@ -1,24 +1,46 @@
 __HEADER__
 //
-// The SDK is the one in node_modules, unchanged. Only its clock, its network and its server are played here,
-// so that nothing is random and nothing waits. What happens is in the last lines.
+// The SDK is a build, unchanged. Only its clock, its network and its server are played here, so that nothing is
+// random and nothing waits. What happens is in the last lines.
 
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+//: vitest
+import { expect, test, vi } from 'vitest';
 
+const BUNDLE = resolve(process.env.CLERK_BUNDLE ?? 'dist/clerk.native.js');
+function cannot(why) {
+  throw why instanceof Error ? why : new Error(why);
+}
+//: else
+
+const BUNDLE = resolve(process.argv[2] ?? 'node_modules/@clerk/clerk-js/dist/clerk.native.js');
 function cannot(why) {
   const missing = why.code === 'MODULE_NOT_FOUND';
-  const fix = missing ? ': run `npm i @clerk/clerk-js @sinonjs/fake-timers` in this folder' : '';
+  const fix = missing ? ': run `npm i @clerk/clerk-js @sinonjs/fake-timers` here, or name a bundle' : '';
   console.error(`Set-up problem: ${String(why.message ?? why).split('\n')[0]}${fix}`);
   process.exit(2);
 }
 process.on('uncaughtException', cannot);
 process.on('unhandledRejection', () => {}); // what the SDK leaves unhandled ends no app either
+//: end
 const require = createRequire(import.meta.url);
 
 // -- The clock. It stands still unless told otherwise.
 const SIGN_IN = Date.UTC(2026, 0, 1);
 const toFake = ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'];
+//: vitest
+vi.useFakeTimers({ now: SIGN_IN, toFake });
+const clock = {
+  get now() { return Date.now(); },
+  tick: ms => vi.advanceTimersByTime(ms),
+  tickAsync: ms => vi.advanceTimersByTimeAsync(ms),
+  setSystemTime: at => vi.setSystemTime(at),
+  reset: () => vi.clearAllTimers(),
+};
+//: else
 const clock = require('@sinonjs/fake-timers').install({ now: SIGN_IN, toFake });
+//: end
 const settle = () => clock.tickAsync(0); // until every promise that can go on has gone on
 
 //: setClock
@@ -350,6 +372,10 @@ async function restart() {
 
 //: end
 // -- The verdict, at the end or where a version goes another way.
+//: vitest
+class Verdict extends Error {}
+const NONE = 'no defect';
+//: end
 function verdict(detour) {
   if (detour) console.log(`Here this version goes another way: there is ${detour}.`);
   //: dropped
@@ -390,11 +416,15 @@ function verdict(detour) {
   const { oiat } = jwt && JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
   const [defect, says] = [oiat < SIGN_IN / 1000, 'the last active token was made from older data'];
   //: end
+  //: vitest
+  throw new Verdict(defect ? says : NONE);
+  //: else
   //: unknown
   cannot('whether this is a defect is not for a script to say');
   //: else
   console.log(defect ? `DEFECT: ${says}.` : 'No defect: it does not happen in this version.');
   process.exit(defect ? 1 : 0);
+  //: end
   //: end
 }
 
@@ -413,7 +443,6 @@ Math.random = () => 0; // no jitter
 
 // Only now, when the clock and the network are ours.
 //: restart
-const BUNDLE = require.resolve('./node_modules/@clerk/clerk-js/dist/clerk.native.js');
 let [clerk, signedIn] = [null, false];
 async function load() {
   delete require.cache[BUNDLE]; // what it remembers is its process's
@@ -427,20 +456,33 @@ async function load() {
 }
 await load();
 if (!signedIn) cannot('load() does not sign in');
-console.log(`@clerk/clerk-js ${require('./node_modules/@clerk/clerk-js/package.json').version}`);
 //: else
-const { Clerk } = require('./node_modules/@clerk/clerk-js/dist/clerk.native.js');
+const { Clerk } = require(BUNDLE);
 const clerk = new Clerk(`pk_live_${btoa('clerk.test$')}`);
 clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
 await settle();
 if (!clerk.session) cannot('load() does not sign in');
-console.log(`@clerk/clerk-js ${require('./node_modules/@clerk/clerk-js/package.json').version}`);
 let signedIn = true;
 clerk.addListener(({ session }) => {
   if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
 });
 //: end
 
+//: vitest
+test(__TITLE__, async () => {
+  // -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
+  async function story() {
+__STORY__
+    verdict();
+  }
+  const end = await story().catch(thrown => thrown);
+  if (!(end instanceof Verdict)) throw end;
+  expect(end.message).toBe(NONE);
+});
+//: else
+console.log(process.argv[2] ?? `@clerk/clerk-js ${require(resolve(BUNDLE, '../../package.json')).version}`);
+
 // -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
 __STORY__
 verdict();
+//: end

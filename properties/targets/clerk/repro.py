@@ -7,6 +7,8 @@ traces that need one of the names, `//: else` the part for all others, and `//: 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -39,6 +41,8 @@ from properties.system.wording import (
     duration,
     one_line,
 )
+from properties.targets.clerk.adapter import FILE_PREFIX
+from properties.targets.clerk.builds import CLERK_JS
 
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
@@ -53,26 +57,48 @@ _NO_VERDICT = (
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
 
-def install(version: str) -> str:
-    """The command that installs the SDK and a fake clock."""
-    return f"npm i @clerk/clerk-js@{version} @sinonjs/fake-timers"
-
-
-def repro(trace: Trace, version: str) -> str:
-    """The text of `repro.mjs`, which plays `trace` on the @clerk/clerk-js that is installed next to it.
+def repro(trace: Trace, version: str | None) -> str:
+    """The text of `repro.mjs`, which plays `trace` on the @clerk/clerk-js that is installed next to it, or on the
+    bundle that its argument names.
 
     The script exits 1 if the trace violates its invariant, 0 if it does not, and 2 if it cannot tell: a package
-    is missing, or only the harness can check the invariant. `version` is for a comment. The browser runtime is
-    not supported, because a script has no page.
+    is missing, or only the harness can check the invariant. `version` is for a comment; None if the trace is of a
+    bundle in a file. The browser runtime is not supported, because a script has no page.
     """
-    text = "\n".join(_lines(_TEMPLATE.read_text(encoding="utf-8"), _needs(trace))) + "\n"
-    for name, value in {
+    what = f"{CLERK_JS.name} {version}" if version else trace.target
+    does = "exits 1 while this happens, 0 when it no longer does, 2 when it cannot be tried"
+    return _filled(trace, _needs(trace), what, (*commands(trace, version), does))
+
+
+def commands(trace: Trace, version: str | None) -> tuple[str, ...]:
+    """The shell commands that install what `repro.mjs` needs, and run it."""
+    if version:
+        return f"npm i {CLERK_JS.name}@{version} @sinonjs/fake-timers", "node repro.mjs"
+    bundle = shlex.quote(one_line(trace.target.removeprefix(FILE_PREFIX)))
+    return "npm i @sinonjs/fake-timers", f"node repro.mjs {bundle}"
+
+
+def vitest(trace: Trace) -> str | None:
+    """The text of a test file for the SDK's own repository: it plays `trace` on the package's build, and fails
+    while the trace violates its invariant. None if only the harness can check the invariant."""
+    needs = _needs(trace)
+    if "unknown" in needs:
+        return None
+    usage = ("npx vitest run FILE", "in packages/clerk-js, after a build; CLERK_BUNDLE names another bundle")
+    return "// @vitest-environment node\n" + _filled(trace, needs | {"vitest"}, trace.target, usage)
+
+
+def _filled(trace: Trace, needs: Collection[str], what: str, usage: tuple[str, ...]) -> str:
+    """The template with the parts that are needed. `what` has the defect; `usage` has commands, and what the last
+    one does."""
+    values = {
         "PLACE": _PLACES[trace.runtime],
-        "HEADER": _header(trace, version),
-        "STORY": "\n".join(_tell(event) for event in trace.events),
-    }.items():
-        text = text.replace(f"__{name}__", value)
-    return text
+        "TITLE": json.dumps(f"{trace.invariant}: {trace}"),
+        "HEADER": _header(trace, what, usage),
+        "STORY": textwrap.indent("\n".join(map(_tell, trace.events)), "    " * ("vitest" in needs)),
+    }
+    text = "\n".join(_lines(_TEMPLATE.read_text(encoding="utf-8"), needs)) + "\n"
+    return re.sub(f"__({'|'.join(values)})__", lambda name: values[name[1]], text)
 
 
 def _lines(template: str, needs: Collection[str]) -> Iterator[str]:
@@ -106,15 +132,11 @@ def _needs(trace: Trace) -> set[str]:
     return needs | {trace.invariant if judged and trace.invariant else "unknown"}
 
 
-def _header(trace: Trace, version: str) -> str:
+def _header(trace: Trace, what: str, usage: tuple[str, ...]) -> str:
     invariant = INVARIANTS.get(trace.invariant or "")
+    *commands, run, does = usage
     why = trace.why or f"{trace.invariant} is violated"
-    paragraphs = [
-        f"@clerk/clerk-js {version}: {why}.",
-        "",
-        f"    {install(version)}",
-        "    node repro.mjs    # exits 1 while this happens, 0 when it no longer does, 2 when it cannot be tried",
-    ]
+    paragraphs = [f"{what}: {why}.", "", *(f"    {one}" for one in commands), f"    {run}    # {does}"]
     if invariant:
         paragraphs += ["", f"What should hold: {invariant.sentence}"]
     wrapped = [textwrap.wrap(one_line(paragraph), _WIDTH - len("// ")) or [""] for paragraph in paragraphs]
