@@ -169,7 +169,7 @@ def test_every_rendering_goes_to_a_file_of_its_own(seed: Counterexample, tmp_pat
     paths = save(seed, tmp_path)
     assert len({path.name for path in paths}) == len(FORMATS)
     assert [path.name.endswith(ending) for path, ending in zip(paths, SUFFIXES.values(), strict=True)]
-    assert all(path.stat().st_size > 200 for path in paths)
+    assert all(path.stat().st_size > 100 for path in paths)
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,18 @@ __HEADER__
 // random and nothing waits. What happens is in the last lines.
 
 import { createRequire } from 'node:module';
-import { resolve } from 'node:path';
 //: vitest
 import { expect, test, vi } from 'vitest';
+//: end
 
-const BUNDLE = resolve(process.env.CLERK_BUNDLE ?? 'dist/clerk.native.js');
+const require = createRequire(import.meta.url);
+//: vitest
+const BUNDLE = require('path').resolve(process.env.CLERK_BUNDLE ?? 'dist/clerk.native.js');
 function cannot(why) {
   throw why instanceof Error ? why : new Error(why);
 }
 //: else
-
-const BUNDLE = resolve(process.argv[2] ?? 'node_modules/@clerk/clerk-js/dist/clerk.native.js');
+const BUNDLE = require('path').resolve(process.argv[2] ?? 'node_modules/@clerk/clerk-js/dist/clerk.native.js');
 function cannot(why) {
   const missing = why.code === 'MODULE_NOT_FOUND';
   const fix = missing ? ': run `npm i @clerk/clerk-js @sinonjs/fake-timers` here, or name a bundle' : '';
@@ -24,7 +25,6 @@ function cannot(why) {
 process.on('uncaughtException', cannot);
 process.on('unhandledRejection', () => {}); // what the SDK leaves unhandled ends no app either
 //: end
-const require = createRequire(import.meta.url);
 
 // -- The clock. It stands still unless told otherwise.
 const SIGN_IN = Date.UTC(2026, 0, 1);
@@ -457,8 +457,7 @@ async function load() {
 await load();
 if (!signedIn) cannot('load() does not sign in');
 //: else
-const { Clerk } = require(BUNDLE);
-const clerk = new Clerk(`pk_live_${btoa('clerk.test$')}`);
+const clerk = new (require(BUNDLE).Clerk)(`pk_live_${btoa('clerk.test$')}`);
 clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
 await settle();
 if (!clerk.session) cannot('load() does not sign in');
@@ -466,6 +465,10 @@ let signedIn = true;
 clerk.addListener(({ session }) => {
   if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
 });
+//: end
+//: vitest
+//: else
+console.log(process.argv[2] ?? `@clerk/clerk-js ${require(`${BUNDLE}/../../package.json`).version}`);
 //: end
 
 //: vitest
@@ -480,8 +483,6 @@ __STORY__
   expect(end.message).toBe(NONE);
 });
 //: else
-console.log(process.argv[2] ?? `@clerk/clerk-js ${require(resolve(BUNDLE, '../../package.json')).version}`);
-
 // -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
 __STORY__
 verdict();
