@@ -254,18 +254,18 @@ def test_a_script_plays_a_bundle_in_a_file(install: Install) -> None:
     """The build of a branch, which no registry has."""
     folder = install("6.7.1")
     trace = replace(story(SEED), target="path:dist/my build.js")
-    script = CLERK_ADAPTER.reproduction(trace)
-    assert script is not None
-    assert script.commands == ("npm i @sinonjs/fake-timers", "node repro.mjs 'dist/my build.js'")
+    how = CLERK_ADAPTER.reproduction(trace)
+    assert how is not None
+    assert how.commands == ("npm i @sinonjs/fake-timers", "node repro.mjs 'dist/my build.js'")
     (folder / "dist").mkdir()
     (folder / "node_modules" / "@clerk" / "clerk-js" / "dist" / "clerk.native.js").rename(
         folder / "dist" / "my build.js"
     )
-    done = play(folder, script.text, *shlex.split(script.commands[-1])[2:])
+    done = play(folder, how.script, *shlex.split(how.commands[-1])[2:])
     assert done.stdout.splitlines()[0] == "dist/my build.js"
     assert done.stdout.splitlines()[-1] == DROPPED
     assert done.returncode == 1
-    missing = play(folder, script.text, "nowhere.js")
+    missing = play(folder, how.script, "nowhere.js")
     assert missing.returncode == 2
     assert "nowhere.js" in missing.stderr.splitlines()[0]
 
@@ -310,9 +310,9 @@ def vitest(node: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_unit_tests_fail_on_the_release_of_the_finding_and_pass_without_the_defect(vitest: Path) -> None:
     for name in TESTED:
-        text = CLERK_ADAPTER.unit_test(story(name))
-        assert text is not None
-        (vitest / f"{name}.test.mjs").write_text(text, encoding="utf-8")
+        how = CLERK_ADAPTER.reproduction(story(name))
+        assert how is not None and how.unit_test is not None
+        (vitest / f"{name}.test.mjs").write_text(how.unit_test, encoding="utf-8")
     for name in TESTED:
         failed, said = run_vitest(vitest, name, name.rpartition("-")[2])
         assert failed, said
@@ -340,9 +340,8 @@ def run_vitest(folder: Path, name: str, version: str) -> tuple[bool, str]:
 
 def test_there_is_a_unit_test_where_a_script_has_a_verdict() -> None:
     for path in CORPUS.glob("*.json"):
-        trace = load(path)
-        script, test = CLERK_ADAPTER.reproduction(trace), CLERK_ADAPTER.unit_test(trace)
-        assert (test is not None) is (script is not None and "const [defect, says]" in script.text)
+        if how := CLERK_ADAPTER.reproduction(load(path)):
+            assert (how.unit_test is not None) is ("const [defect, says]" in how.script)
 
 
 # -- each verdict, on SDKs made for the purpose ---------------------------------------------------------------

@@ -30,9 +30,14 @@ from properties.system.trace import FOLDER, Trace
 
 def reports(paths: Sequence[Path]) -> RenderableType:
     """The paths of the reports of one counterexample; `replay` shows that of its document."""
-    labels = {".html": "page", ".md": "issue", ".mjs": "script", ".py": "test"}
+    labels = {".html": "page", ".md": "issue", ".repro.mjs": "script", ".test.mjs": "vitest", ".py": "pytest"}
     return Group(
-        *[_uncut((f"{labels[path.suffix]:<8}", "dim"), str(path)) for path in paths if path.suffix in labels]
+        *[
+            _uncut((f"{label:<8}", "dim"), str(path))
+            for path in paths
+            for ending, label in labels.items()
+            if path.name.endswith(ending)
+        ]
     )
 
 
