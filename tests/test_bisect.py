@@ -27,7 +27,10 @@ HISTORY = [
 ]
 
 
-@pytest.mark.parametrize(("invariant", "assumptions", "before", "after", "what"), HISTORY)
+@pytest.mark.parametrize(
+    ("invariant", "assumptions", "before", "after", "what"),
+    [pytest.param(*one, marks=[pytest.mark.slow] * (one[3] != "6.7.4")) for one in HISTORY],
+)
 def test_a_released_defect_is_found_before_its_fix_and_not_after(
     builds: dict[str, NodeTarget], invariant: str, assumptions: str, before: str, after: str, what: str
 ) -> None:
@@ -39,6 +42,7 @@ def test_a_released_defect_is_found_before_its_fix_and_not_after(
     assert f"{what} {after} (the one before is {before})" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     words = (f"--invariant={HEADLINE}", "--assume=starvation,stale-after-expiry", *RANGE, "--traces=60")

@@ -207,6 +207,7 @@ def test_a_page_leaves_nothing_to_the_next(builds: dict[str, NodeTarget]) -> Non
     assert script(target) == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_traces(builds: dict[str, NodeTarget]) -> None:
     target = on_a_page(builds, NEWEST)
     first, second = (explore(target, "outage", traces=6, runtime=PAGE) for _ in range(2))

@@ -166,6 +166,7 @@ def test_an_interrupt_saves_what_was_found_and_leaves_no_process(
     assert any(path.suffix == ".json" for path in FOLDER.iterdir())
 
 
+@pytest.mark.slow
 def test_shards_that_are_done_are_not_run_again(
     undisturbed: tuple[Report, Path],
     whole_journal: Path,
@@ -210,6 +211,7 @@ def test_a_damaged_entry_or_one_of_another_plan_is_done_again(
     assert sorted(written) == [f"{number:06}.json" for number in sorted({violated, one, two, three, four, five})]
 
 
+@pytest.mark.slow
 def test_a_scheduler_elsewhere_is_used_and_left_as_it_was(undisturbed: tuple[Report, Path]) -> None:
     from distributed import Client, LocalCluster  # noqa: PLC0415 (an extra)
 
@@ -240,6 +242,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_a_terminal_ends_every_process(tmp_path: Path) -> None:
     """A terminal interrupts the whole group of processes, and so does this."""
     (tmp_path / "program.py").write_text(PROGRAM)
@@ -311,6 +314,7 @@ def test_the_report_says_what_was_found_and_what_was_tried(
         assert words in said
 
 
+@pytest.mark.slow
 def test_the_real_sdk_in_a_campaign_holds_what_its_guard_promises() -> None:
     plan = replace(
         PLAN, targets=("clerk-js@6.40.0",), assumptions=(("starvation", "stale-after-expiry"),), coverage=True
@@ -355,6 +359,7 @@ def test_a_plan_that_cannot_be_run_is_refused_in_one_line(plan: CampaignPlan, er
         shards(plan)
 
 
+@pytest.mark.slow
 def test_the_command_exits_as_the_verdicts_are_and_writes_its_report() -> None:
     words = ("campaign", "--traces=150", "--workers=1", "--report=report.md", "--target=model@CLERK_JS_6_7_1")
     calm = sessionproof(*words, "--assume=calm", f"--invariant={HEADLINE}")

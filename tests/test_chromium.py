@@ -28,6 +28,8 @@ from properties.targets.node_target import NodeTarget
 from properties.targets.server import EPOCH
 from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),

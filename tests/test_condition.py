@@ -35,7 +35,7 @@ def asked(model: ModelTarget, *names: str, depth: int = 3, calls: int = 0) -> Co
     ("target", "names", "depth", "words"),
     [
         (model("6.7.1"), ("starvation", "stale-after-expiry"), 3, "freeze > lifetime"),
-        (model("6.7.4"), ("starvation", "stale-after-expiry"), 3, "never"),
+        pytest.param(model("6.7.4"), ("starvation", "stale-after-expiry"), 3, "never", marks=pytest.mark.slow),
         (model("6.7.1"), ("stale-on-arrival",), 4, "latency > lead"),
         (model("6.7.4"), ("stale-on-arrival",), 4, "latency > lead"),
         (model("6.40.0"), ("rotated-credential",), 3, "always"),
@@ -48,6 +48,7 @@ def test_the_condition_is_short_and_says_it_all(
     assert asked(target, *names, depth=depth).words == words
 
 
+@pytest.mark.slow
 def test_the_guard_is_sound_while_latency_and_freeze_are_shorter_than_the_lead() -> None:
     found = asked(model("6.7.4"), "starvation", "stale-on-arrival", depth=4)
     assert found.words == "latency + freeze > lead  or  2 freeze > lifetime"

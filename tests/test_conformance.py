@@ -162,7 +162,14 @@ def read_cutoff_a_second_earlier(_patch: pytest.MonkeyPatch) -> Policy:
     return replace(CLERK_JS_6_7_4, timings=replace(TIMINGS, cutoff=6))
 
 
-@pytest.mark.parametrize("edit", [guard_at_expiry_too, refresh_a_second_later, read_cutoff_a_second_earlier])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(guard_at_expiry_too, marks=pytest.mark.slow),
+        refresh_a_second_later,
+        pytest.param(read_cutoff_a_second_earlier, marks=pytest.mark.slow),
+    ],
+)
 def test_a_one_line_edit_of_the_model_is_noticed(
     builds: dict[str, NodeTarget],
     edit: Callable[[pytest.MonkeyPatch], Policy],

@@ -394,6 +394,7 @@ def test_what_was_found_on_one_target_is_not_tried_on_another(server: Server) ->
     assert another_process(server.url, traces=1)[0] == violated
 
 
+@pytest.mark.slow
 def test_a_failure_goes_to_every_database_that_may_be_written(server: Server, tmp_path: Path) -> None:
     folder = f"dir:{tmp_path}/kept"
     violated, _ = another_process(f"{folder},{server.url}", traces=ENOUGH)
@@ -412,8 +413,7 @@ def test_the_key_of_a_cell_is_its_own_and_the_same_in_every_process_and_checkout
 
 
 # -- what is survived ----------------------------------------------------------------------------------------
-
-
+@pytest.mark.slow
 def test_a_redis_that_goes_away_in_mid_search_costs_one_line_and_no_verdict(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

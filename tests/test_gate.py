@@ -282,6 +282,7 @@ def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> Non
     assert path.read_text().count("<testcase ") == len(DEFAULT_INVARIANTS)
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds_and_print_one_table() -> None:
     case = (
         "--hypothesis-profile=glance",

@@ -14,6 +14,7 @@ GLANCE = ("--target=model", "-q", "--hypothesis-profile=glance")
 CASE = (*GLANCE, "--assume=calm")
 
 
+@pytest.mark.slow
 def test_the_branches_of_the_model_that_a_run_took_are_counted() -> None:
     calm = check(*CASE, "--model-coverage").stdout
     wild = check(*GLANCE, "--assume=starvation,stale-after-expiry", "--model-coverage").stdout

@@ -69,6 +69,7 @@ def test_under_the_theory_of_8303_the_guard_is_proved(app: App) -> None:
     assert all(isinstance(one, Proved) for one in found.verdicts.values())
 
 
+@pytest.mark.slow
 def test_templates_do_not_break_the_guard() -> None:
     found = proof("6.7.4", "starvation", "stale-after-expiry", judging=[HEADLINE], app=calling(GetToken("api")))
     assert isinstance(found.verdicts[HEADLINE], Proved)

@@ -17,6 +17,8 @@ from properties.prove.prove import prove
 from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, debian
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(__file__).with_name("spin") / "session.pml"
 
 Cell = tuple[Policy, tuple[str, ...], tuple[str, ...]]
