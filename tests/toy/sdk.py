@@ -75,12 +75,13 @@ def receive(turn: Turn[Client], request: RequestId, outcome: Outcome, token: Tok
     """Take the end of a request, and settle the call that waits for it."""
     call, held = dict(turn.client.waiting)[request], turn.client.token
     turn = turn.but(waiting=tuple(pair for pair in turn.client.waiting if pair[0] != request))
-    error: str | None = "Network request failed" if outcome is Outcome.LOST else f"api-{outcome.status}"
+    failure = "Network request failed" if outcome is Outcome.LOST else f"api-{outcome.status}"
+    end = (token, None) if token and held else (None, failure)
     if token and held:
-        turn, error = keep(turn, token).put(terms.TokenAnnounced(token, held)), None
+        turn = keep(turn, token).put(terms.TokenAnnounced(token, held))
     elif outcome is Outcome.UNAUTHORIZED and held and (call or turn.client.policy.background_signs_out):
         turn = sign_out(turn, call)
-    return turn if call is None else turn.put(terms.CallSettled(call, None if error else token, error))
+    return turn if call is None else turn.put(terms.CallSettled(call, *end))
 
 
 def keep(turn: Turn[Client], token: Token) -> Turn[Client]:
