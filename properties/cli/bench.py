@@ -13,10 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
-from hypothesis import settings
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +26,7 @@ from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.step import App
 from model.terms import Operation, Runtime
+from properties.cli.common import profile
 from properties.cli.gate import pytest_command, pytest_environment
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Proved
@@ -40,7 +40,6 @@ from properties.targets.names import make_target
 from properties.targets.protocol import Command
 
 TRACES = 1000
-DRAWN_STEPS = 30  # and a few healthy events at the end of each trace
 RELEASE = "6.40.0"
 HEADLINE = "background-never-destroys-valid-session"
 BENCH_ASSUMPTIONS = Assumptions(("starvation", "stale-after-expiry"))
@@ -49,11 +48,8 @@ ALL_ASSUMPTIONS = Assumptions(tuple(name for name in ASSUMPTIONS if name != "cal
 
 def measure(target: Target) -> tuple[int, int, float]:
     """The traces, steps and seconds of one search without a violation. Raises `TargetError`."""
-    profile = settings(
-        max_examples=TRACES, stateful_step_count=DRAWN_STEPS, derandomize=True, database=None, deadline=None
-    )
     cell = Cell(target.name, Runtime.HEADLESS, BENCH_ASSUMPTIONS)
-    found = search(target, cell, [INVARIANTS[HEADLINE]], profile)
+    found = search(target, cell, [INVARIANTS[HEADLINE]], profile(TRACES))
     (verdict,) = found.verdicts.values()
     if not isinstance(verdict, Held):
         raise TargetError(f"{target.name} was to hold, and the verdict is: {verdict}")
@@ -81,14 +77,7 @@ def bare_loop(commands: bytes, *flags: str) -> float:
     with tempfile.TemporaryFile() as log:
         log.write(commands)
         log.seek(0)
-        began = time.perf_counter()
-        subprocess.run(
-            [node.node_executable(), *flags, str(node.LOOP)],
-            stdin=log,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        return time.perf_counter() - began
+        return _seconds([node.node_executable(), *flags, str(node.LOOP)], stdin=log)
 
 
 CELLS = (
@@ -110,17 +99,7 @@ def check(processes: int) -> float:
         f"--invariant={HEADLINE}",
         *(f"--assume={names}" for names in CELLS),
     ]
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            pytest_command(*words),
-            cwd=folder,
-            env=pytest_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
-    return time.perf_counter() - began
+    return _seconds(pytest_command(*words), env=pytest_environment(), stderr=subprocess.DEVNULL)
 
 
 def rate_of(policy: Policy, assumptions: Assumptions, operations: tuple[Operation, ...]) -> str:
@@ -154,11 +133,12 @@ def proof_by_spin() -> float:
     )
 
 
-def _seconds(*commands: list[str]) -> float:
+def _seconds(*commands: list[str], **given: Any) -> float:
+    """The seconds that these commands take, one after the other. `given` is for `subprocess.run`."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         for command in commands:
-            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True, **given)
         return time.perf_counter() - began
 
 
