@@ -217,7 +217,9 @@ def test_a_verdict_that_pyjwt_does_not_share_is_our_fault(
     target = clerk_js_target(NEWEST, lambda line: None)
     target.start(Runtime.HEADLESS, FIRST)
     target.feed(Called(1, GetToken()), 12_345)
-    monkeypatch.setattr(fapi, "verify", lambda handed: ["ExpiredSignatureError" for _ in handed])
+    monkeypatch.setattr(
+        fapi.ClerkServer, "verify", lambda server, handed: ["ExpiredSignatureError" for _ in handed]
+    )
     with pytest.raises(TargetError, match=r"PyJWT says ExpiredSignatureError of Token\(number=1.* 12345 ms"):
         target.close()
     target.close()
