@@ -7,7 +7,6 @@ packages is one line and exit code 2.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,20 +29,21 @@ def main() -> None:
     command()
 
 
-def pytest_load_initial_conftests(early_config: pytest.Config, args: Sequence[str]) -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Load the plugin in a run of our tests. Other runs are as they would be without it: no option, no profile,
     and no module of ours under a name that theirs may have."""
-    if any(map(_is_ours, args)):
+    given = early_config.known_args_namespace
+    if any(_is_ours(place, given.pyargs) for place in given.file_or_dir):
         _stop_on_collision()
         early_config.pluginmanager.import_plugin("properties.plugin")
 
 
-def _is_ours(argument: str) -> bool:
-    """Does this argument of pytest name our tests, by their path or, for `--pyargs`, by their module?"""
-    path = Path(argument.partition("::")[0])
+def _is_ours(place: str, pyargs: bool) -> bool:
+    """Does this argument of pytest name our tests, by their path or, with `--pyargs`, by their module?"""
+    path = Path(place.partition("::")[0])
     if path.exists():
         return path.resolve().is_relative_to(HOME / "properties")
-    return argument.split(".", maxsplit=1)[0] == "properties"
+    return pyargs and place.split(".", maxsplit=1)[0] == "properties"
 
 
 def _stop_on_collision() -> None:
@@ -56,12 +56,12 @@ def _stop_on_collision() -> None:
 def _collision(name: str) -> str | None:
     """Why the top-level package `name` is not ours alone."""
     spec = find_spec(name)
-    if spec is None or spec.origin != str(HOME / name / "__init__.py"):
+    if spec is None or Path(str(spec.origin)).resolve() != HOME / name / "__init__.py":
         return f"'{name}' is another package here ({spec and spec.origin})"
-    ours = {file.parts[1] for file in metadata.files("sessionproof") or () if file.parts[0] == name}
-    if ours:  # an editable installation lists no files
+    for installed in metadata.distributions(name="sessionproof", path=[str(HOME)]):
+        ours = {file.parts[1] for file in installed.files or () if file.parts[0] == name} | {"__pycache__"}
         for path in (HOME / name).iterdir():
-            if path.name not in ours | {"__pycache__"}:
+            if path.name not in ours:
                 return f"another package '{name}' is installed into the same folder ({path})"
     return None
 

@@ -171,12 +171,11 @@ def sessionproof(*words: str) -> subprocess.CompletedProcess[str]:
     return run_python("-P", "-c", "from sessionproof import main; main()", *words)
 
 
-def run_python(*words: str) -> subprocess.CompletedProcess[str]:
+def run_python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python, with our code in its path."""
     program = [sys.executable, *words]
-    return subprocess.run(
-        program, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+    inside = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(program, capture_output=True, text=True, check=False, env=inside)
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:

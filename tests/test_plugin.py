@@ -55,6 +55,12 @@ def test_a_package_that_has_a_name_of_ours_is_told_in_one_line(words: tuple[str,
     assert said.endswith("install sessionproof into an environment of its own")
 
 
+def test_a_path_with_a_link_in_it_is_no_collision() -> None:
+    Path("link").symlink_to(ROOT)
+    done = run_python("-m", "sessionproof", "--version", PYTHONPATH="link")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.usefixtures("model_of_theirs")
 def test_the_command_runs_in_any_project() -> None:
     """Whatever its modules, its pytest options and its conftest.py are."""
