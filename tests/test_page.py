@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from msgspec.structs import replace
 
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Cell
 from properties.render.files import FORMATS
 from properties.render.page import matrix, page
 from properties.render.table import table
@@ -59,12 +62,12 @@ def browser() -> str:
     return chromium("the pages in a browser")
 
 
-def shown(browser: str, tmp_path: Path, text: str, place: str = "") -> str:
-    """The document after the page's own script ran, at `place`."""
+def shown(browser: str, tmp_path: Path, text: str, place: str = "", width: int = 1200) -> str:
+    """The document after the page's own script ran, at `place`, in a window of that width."""
     path = tmp_path / "page.html"
     path.write_text(text, encoding="utf-8")
     profile = f"--user-data-dir={tmp_path / 'profile'}"
-    command = [browser, *FLAGS, profile, "--window-size=1200,900", "--dump-dom", f"{path.as_uri()}{place}"]
+    command = [browser, *FLAGS, profile, f"--window-size={width},900", "--dump-dom", f"{path.as_uri()}{place}"]
     document = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     (root,) = re.findall(r"<html[^>]*>", document)
     assert 'data-ready="yes"' in root, root
@@ -143,10 +146,60 @@ def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
     findings = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
     pages = {(findings.cell, HEADLINE): "seed's page.html"}
     document = shown(browser, tmp_path, matrix(table([findings], (), pages)))
-    assert document.count("<td>") - document.count('class="mono">') >= len(findings.verdicts)
+    (body,) = re.findall(r"<thead>.*?</table>", document, re.DOTALL)
+    assert body.count("<td>") == len(findings.verdicts)
     assert 'href="seed\'s%20page.html"' in document
     assert document.count('class="violated"') == 2
     assert document.count('class="held"') == len(findings.verdicts) - 2
+
+
+def test_the_matrix_of_every_invariant_fits_a_laptop(browser: str, tmp_path: Path) -> None:
+    found = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
+    target = "path:packages/clerk-js/dist/clerk.native.js"
+    held = found.verdicts["foreground-recovers"]
+    whole = replace(
+        found,
+        cell=replace(found.cell, target=target),
+        verdicts=dict.fromkeys(INVARIANTS, held) | found.verdicts,
+    )
+    document = shown(browser, tmp_path, matrix(table([whole], {(whole.cell, HEADLINE)}, {})), width=1280)
+    (width,) = re.findall(r'data-width="(\d+)"', document)
+    assert int(width) <= 1280
+    assert all(f">{name}</th>" in document for name in INVARIANTS)
+
+
+def test_the_rows_of_a_matrix_are_in_the_order_of_the_cells() -> None:
+    found = explore(model("6.7.4"), "calm", traces=20)
+    cells = [
+        Cell(target, Runtime.HEADLESS, assuming(name))
+        for target in ("model@CLERK_JS_6_7_4", "clerk-js@6.7.4")
+        for name in ("calm", "outage")
+    ]
+    shown_table = table([replace(found, cell=cell) for cell in cells], (), {})
+    assert [(group["assuming"], [row["target"] for row in group["rows"]]) for group in shown_table["groups"]] == [
+        ("calm", ["model@CLERK_JS_6_7_4", "clerk-js@6.7.4"]),
+        ("outage", ["model@CLERK_JS_6_7_4", "clerk-js@6.7.4"]),
+    ]
+    assert [one["id"] for one in shown_table["invariants"]] == [
+        name for name in INVARIANTS if name in found.verdicts
+    ]
+
+
+def test_the_rows_of_a_run_are_in_the_order_of_its_options_whoever_ends_first() -> None:
+    """The first cell takes longest."""
+    targets = ("model@CLERK_JS_6_40_0", "model@CLERK_JS_6_7_4")
+    case = [
+        *(f"--target={one}" for one in targets),
+        "--assume=outage",
+        "--assume=calm",
+        f"--invariant={HEADLINE}",
+    ]
+    done = check(*case, "--hypothesis-profile=glance", "--pages=site", "-n", "2")
+    assert done.returncode == 0, done.stdout
+    (data,) = re.findall(r'id="view">(.*?)</script>', Path("site/index.html").read_text())
+    groups = json.loads(data)["groups"]
+    assert [group["assuming"] for group in groups] == ["outage", "calm"]
+    assert [[row["target"] for row in group["rows"]] for group in groups] == [[*targets]] * 2
 
 
 def test_pages_of_a_run_are_written_and_linked() -> None:

@@ -21,7 +21,7 @@ from properties.render.timeline import timeline
 from properties.render.view import LANES, view
 from properties.run.counterexample import Counterexample
 from properties.run.explain import explain, replay
-from properties.system.trace import Trace
+from properties.system.trace import Trace, decode, document_in
 from tests.support import HEADLINE, HOUR, ROOT, assuming, model, sessionproof
 
 # ruff: noqa: E501 - a screen is wider than our lines
@@ -113,7 +113,19 @@ def test_the_report_has_what_a_maintainer_asks_for(seed: Counterexample) -> None
         "How to reproduce",
     ]
     assert "npm i @clerk/clerk-js@6.7.1 @sinonjs/fake-timers" in text
-    assert '"event": "Freeze"' in text
+
+
+def test_the_report_has_the_trace_to_replay_and_explains_its_terms(seed: Counterexample) -> None:
+    text = report(seed)
+    *_, trace = re.findall(r"^```\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert decode(document_in(trace.encode(), "here"), "here") == replace(seed.trace, why=None)
+    terms = re.findall(r"^- \*(.*?)\*: .+$", text, re.MULTILINE)
+    assert terms == [
+        "assuming starvation",
+        "assuming stale-after-expiry",
+        "in the background",
+        "request 1, call 1",
+    ]
 
 
 def test_the_diagram_has_a_line_for_each_moment_and_nothing_that_mermaid_would_trip_over(

@@ -144,7 +144,6 @@ def _played(trace: Trace, target: Target) -> Violation | None:
 def _show(found: Counterexample, words: str, given: dict[str, str | None]) -> None:
     """Print the timeline, with the command that replays it."""
     flags = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    if words == "-" or "\n" in words:  # one line that has all of it
-        words, flags = "; ".join(found.trace.text.splitlines()), []
-    again = f"sessionproof replay {shlex.join([words, *flags])}"
+    whole = words == "-" or "\n" in words
+    again = found.trace.command if whole else f"sessionproof replay {shlex.join([words, *flags])}"
     click.echo(plain(timeline(view(found), again), *terminal()), nl=False)

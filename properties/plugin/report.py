@@ -74,7 +74,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         path = Path(config.getoption("expectations"))
         terminalreporter.write("\n" + terminal_summary.update_expectations(path, judged, violations, reported))
     if folder := config.getoption("pages"):
-        index = terminal_summary.write_pages(Path(folder), config.stash[FINDINGS].values(), reasons, reported)
+        index = terminal_summary.write_pages(Path(folder), findings, reasons, reported)
         terminalreporter.write(f"\npages   {index}\n")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:

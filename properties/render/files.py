@@ -29,7 +29,7 @@ def _markdown(found: Counterexample) -> str:
 
 def _html(found: Counterexample) -> str:
     shown: dict[str, Any] = to_builtins(view(found))
-    return page({**shown, "trace": _json(found)})
+    return page({**shown, "replay": found.trace.command, "trace": _json(found)})
 
 
 def reproduction(found: Counterexample) -> Reproduction | None:

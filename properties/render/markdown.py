@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
-from model.assumptions.catalogue import ASSUMPTIONS
 from model.world.events import Advance, Event
 from properties.render.escape import code, fenced, markdown
 from properties.render.view import LANES, Moment, View, view
@@ -38,12 +35,8 @@ def _report(found: Counterexample, shown: View, repro: Reproduction | None) -> I
     yield f"# {markdown(shown.why[:1].upper() + shown.why[1:])} ({markdown(trace.target)}, {trace.runtime})"
     yield from ("", "## Summary", "", markdown(shown.cause), "")
     yield f"This breaks the invariant {code(str(trace.invariant))}: *{shown.sentence}*"
-    yield from (
-        "",
-        "It was seen in a harness with a virtual clock and a fake server, which may do what these say:",
-        "",
-    )
-    yield from (f"- `{name}`: {ASSUMPTIONS[name].meaning}" for name in trace.assumptions.names)
+    yield from ("", "It was seen in a harness with a virtual clock and a fake server. In this report:", "")
+    yield from (f"- *{term}*: {means}" for term, means in shown.terms)
     yield from ("", "## Environment", "", "| | |", "|---|---|")
     yield from (f"| {name} | {_cell(value)} |" for name, value in shown.about if name != "assuming")
     yield from ("", "## Steps", "")
@@ -64,20 +57,9 @@ def _report(found: Counterexample, shown: View, repro: Reproduction | None) -> I
         yield from fenced("sh", "\n".join((*install, f"{run}   # exits 1 while it happens")))
         yield from ("", "<details><summary><code>repro.mjs</code></summary>", "")
         yield from (*fenced("js", repro.script), "", "</details>", "")
-    yield from (
-        "With sessionproof, the harness that found it: save the trace as `trace.json`, then",
-        "",
-        "```sh",
-    )
-    yield from (
-        "sessionproof replay trace.json",
-        "```",
-        "",
-        "<details><summary><code>trace.json</code></summary>",
-        "",
-    )
-    document = msgspec.json.format(msgspec.json.encode(trace.document()), indent=2).decode()
-    yield from (*fenced("json", document), "", "</details>")
+    yield from ("With sessionproof, the harness that found it: save this trace as `trace.txt`, then", "")
+    yield from (*fenced("sh", "sessionproof replay trace.txt"), "")
+    yield from fenced("", trace.text)
 
 
 def _step(event: Event, moments: list[Moment]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 from model.assumptions.catalogue import ASSUMPTIONS
@@ -27,10 +26,11 @@ from properties.run.counterexample import versions
 def table(
     findings: Iterable[Findings], known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
 ) -> dict[str, Any]:
-    """The table as plain values. `known` has the known violations, `pages` the file name of each counterexample's
-    page."""
+    """The table as plain values, with rows in the order of `findings`. `known` has the known violations, `pages`
+    the file name of each counterexample's page."""
     findings = list(findings)
-    names = list(dict.fromkeys(name for found in findings for name in found.verdicts))
+    ran = {name for found in findings for name in found.verdicts}
+    names = [name for name in INVARIANTS if name in ran]
     return {
         "title": "sessionproof: what holds, and where",
         "about": list(versions().items()),
@@ -44,10 +44,11 @@ def table(
                         "target": found.cell.target,
                         "cells": [_cell(found, name, known, pages) for name in names],
                     }
-                    for found in group
+                    for found in findings
+                    if found.cell.assumptions == assumptions
                 ],
             }
-            for assumptions, group in groupby(findings, key=lambda found: found.cell.assumptions)
+            for assumptions in dict.fromkeys(found.cell.assumptions for found in findings)
         ],
     }
 

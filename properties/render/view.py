@@ -5,8 +5,12 @@ The timeline on a terminal, the Markdown report and the page are all made from a
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from msgspec import Struct
 
+from model.assumptions.catalogue import ASSUMPTIONS
 from model.terms import Millis, Runtime
 from model.world.facts import Answered, Fact, Frozen
 from model.world.state import System
@@ -19,9 +23,23 @@ from properties.run.sensitivity import say
 from properties.system.event_kinds import brief
 from properties.system.fact_kind import Rows
 from properties.system.fact_kinds import notable, row_of, tell
+from properties.system.trace import Trace
 from properties.system.wording import ahead, clock, duration, listed, one_line, token_state
 
 LANES = ("OS", "timer", "SDK", "network", "server", "app")
+
+
+TERMS = (
+    (r"in the foreground", "in the foreground", "caused by a call of the app that is still pending"),
+    (r"in the background", "in the background", "not caused by such a call, but by a timer, say"),
+    (r"\bT\d", "T1, T2, ...", "tokens in the order in which the server minted them; the session began with T1"),
+    (
+        r"(request|call) \d",
+        "request 1, call 1",
+        "requests of the SDK and calls of the app, counted from sign-in",
+    ),
+)
+"""Terms of a report: how one is recognized, how it is listed, and what it means."""
 
 
 class Moment(Struct, frozen=True):
@@ -66,6 +84,8 @@ class View(Struct, frozen=True):
     moments: tuple[Moment, ...]
     steps: tuple[Stage, ...]
     needs: tuple[str, ...]
+    terms: Rows
+    """What the assumptions and the terms in it mean."""
     events: str
     replay: str
 
@@ -75,6 +95,7 @@ def view(found: Counterexample) -> View:
     trace = found.trace
     invariant = INVARIANTS.get(trace.invariant or "")
     breach = breach_of(trace, found.played)
+    moments = _moments(found, breach)
     return View(
         title=one_line(f"{trace.invariant} is violated on {trace.target}"),
         sentence=invariant.sentence if invariant else "",
@@ -82,12 +103,19 @@ def view(found: Counterexample) -> View:
         cause=cause_sentence(found.played, breach),
         about=tuple((name, one_line(value)) for name, value in _about(found)),
         lanes=LANES,
-        moments=_moments(found, breach),
+        moments=moments,
         steps=_stages(found),
         needs=tuple(say(need, trace) for need in found.needs),
+        terms=_terms(trace, moments),
         events=str(trace),
         replay=f"sessionproof replay {trace.path}",
     )
+
+
+def _terms(trace: Trace, moments: Iterable[Moment]) -> Rows:
+    text = " ".join(moment.text for moment in moments)
+    assumed = [(f"assuming {name}", ASSUMPTIONS[name].meaning) for name in trace.assumptions.names]
+    return (*assumed, *((term, means) for pattern, term, means in TERMS if re.search(pattern, text)))
 
 
 def _about(found: Counterexample) -> list[tuple[str, str]]:

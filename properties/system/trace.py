@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import uuid
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,11 @@ class Trace(Struct, frozen=True):
         if self.invariant is not None:
             lines.append(f"invariant: {quoted(self.invariant)}")
         return "\n".join([*lines, *map(brief, self.events)]) + "\n"
+
+    @property
+    def command(self) -> str:
+        """The shell command that replays the trace and needs no file."""
+        return f"sessionproof replay {shlex.quote('; '.join(self.text.splitlines()))}"
 
     @property
     def path(self) -> Path:
