@@ -6,18 +6,23 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
 from properties.system.target import TargetError
 from properties.targets import dom
 from properties.targets import npm as downloads
+from properties.targets.cache import SEAL
 from properties.targets.clerk import builds
+
+Damage: TypeAlias = Callable[[Path], object]
 
 VERSION = "6.7.4"
 BUNDLE = b"exports.Clerk = class {}"
@@ -123,7 +128,7 @@ def test_only_the_bundle_and_package_json_are_kept(cache: Path, npm: FakeNpm) ->
     npm.offers(FILES)
     builds.fetch_build(VERSION, silent)
     kept = {str(path.relative_to(cache.parent.parent)) for path in cache.parent.rglob("*") if path.is_file()}
-    assert kept == {"cache/clerk-js/6.7.4/clerk.native.js", "cache/clerk-js/6.7.4/package.json"}
+    assert {Path(name).name for name in kept} == {"clerk.native.js", "package.json", SEAL}
 
 
 def test_releases_before_6_have_a_bundle_of_another_name(cache: Path, npm: FakeNpm) -> None:
@@ -131,16 +136,72 @@ def test_releases_before_6_have_a_bundle_of_another_name(cache: Path, npm: FakeN
     assert builds.fetch_build("5.0.0", silent).name == "clerk.headless.js"
 
 
-def test_a_folder_from_before_pages_could_be_run_gets_what_it_lacks(cache: Path, npm: FakeNpm) -> None:
+def test_a_folder_without_a_hash_is_downloaded_again(cache: Path, npm: FakeNpm) -> None:
+    """It may be from an older version of this harness, and nobody can say what is in it."""
     home = cache / VERSION
     home.mkdir(parents=True)
     (home / "clerk.native.js").write_bytes(b"as it was")
     npm.offers({**FILES, "package/dist/clerk.no-rhc.js": b"for a page"})
+    assert builds.fetch_build(VERSION, silent).read_bytes() == BUNDLE
     page = builds.fetch_build(VERSION, silent, builds.PAGE_BUNDLES)
     assert page.read_bytes() == b"for a page"
-    assert (home / "clerk.native.js").read_bytes() == b"as it was"
-    assert builds.fetch_build(VERSION, silent, builds.PAGE_BUNDLES) == page
     assert npm.runs == 1
+
+
+def flip(at: int) -> Damage:
+    """Another byte at a place of the bundle."""
+    return lambda home: (home / "clerk.native.js").write_bytes(
+        BUNDLE[:at] + bytes([BUNDLE[at] ^ 1]) + BUNDLE[at + 1 :]
+    )
+
+
+DAMAGES: list[Damage] = [
+    *(flip(at) for at in range(len(BUNDLE))),
+    *(lambda home, to=to: (home / "clerk.native.js").write_bytes(BUNDLE[:to]) for to in range(len(BUNDLE))),
+    lambda home: (home / "clerk.native.js").write_bytes(BUNDLE + b"\n"),
+    lambda home: (home / "clerk.native.js").unlink(),
+    lambda home: (home / "package.json").write_bytes(b"{}"),
+    lambda home: (home / "clerk.native.js").rename(home / "clerk.headless.js"),
+    lambda home: (home / "more.js").touch(),
+    lambda home: (home / SEAL).write_bytes(b"\xff"),
+    lambda home: (home / SEAL).unlink(),
+]
+
+
+def test_a_folder_that_is_not_what_was_downloaded_is_noticed(cache: Path, npm: FakeNpm, tmp_path: Path) -> None:
+    npm.offers(FILES)
+    home = builds.fetch_build(VERSION, silent).parent
+    whole = shutil.copytree(home, tmp_path / "whole")
+    assert len(DAMAGES) > 50
+    for damage in DAMAGES:
+        assert downloads.cached_versions(builds.CLERK_JS) == [VERSION]
+        damage(home)
+        assert downloads.cached_versions(builds.CLERK_JS) == []
+        shutil.rmtree(home)
+        shutil.copytree(whole, home)
+
+
+def test_a_damaged_folder_is_downloaded_again_with_a_word(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    home = builds.fetch_build(VERSION, silent).parent
+    flip(3)(home)
+    said: list[str] = []
+    assert builds.fetch_build(VERSION, said.append).read_bytes() == BUNDLE
+    assert said == [
+        f"downloading @clerk/clerk-js@6.7.4 (3.5 MB, once), because the copy in {home} is not what was downloaded"
+    ]
+    assert npm.runs == 2
+    assert [path.name for path in cache.iterdir()] == [VERSION]
+
+
+def test_a_damaged_folder_stays_where_npm_cannot_help(cache: Path, npm: FakeNpm) -> None:
+    npm.offers(FILES)
+    home = builds.fetch_build(VERSION, silent).parent
+    flip(3)(home)
+    npm.refuses("ENOTFOUND")
+    with pytest.raises(TargetError, match="no version is cached"):
+        builds.fetch_build(VERSION, silent)
+    assert [path.name for path in cache.iterdir()] == [VERSION]
 
 
 def test_one_download_serves_every_runtime(cache: Path, npm: FakeNpm) -> None:
@@ -254,8 +315,8 @@ def test_without_npm_a_release_is_taken_at_its_word(cache: Path, npm: FakeNpm) -
 @pytest.mark.parametrize("code", ["ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT", "ECONNREFUSED"])
 def test_without_a_network_the_versions_at_hand_are_named(cache: Path, npm: FakeNpm, code: str) -> None:
     for version in ("6.10.0", "6.7.1"):
-        (cache / version).mkdir(parents=True)
-        (cache / version / "clerk.native.js").write_bytes(BUNDLE)
+        npm.offers({**FILES, "package/package.json": json.dumps({"version": version}).encode()})
+        builds.fetch_build(version, silent)
     npm.refuses(code)
     with pytest.raises(TargetError) as told:
         builds.fetch_build(VERSION, silent)
@@ -282,3 +343,25 @@ def test_nonsense_from_npm_is_one_line(cache: Path, npm: FakeNpm) -> None:
     npm.says("hello")
     with pytest.raises(TargetError, match="npm said nothing usable"):
         builds.fetch_build(VERSION, silent)
+
+
+def test_npm_runs_apart_from_the_folder_of_the_user(
+    cache: Path, npm: FakeNpm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An .npmrc or package.json there is another project's, and a download is no part of it."""
+    note = f"import os; open({str(npm.log)!r}, 'a').write(os.getcwd() + chr(10)); exit(1)"
+    script = f"#!{sys.executable}\n{note}\n"
+    (npm.bin / "npm").write_text(script)
+    (npm.bin / "npm").chmod(0o755)
+    for ask in (
+        lambda: downloads.released_versions(builds.CLERK_JS),
+        lambda: builds.fetch_build(VERSION, silent),
+        lambda: dom.fetch_dom(silent),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(dom, "cache_folder", lambda: cache / "dom")
+            with pytest.raises(TargetError):
+                ask()
+    folders = npm.log.read_text().splitlines()
+    assert len(folders) == 3
+    assert not [folder for folder in folders if Path(folder) == Path.cwd()]

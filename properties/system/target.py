@@ -13,13 +13,11 @@ from model.sdk import Sdk
 from model.step import initial
 from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
 from model.world.state import System
+from properties.system.failures import Failure
 
 
-class TargetError(Exception):
-    """The target itself is broken: a missing build, a dead driver, an unknown request. Never a finding.
-
-    The message is one line: what is wrong, and what to do.
-    """
+class TargetError(Failure):
+    """The target itself is broken: a missing build, a dead driver, an unknown request. Never a finding."""
 
 
 class Target(Protocol):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
 from properties.system.target import TargetError
+from properties.targets.cache import cached
 from properties.targets.npm import NO_NETWORK, run_npm
 
 LOCK_FOLDER = Path(__file__).parent / "driver" / "dom"
@@ -35,44 +35,17 @@ def fetch_dom(say: Callable[[str], None]) -> Path:
 
     Raises `TargetError`: no npm, no network, a full disk.
     """
-    home = cache_folder()
-    if home.is_dir():
-        return home
-    npm = shutil.which("npm")
-    if npm is None:
-        raise TargetError(f"npm is needed to download jsdom, and there is none on the PATH: {DOM_REMEDY}")
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as scratch:
-            say("downloading jsdom (17 MB on disk, once)")
-            for name in FILES:
-                shutil.copy(LOCK_FOLDER / name, scratch)
-            _install(npm, Path(scratch))
-            _move_into_place(Path(scratch), home)
-    except OSError as error:
-        raise TargetError(f"jsdom cannot be kept in {home.parent}: {error.strerror}") from None
-    return home
+    return cached(cache_folder(), "jsdom", "17 MB on disk", _install, say)
 
 
-def _install(npm: str, folder: Path) -> None:
+def _install(folder: Path) -> None:
     """Install exactly what the lock file says, with hashes checked. Raises `TargetError`."""
+    for name in FILES:
+        shutil.copy(LOCK_FOLDER / name, folder)
     words = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
-    done = run_npm(npm, words, folder, "jsdom", DOM_REMEDY)
+    done = run_npm(words, folder, "download jsdom", DOM_REMEDY)
     if done.returncode != 0:
         said = re.findall(r"^npm (?:error|ERR!) (.*)$", done.stderr, re.MULTILINE)
         why = (said or [f"exit status {done.returncode}"])[0].removeprefix("code ")
         fails = "cannot be downloaded, there is no network" if why in NO_NETWORK else "cannot be installed by npm"
         raise TargetError(f"jsdom {fails} ({why}): {DOM_REMEDY}")
-
-
-def _move_into_place(folder: Path, home: Path) -> None:
-    """Publish the folder atomically. If another process was faster, use its copy."""
-    made = folder / "made"
-    made.mkdir()
-    for name in ("node_modules", *FILES):
-        (folder / name).rename(made / name)
-    try:
-        made.rename(home)
-    except OSError:
-        if not home.is_dir():
-            raise

@@ -81,7 +81,8 @@ class NodeTarget:
         self.threw: list[str] = []
         """The messages of uncaught errors and unhandled rejections of the SDK in this trace."""
         self._glue, self._server, self._policy = glue.resolve().as_uri(), server, policy
-        self._find_bundle, self._find_packages, self._say = cache(find_bundle), find_packages, say
+        self._find_bundle, self._find_packages = cache(find_bundle), cache(find_packages)
+        self._find_dom, self._say = cache(lambda: fetch_dom(say)), say
         self._driver: Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
@@ -150,7 +151,7 @@ class NodeTarget:
 
     def _load(self, runtime: Runtime, token: Token) -> None:
         bundle = self._find_bundle(runtime).resolve()
-        dom = str(fetch_dom(self._say)) if runtime is Runtime.BROWSER else None
+        dom = str(self._find_dom()) if runtime is Runtime.BROWSER else None
         if self._driver is None:
             self._driver = Driver()
         load = protocol.LoadCommand(

@@ -22,10 +22,21 @@ from typing import Any
 
 import platformdirs
 
+from properties.system.orphans import ending_with_this_process
 from properties.system.target import TargetError
+from properties.targets.cache import cached, is_whole
 
 DOWNLOAD_TIMEOUT = 300
 """The timeout for npm, in s."""
+
+NPM_SETTINGS = {
+    "npm_config_update_notifier": "false",
+    # Without a network, npm would wait 70 s before it says so, or before it uses its own cache.
+    "npm_config_fetch_retries": "1",
+    "npm_config_fetch_retry_mintimeout": "500",
+    "npm_config_fetch_retry_maxtimeout": "500",
+    "npm_config_fetch_timeout": "30000",
+}
 
 _EXACT = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _STABLE = re.compile(r"\d+\.\d+\.\d+")
@@ -69,21 +80,16 @@ def cache_folder(package: Package) -> Path:
 def cached_versions(package: Package) -> list[str]:
     """The cached versions, in version order."""
     folder = cache_folder(package)
-    # Folders are moved into place atomically; unfinished ones begin with a dot.
-    found = [path.name for path in folder.iterdir() if _EXACT.fullmatch(path.name)] if folder.is_dir() else []
+    found = [path.name for path in folder.iterdir() if is_whole(path)] if folder.is_dir() else []
     return sorted(found, key=numbers)
 
 
 @cache
 def released_versions(package: Package) -> list[str]:
     """Every stable version on npm, in version order. Raises `TargetError`."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise TargetError(f"npm is needed to list the versions of {package.name}, and there is none on the PATH")
-    words = ["view", package.name, "versions", "--json"]
     with tempfile.TemporaryDirectory() as folder:
-        what = f"the versions of {package.name}"
-        done = run_npm(npm, words, Path(folder), what, _offline_remedy(package))
+        what = f"list the versions of {package.name}"
+        done = run_npm(["view", package.name, "versions", "--json"], Path(folder), what, _offline_remedy(package))
     match _json(done.stdout):
         case [str(), *_] as versions if done.returncode == 0:
             return sorted((one for one in versions if _STABLE.fullmatch(one)), key=numbers)
@@ -104,7 +110,7 @@ def nearest(version: str, known: Sequence[str]) -> str:
 def existing(package: Package, version: str, say: Callable[[str], None]) -> str:
     """`version`, or the nearest release if npm has none of that number: then `say` gets a line. What is cached
     exists, and where npm cannot be asked, `version` is taken at its word."""
-    if not _STABLE.fullmatch(version) or version in cached_versions(package):
+    if not _STABLE.fullmatch(version) or is_whole(cache_folder(package) / version):
         return version
     try:
         released = released_versions(package)
@@ -117,42 +123,23 @@ def existing(package: Package, version: str, say: Callable[[str], None]) -> str:
     return found
 
 
-def _is_whole(home: Path) -> bool:
-    return (home / "package.json").is_file()
+def fetch_package(package: Package, version: str, say: Callable[[str], None]) -> Path:
+    """The folder of a version, from the cache or else from npm. `say` gets a line before a download.
 
-
-def fetch_package(
-    package: Package, version: str, say: Callable[[str], None], has: Callable[[Path], bool] = _is_whole
-) -> Path:
-    """The folder of a version, from the cache if it `has` what is needed, or else from npm. `say` gets a line
-    before a download.
-
-    Raises `TargetError`: no such version, a version that is not exact, no npm, no network.
+    Raises `TargetError`: no such version, a version that is not exact, no npm, no network, a full disk.
     """
     if not _EXACT.fullmatch(version):
         raise TargetError(
             f"'{version}' is not an exact version of {package.name}: pin one, such as {package.example} "
             f"(`npm view {package.name} versions` lists them)"
         )
+
+    def download(into: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+            _extract(_pack(package, version, Path(scratch)), package, version, into)
+
     home = cache_folder(package) / version
-    if has(home):
-        return home
-    npm = shutil.which("npm")
-    if npm is None:
-        raise TargetError(
-            f"npm is needed to download {package.name}@{version}, and there is none on the PATH: "
-            f"{_offline_remedy(package)}"
-        )
-    try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=home.parent) as scratch:
-            say(f"downloading {package.name}@{version} ({package.size}, once)")
-            tarball = _pack(npm, package, version, Path(scratch))
-            _extract(tarball, package, version, Path(scratch) / "build")
-            _move_into_place(Path(scratch) / "build", home)
-    except OSError as error:
-        raise TargetError(f"{package.name}@{version} cannot be kept in {home.parent}: {error.strerror}") from None
-    return home
+    return cached(home, f"{package.name}@{version}", package.size, download, say)
 
 
 def lowest(wanted: str) -> str:
@@ -169,11 +156,11 @@ def _offline_remedy(package: Package) -> str:
     return f"{have}; the model targets work offline"
 
 
-def _pack(npm: str, package: Package, version: str, folder: Path) -> Path:
+def _pack(package: Package, version: str, folder: Path) -> Path:
     """Download the tarball into `folder` with npm, and check its hash. Raises `TargetError`."""
     what = f"{package.name}@{version}"
     words = ["pack", what, "--json", "--ignore-scripts", "--pack-destination", "."]
-    done = run_npm(npm, words, folder, what, _offline_remedy(package))
+    done = run_npm(words, folder, f"download {what}", _offline_remedy(package))
     said = _json(done.stdout)
     if done.returncode != 0:
         raise _refusal(package, version, said if isinstance(said, dict) else {}, done.stderr)
@@ -190,26 +177,33 @@ def _pack(npm: str, package: Package, version: str, folder: Path) -> Path:
     return tarball
 
 
-def run_npm(npm: str, words: list[str], folder: Path, what: str, remedy: str) -> subprocess.CompletedProcess[str]:
+def run_npm(words: list[str], folder: Path, what: str, remedy: str) -> subprocess.CompletedProcess[str]:
     """Run npm in `folder`, which is ours, so that no .npmrc or package.json of another project applies. `what`
     and `remedy` are for the message.
 
-    Raises `TargetError` on a timeout. The caller checks the exit status.
+    Raises `TargetError` without npm, and on a timeout. The caller checks the exit status.
     """
-    environment = {**os.environ, "npm_config_update_notifier": "false", "npm_config_fetch_retries": "1"}
+    npm = shutil.which("npm")
+    if npm is None:
+        raise TargetError(f"npm is needed to {what}, and there is none on the PATH: {remedy}")
     try:
         return subprocess.run(
-            [npm, *words],
+            ending_with_this_process([npm, *words]),
             cwd=folder,
-            env=environment,
+            env={**os.environ, **NPM_SETTINGS},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=DOWNLOAD_TIMEOUT,
             check=False,
         )
+    except OSError as error:
+        raise TargetError(
+            f"npm is needed to {what}, and it does not start ({error.strerror}): {remedy}"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s for {what}: {remedy}") from None
+        raise TargetError(f"npm took more than {DOWNLOAD_TIMEOUT} s to {what}: {remedy}") from None
 
 
 def _json(text: str) -> Any:
@@ -257,16 +251,3 @@ def _extract(tarball: Path, package: Package, version: str, into: Path) -> None:
         raise TargetError(f"the download of {package.name}@{version} is no npm package: try again") from None
     if found != version:
         raise TargetError(f"npm was asked for {version} and got {found}: is a proxy or cache broken?")
-
-
-def _move_into_place(build: Path, home: Path) -> None:
-    """Publish a finished build atomically. If there is one already, from another process or an older version of
-    this harness, only add the files that it lacks."""
-    try:
-        build.rename(home)
-    except OSError:
-        if not home.is_dir():
-            raise
-        for file in build.iterdir():
-            if not (home / file.name).exists():
-                file.replace(home / file.name)

@@ -32,11 +32,8 @@ def fetch_build(version: str, say: Callable[[str], None], bundles: tuple[str, ..
 
     Raises `TargetError` as `fetch_package` does, and if the version has none of them.
     """
-
-    def bundle_in(home: Path) -> Path | None:
-        return next((home / name for name in bundles if (home / name).is_file()), None)
-
-    home = fetch_package(CLERK_JS, version, say, lambda home: bundle_in(home) is not None)
-    if bundle := bundle_in(home):
-        return bundle
+    home = fetch_package(CLERK_JS, version, say)
+    for name in bundles:
+        if (home / name).is_file():
+            return home / name
     raise TargetError(f"{CLERK_JS.name}@{version} has none of {', '.join(bundles)}: choose a newer version")
