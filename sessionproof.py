@@ -23,9 +23,12 @@ PACKAGES = ("model", "properties")
 
 def main() -> None:
     """The `sessionproof` command."""
-    _stop_on_collision()
-    from properties.cli.main import main as command  # noqa: PLC0415 (not before names are known to be ours)
-
+    try:
+        _stop_on_collision()
+        from properties.cli.main import main as command  # noqa: PLC0415 (not before names are known to be ours)
+    except KeyboardInterrupt:
+        sys.stderr.write("sessionproof: interrupted\n")
+        raise SystemExit(130) from None
     command()
 
 

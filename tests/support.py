@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from properties.invariants.verdict import Cell, Findings
 from properties.run.run import Run
 from properties.search.search import search
 from properties.system.target import Target, TargetError
+from properties.targets.clerk.target import clerk_js_target
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 
@@ -61,6 +63,12 @@ def ready(target: Build, runtime: Runtime = Runtime.HEADLESS) -> Build:
             pytest.skip(f"NOT CHECKED: what real builds of @clerk/clerk-js do. {error}")
         raise
     return target
+
+
+def needs_builds() -> None:
+    """Skip a test that runs real builds in processes of its own, where `ready` would."""
+    with contextlib.closing(clerk_js_target("6.7.4", lambda line: None)) as target:
+        ready(target)
 
 
 def fresh(target: Build, runtime: Runtime = Runtime.HEADLESS) -> Build:

@@ -36,6 +36,7 @@ from properties.invariants.verdict import Cell, HeldTo, MayStarve, Proved, Vacuo
 from properties.search.observe import ModelCoverage
 from properties.search.search import search
 from properties.system.event_kinds import brief, word
+from properties.system.failures import Failure
 from properties.system.target import Target, TargetError
 from properties.targets.closing import close_all
 from properties.targets.names import make_target, one_of
@@ -44,8 +45,8 @@ COUNTED = {"reached": "traces that reached", "events": "events", "answers": "ans
 """The counts that a shard collects, with their titles in a report."""
 
 
-class CampaignError(Exception):
-    """A campaign cannot be run here. The message is one line: what is wrong, and what to do."""
+class CampaignError(Failure):
+    """A campaign cannot be run here."""
 
 
 class CampaignPlan(Struct, frozen=True):

@@ -27,7 +27,7 @@ from model.clerk.terms import GetToken
 from model.step import App
 from model.terms import Operation, Runtime
 from properties.cli.common import profile
-from properties.cli.gate import pytest_command, pytest_environment
+from properties.cli.gate import pytest_environment, pytest_words
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Proved
 from properties.prove.prove import Limits, prove
@@ -99,7 +99,8 @@ def check(processes: int) -> float:
         f"--invariant={HEADLINE}",
         *(f"--assume={names}" for names in CELLS),
     ]
-    return _seconds(pytest_command(*words), env=pytest_environment(), stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "pytest", *pytest_words(*words)]
+    return _seconds(command, env=pytest_environment(), stderr=subprocess.DEVNULL)
 
 
 def rate_of(policy: Policy, assumptions: Assumptions, operations: tuple[Operation, ...]) -> str:

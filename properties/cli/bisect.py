@@ -7,15 +7,16 @@ import itertools
 import click
 
 from model.terms import Runtime
-from properties.cli.common import Command, assume_option, fail, parse_assumptions, profile, runtime_option, say
+from properties.cli.common import assume_option, parse_assumptions, profile, runtime_option, say
 from properties.conformance.bisect import Bisection, ReleaseVerdict, evidence
 from properties.invariants.catalogue import INVARIANTS
+from properties.system.failures import Failure
 from properties.system.target import TargetError
 from properties.targets.adapter import Adapter
 from properties.targets.names import adapter_named, built_in, one_of
 
 
-@click.command(cls=Command)
+@click.command()
 @click.option("--invariant", "name", required=True, metavar="ID", help=", ".join(INVARIANTS))
 @assume_option(required=True)
 @click.option("--from", "first", required=True, metavar="VERSION", help="the oldest release")
@@ -53,7 +54,7 @@ def bisect(
         what = "breaks with" if after.violated else "holds again with"
         click.echo(f"{what} {after.version} (the one before is {before.version})")
     if not pairs:
-        fail("the verdict is the same on all of them")
+        raise Failure("the verdict is the same on all of them")
 
 
 def _between(sdk: Adapter, first: str, last: str) -> list[str]:

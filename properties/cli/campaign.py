@@ -12,13 +12,14 @@ from model.terms import Runtime
 from properties.campaign import tally
 from properties.campaign.campaign import run
 from properties.campaign.shards import CampaignPlan
-from properties.cli.common import Command, fail, say, search_options, terminal
+from properties.cli.common import say, search_options, terminal
 from properties.invariants.catalogue import default_invariants
 from properties.render.tables import plain
+from properties.system.files import write
 from properties.targets.names import forms
 
 
-@click.command(cls=Command)
+@click.command()
 @click.option(
     "--traces", type=click.IntRange(min=1), default=100_000, show_default=True, help="traces for each cell"
 )
@@ -53,12 +54,9 @@ def campaign(
         invariants or tuple(default_invariants(Runtime(runtime))),
         coverage=model_coverage,
     )
-    try:
-        done = run(plan, scheduler, workers or os.cpu_count() or 1, say)
-    except KeyboardInterrupt:
-        fail("interrupted; the shards that are done are kept: the same command goes on from there")
+    done = run(plan, scheduler, workers or os.cpu_count() or 1, say)
     click.echo(plain(tally.render(done), *terminal()), nl=False)
     if report:
-        report.write_text(tally.as_markdown(done), encoding="utf-8")
+        write(report, tally.as_markdown(done))
     words = {judged.word for cell in done.cells for judged in cell.verdicts.values()}
     sys.exit(1 if words & {"VIOLATED", "vacuous"} else 0)

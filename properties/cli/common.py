@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Collection
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 from hypothesis import HealthCheck, settings
@@ -15,23 +15,13 @@ from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
 from model.step import MAX_CALLS, App
 from model.terms import Runtime
-from properties.campaign.shards import CampaignError
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.tables import WIDTH
-from properties.system.target import TargetError
-from properties.system.trace import BadTrace
-from properties.system.wording import one_line
-from properties.targets.names import UnknownName, one_of
+from properties.targets.names import one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
-
-
-def fail(message: str) -> NoReturn:
-    """Print one line to stderr, and exit with code 2."""
-    click.echo(f"sessionproof: {one_line(message)}", err=True)
-    sys.exit(2)
 
 
 def say(line: str) -> None:
@@ -43,23 +33,6 @@ def terminal() -> tuple[int, bool]:
     """The width of a report in columns, and whether it may have colours."""
     live = sys.stdout.isatty()
     return (shutil.get_terminal_size().columns if live else WIDTH), live
-
-
-class Command(click.Command):
-    """A command that ends with one line and exit code 2 when it has no verdict."""
-
-    def invoke(self, context: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(context)
-        except (BadTrace, CampaignError, TargetError, UnknownName) as error:
-            fail(str(error))
-        except OSError as error:
-            if error.filename is None:
-                raise
-            fail(f"{error.filename}: {error.strerror}")
-        except KeyboardInterrupt:
-            fail("interrupted")
 
 
 def options(*several: Callable[[Any], Any]) -> Callable[[CommandFunction], CommandFunction]:

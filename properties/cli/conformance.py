@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import time
@@ -18,11 +19,9 @@ from model.terms import Runtime
 from model.world.events import LockKeychain
 from properties.campaign.progress import counter
 from properties.cli.common import (
-    Command,
     app_of,
     app_options,
     assume_option,
-    fail,
     parse_assumptions,
     profile,
     runtime_option,
@@ -42,6 +41,7 @@ from properties.run.lockstep import CONFORMS, Difference, LockStep, conforms
 from properties.run.run import Violation
 from properties.run.shrink import reduce, violates
 from properties.search.search import search
+from properties.system.failures import Failure
 from properties.system.target import TargetError
 from properties.system.trace import decode
 from properties.system.wording import clock
@@ -63,7 +63,7 @@ DEFAULT_BUILDS = [build for name in built_in().checked if (build := built_in().b
 # -- conform ------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command()
 @click.argument("trace_words", metavar="[TRACE]", required=False)
 @click.option(
     "--target",
@@ -104,27 +104,27 @@ def conform(
     agreed = True
     trace = decode(read_document(trace_words), trace_words) if trace_words else None
     specs = targets or ((trace.target,) if trace else DEFAULT_BUILDS)
-    table = _table() if not trace else None
-    for spec in specs:
-        pair = _pair(spec, policy_name, against)
-        try:
-            pair.prepare(trace.runtime if trace else Runtime(runtime))
-            if trace:
-                found = violates(trace, pair, conforms(pair), beyond_assumptions=True)
-                click.echo(f"{pair.build.name} and {pair.model.name} {'differ' if found else 'agree'}: {trace}")
-            else:
-                assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
-                cell = Cell(spec, Runtime(runtime), assumed)
-                findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
-                found = _violation(findings)
-                agreed = _add(table, pair, findings) and agreed
-            if found:
-                agreed = False
-                _show(pair, found)
-        finally:
-            pair.close()
-    if table:
-        click.echo(plain(table, *terminal()), nl=False)
+    table = _table()
+    try:
+        for spec in specs:
+            with contextlib.closing(_pair(spec, policy_name, against)) as pair:
+                pair.prepare(trace.runtime if trace else Runtime(runtime))
+                if trace:
+                    found = violates(trace, pair, conforms(pair), beyond_assumptions=True)
+                    word = "differ" if found else "agree"
+                    click.echo(f"{pair.build.name} and {pair.model.name} {word}: {trace}")
+                else:
+                    assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
+                    cell = Cell(spec, Runtime(runtime), assumed)
+                    findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
+                    found = _violation(findings)
+                    agreed = _add(table, pair, findings) and agreed
+                if found:
+                    agreed = False
+                    _show(pair, found)
+    finally:  # an interrupt does not hide what is known by then
+        if table.rows:
+            click.echo(plain(table, *terminal()), nl=False)
     sys.exit(not agreed)
 
 
@@ -168,10 +168,9 @@ def _table() -> Table:
     return table
 
 
-def _add(table: Table | None, pair: LockStep, findings: Findings) -> bool:
+def _add(table: Table, pair: LockStep, findings: Findings) -> bool:
     """Add a row to the table. Returns whether the two agree."""
     verdict = findings.verdicts[CONFORMS]
-    assert table is not None
     match verdict:
         case Held():
             word = Text("agrees", "green")
@@ -211,7 +210,7 @@ def _show(pair: LockStep, found: Violation) -> None:
 # -- tour ---------------------------------------------------------------------------------------------------
 
 
-@click.command(cls=Command)
+@click.command()
 @click.option(
     "--target", "spec", default=DEFAULT_BUILDS[-1], show_default=True, metavar="NAME", help="the build to compare"
 )
@@ -286,4 +285,4 @@ def tour(
         f"agreed  {pair.build.name} and {pair.model.name}, in all of them, in {time.perf_counter() - began:.1f} s"
     )
     if way.missed:
-        fail(f"{len(way.missed):,} {what} were not reached: try another --seed, or more --seconds")
+        raise Failure(f"{len(way.missed):,} {what} were not reached: try another --seed, or more --seconds")

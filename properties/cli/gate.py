@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import pytest
 
 import properties
 from properties.targets.names import built_in
+
+WITHOUT_VERDICT = range(pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED + 1)
+"""Further exit codes of pytest: an error in it, a wrong option, no test."""
 
 PACKAGE = Path(str(properties.__file__)).parent
 
@@ -26,16 +30,16 @@ known_findings = click.option(
 )
 
 
-def pytest_command(*words: str) -> list[str]:
-    """The command that runs our tests with these words, the same in every folder: without the configuration, the
+def pytest_words(*words: str) -> list[str]:
+    """The words after `pytest` that run our tests, the same in every folder: without the configuration, the
     conftest.py and the plugins of a project that it is run in."""
-    python = [sys.executable, "-m", "pytest", str(PACKAGE / "plugin" / "test_invariants.py")]
     plugins = [f"-p{name}" for name in ("hypothesispytest", "xdist", "properties.plugin", "no:cacheprovider")]
-    return [*python, f"-c{os.devnull}", f"--rootdir={PACKAGE.parent}", "--noconftest", *plugins, *words]
+    tests = str(PACKAGE / "plugin" / "test_invariants.py")
+    return [tests, f"-c{os.devnull}", f"--rootdir={PACKAGE.parent}", "--noconftest", *plugins, *words]
 
 
 def pytest_environment() -> dict[str, str]:
-    """The environment of that command. No module of the working directory hides one of ours."""
+    """The environment of that run. No module of the working directory hides one of ours."""
     outside = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     return {**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
 
@@ -91,6 +95,8 @@ def _on_every_core(words: Sequence[str]) -> Iterator[str]:
 
 
 def _run(*words: str) -> NoReturn:
-    """Replace this process, so that pytest handles Ctrl-C and the exit code."""
-    command = pytest_command("-q", "--no-header", "-rN", "--tb=no", *words)
-    os.execve(sys.executable, command, pytest_environment())
+    """Run pytest in this process. Where it has other codes for a run without a verdict, exit with 2."""
+    os.environ |= pytest_environment()
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    code = int(pytest.main(pytest_words("-q", "--no-header", "-rN", "--tb=no", *words)))
+    sys.exit(2 if code in WITHOUT_VERDICT else code)

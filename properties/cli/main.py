@@ -5,24 +5,21 @@ Exit codes: 0 holds, 1 violated, 2 usage or environment error (one line: what is
 
 from __future__ import annotations
 
-import signal
-import sys
-
 import click
 
 from properties.cli.bisect import bisect
 from properties.cli.campaign import campaign
 from properties.cli.conformance import conform, tour
 from properties.cli.gate import baseline, check, gate
+from properties.cli.outermost import Commands
 from properties.cli.proofs import condition, matrix, prove
 from properties.cli.traces import explain, replay
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.version_option(package_name="sessionproof")
 def main() -> None:
     """Can a background timer sign a user out while the server still holds the session valid?"""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that child processes end, too
 
 
 for command in (

@@ -13,10 +13,11 @@ from msgspec import Struct
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.step import App
 from model.terms import Runtime
-from properties.cli.common import app_of, app_options, fail, options, search_options
+from properties.cli.common import app_of, app_options, options, search_options
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.prove.matrix import EVERY_POLICY, Task
 from properties.prove.prove import Limits
+from properties.system.failures import Failure
 from properties.targets.names import model_named, one_of
 
 
@@ -32,7 +33,7 @@ class ProofRequest(Struct, frozen=True):
     confirm: bool = False
 
     def tasks(self) -> list[Task]:
-        """One task for each policy and set of assumptions. Raises `UnknownName`."""
+        """One task for each policy and set of assumptions. Raises `Failure`."""
         for name in self.policies:
             model_named(name)
         for name in chain(*self.assumptions):
@@ -41,7 +42,9 @@ class ProofRequest(Struct, frozen=True):
             one_of("invariant", name, INVARIANTS)
         runtime = Runtime(self.runtime)
         if runtime not in model_named(self.policies[0]).sdk.runtimes:
-            fail(f"the model does not describe the runtime {runtime}: nothing to prove; search a real build")
+            raise Failure(
+                f"the model does not describe the runtime {runtime}: nothing to prove; search a real build"
+            )
         judged = self.invariants or tuple(DEFAULT_INVARIANTS)
         return [
             Task(name, names, runtime, judged, self.app, self.limits)

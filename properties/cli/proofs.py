@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +15,7 @@ import click
 from model.assumptions.sets import Assumptions
 from model.step import MAX_CALLS, App
 from properties.campaign.progress import teller
-from properties.cli.common import Command, assume_option, fail, runtime_option, say, terminal
+from properties.cli.common import assume_option, runtime_option, say, terminal
 from properties.cli.proof_options import ProofRequest, proof_command
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, MayStarve, Vacuous, Violated
@@ -26,6 +27,8 @@ from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run.explain import explain
 from properties.run.run import Violation
+from properties.system.failures import Failure
+from properties.system.files import write
 from properties.system.wording import duration
 from properties.targets.names import model_named, newest
 
@@ -33,7 +36,7 @@ MATRIX_STEPS = 14_000
 """The limit on model steps in each pass of a matrix cell. Graphs that close within minutes close within it."""
 
 
-@click.command(cls=Command)
+@click.command()
 @proof_command((newest(),), "the newest release", (("starvation", "stale-after-expiry"),), Limits().steps)
 def prove(request: ProofRequest) -> None:
     """Prove the invariants on the model, for traces of any length and all durations, or find counterexamples.
@@ -41,10 +44,13 @@ def prove(request: ProofRequest) -> None:
     Exits 0 when everything is proved, 1 when something is violated or vacuous, 2 when a limit was hit first.
     """
     tell = teller()
-    findings = [task.run(tell) for task in request.tasks()]
-    tell("")
-    if request.confirm:
-        findings = confirmed(findings, say)
+    findings: list[Findings] = []
+    with _shown_if_cut_short(findings):
+        for task in request.tasks():
+            findings.append(task.run(tell))
+        tell("")
+        if request.confirm:
+            findings = confirmed(findings, say)
     _print(findings)
     click.echo(f"the app makes {request.app}")
     for found in findings:
@@ -53,7 +59,7 @@ def prove(request: ProofRequest) -> None:
     _exit(findings)
 
 
-@click.command(cls=Command)
+@click.command()
 @click.option(
     "--policy", "policy_name", default=newest(), show_default=True, metavar="NAME", help="the policy of the model"
 )
@@ -76,16 +82,16 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
         symbolic = importlib.import_module("properties.prove.condition")
         unknowns = importlib.import_module("properties.prove.parameters")
     except ImportError:
-        fail("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'")
+        raise Failure("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'") from None
     assumed = (tuple(names.split(",")),)
     (task,) = ProofRequest((policy_name,), assumed, (name,), runtime, None, Limits(depth)).tasks()
     model = model_named(policy_name)
     app = App(model.sdk.proved_operations, calls)
     judged, assumptions = INVARIANTS[name], Assumptions(task.assumptions)
     if task.runtime not in judged.runtimes:
-        fail(f"{name} is not about the runtime {runtime}")
+        raise Failure(f"{name} is not about the runtime {runtime}")
     if judged.reference:
-        fail(f"{name} compares two clients: only prove and a search can do that")
+        raise Failure(f"{name} compares two clients: only prove and a search can do that")
     tell = teller()
     found = symbolic.condition(model, task.runtime, assumptions, judged, depth, app, tell)
     tell("")
@@ -108,7 +114,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, depth: int,
     click.echo(f"{found.tried:,} steps were tried, each for every length of everything.")
 
 
-@click.command(cls=Command)
+@click.command()
 @proof_command(EVERY_POLICY, "all", EVERY_ASSUMPTION, MATRIX_STEPS)
 @click.option("--workers", type=click.IntRange(min=1), help="processes (default: one per core)")
 @click.option("--markdown", type=click.Path(path_type=Path), help="write the matrix to this file, as Markdown")
@@ -133,23 +139,37 @@ def matrix(
     Exits 0 when the matrix is complete, whatever its verdicts.
     """
     tasks, tell = request.tasks(), teller()
+    done: list[Findings] = []
 
-    def count(done: int, last: Findings) -> None:
+    def count(last: Findings) -> None:
+        done.append(last)
         place = f"{last.cell.target}, assuming {last.cell.assumptions}"
-        tell(f"{done} of {len(tasks)} cells; {place}, took {last.seconds:.1f} s")
+        tell(f"{len(done)} of {len(tasks)} cells; {place}, took {last.seconds:.1f} s")
 
-    findings = prove_all(tasks, workers or os.cpu_count() or 1, count)
-    tell("")
-    if request.confirm:
-        findings = confirmed(findings, say)
-    if json_file:
-        json_file.write_text(as_json(findings), encoding="utf-8")
-    if markdown:
-        markdown.write_text(as_markdown(findings), encoding="utf-8")
+    with _shown_if_cut_short(done):
+        findings = prove_all(tasks, workers or os.cpu_count() or 1, count)
+        tell("")
+        if request.confirm:
+            findings = confirmed(findings, say)
     _print(findings)
     click.echo(f"the app makes {request.app}")
+    if json_file:
+        write(json_file, as_json(findings))
+    if markdown:
+        write(markdown, as_markdown(findings))
     if folder:
         click.echo(f"pages   {write_pages(findings, folder)}")
+
+
+@contextlib.contextmanager
+def _shown_if_cut_short(done: Sequence[Findings]) -> Iterator[None]:
+    """Print the table of what is done by then, if something ends the proofs early."""
+    try:
+        yield
+    except BaseException:
+        if done:
+            _print(done)
+        raise
 
 
 def _print(findings: Sequence[Findings]) -> None:
@@ -172,7 +192,9 @@ def _exit(findings: Sequence[Findings]) -> NoReturn:
     if any(isinstance(verdict, Violated | Vacuous) for verdict in verdicts):
         sys.exit(1)
     if any(isinstance(verdict, HeldTo) for verdict in verdicts):
-        fail("not everything is proved: a limit was hit; raise --seconds, --steps or --states, or assume less")
+        raise Failure(
+            "not everything is proved: a limit was hit; raise --seconds, --steps or --states, or assume less"
+        )
     if any(isinstance(verdict, MayStarve) for verdict in verdicts):
-        fail("not everything is proved: the foreground may not recover, after the events above")
+        raise Failure("not everything is proved: the foreground may not recover, after the events above")
     sys.exit(0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from properties.cli.common import RUNTIMES, Command, fail, options, say, terminal
+from properties.cli.common import RUNTIMES, options, say, terminal
 from properties.invariants.catalogue import INVARIANTS
 from properties.render.files import FORMATS, save
 from properties.render.tables import plain
@@ -23,6 +23,7 @@ from properties.run.explain import explain as made_of
 from properties.run.explain import replay as play_again
 from properties.run.run import Violation
 from properties.system.event_kinds import brief
+from properties.system.failures import Failure
 from properties.system.target import Target
 from properties.system.trace import BadTrace, Trace, decode, document_in
 from properties.targets.names import UnknownName, adapters, forms, make_target
@@ -61,7 +62,7 @@ def read_document(words: str, **given: str | None) -> dict[str, Any]:
     return document_in(raw, words, **given)
 
 
-@click.command(cls=Command)
+@click.command()
 @trace_options
 def replay(trace: str, **given: str | None) -> None:
     """Replay a trace and show what happens.
@@ -80,7 +81,7 @@ def replay(trace: str, **given: str | None) -> None:
     sys.exit(1)
 
 
-@click.command(cls=Command)
+@click.command()
 @trace_options
 @click.option(
     "--format",
@@ -112,7 +113,7 @@ def explain(trace: str, form: str, folder: Path | None, **given: str | None) -> 
         text = FORMATS[form](found)
         if text is None:
             trace_of = f"{found.trace.invariant} on {found.trace.target}, {found.trace.runtime}"
-            fail(f"there is no {form} of {trace_of}: try another --format")
+            raise Failure(f"there is no {form} of {trace_of}: try another --format")
         click.echo(text, nl=False)
 
 

@@ -6,6 +6,7 @@ A checkout loads it by its `conftest.py`, an installation by `sessionproof.py`, 
 pytest_plugins = (
     "properties.plugin.profiles",
     "properties.plugin.workers",
+    "properties.plugin.ending",
     "properties.plugin.options",
     "properties.plugin.observers",
     "properties.plugin.report",

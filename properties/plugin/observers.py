@@ -9,13 +9,14 @@ import pytest
 from properties.conformance.plan import TransitionCoverage, plan_tour
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Cell
+from properties.plugin.ending import one_line
 from properties.plugin.workers import has_workers, is_worker
 from properties.prove.prove import Limits, problem
 from properties.search.observe import ModelCoverage, say_branches, write_observations
+from properties.system.failures import Failure
 from properties.system.registry import sdks
 from properties.system.target import Target, TargetError
 from properties.targets.model import as_model
-from properties.targets.names import UnknownName
 
 COVERAGE = pytest.StashKey[ModelCoverage]()
 TRANSITIONS = pytest.StashKey[dict[Cell, TransitionCoverage | str]]()
@@ -23,27 +24,22 @@ TRANSITIONS = pytest.StashKey[dict[Cell, TransitionCoverage | str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the observers that the options enable. One that cannot start ends the run with one line."""
-    try:
+    with one_line():
         _start(config)
-    except UnknownName as error:
-        pytest.exit(str(error), returncode=2)
 
 
 def _start(config: pytest.Config) -> None:
     config.stash[TRANSITIONS] = {}
     if config.getoption("model_coverage"):
         if has_workers(config):
-            raise UnknownName("--model-coverage works in one process only: leave out -n")
+            raise Failure("--model-coverage works in one process only: leave out -n")
         try:
             config.stash[COVERAGE] = ModelCoverage(sdks())
         except ImportError:
-            raise UnknownName("--model-coverage needs coverage.py: pip install coverage") from None
+            raise Failure("--model-coverage needs coverage.py: pip install coverage") from None
     if (folder := config.getoption("observe")) and not has_workers(config):
         worker = config.workerinput["workerid"] if is_worker(config) else "traces"  # type: ignore[attr-defined]
-        try:
-            config.add_cleanup(write_observations(Path(folder), worker))
-        except OSError as error:
-            raise UnknownName(f"--observe {folder}: {error.strerror}") from None
+        config.add_cleanup(write_observations(Path(folder), worker))
 
 
 def watched(config: pytest.Config, cell: Cell, target: Target, invariants: list[Invariant]) -> list[Invariant]:

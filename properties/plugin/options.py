@@ -13,11 +13,12 @@ from model.assumptions.sets import Assumptions
 from model.terms import Runtime
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Cell
+from properties.plugin.ending import one_line
 from properties.plugin.stash import CELLS, FINDINGS, KNOWN, REPORTS, TARGETS
 from properties.plugin.workers import has_workers
 from properties.run import known as expectations
 from properties.search.examples import FORMS as EXAMPLE_FORMS
-from properties.system.target import Target, TargetError
+from properties.system.target import Target
 from properties.targets.names import UnknownName, forms, make_target, one_of
 
 DEFAULT_TARGETS = ("model",)
@@ -99,20 +100,17 @@ def pytest_configure(config: pytest.Config) -> None:
     with one line and exit code 2, before any search."""
     config.stash[FINDINGS] = {}
     config.stash[REPORTS] = {}
-    try:
+    with one_line():
         config.stash[KNOWN] = _known(config)
         config.stash[TARGETS] = targets = _targets(config)
         config.stash[CELLS] = _cells(config, targets)
         for name in config.getoption("invariant") or ():
             one_of("invariant", name, INVARIANTS)
-        for target in targets.values():
+    for target in targets.values():
+        with one_line(target.name):
             target.prepare(Runtime(config.getoption("runtime")))
             if has_workers(config):  # the workers have their own targets; this was only a check
                 target.close()
-    except (UnknownName, expectations.BadExpectations) as error:
-        pytest.exit(str(error), returncode=2)
-    except TargetError as error:
-        pytest.exit(f"{target.name}: {error}", returncode=2)
 
 
 def _targets(config: pytest.Config) -> dict[str, Target]:

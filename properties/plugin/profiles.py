@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.errors import InvalidArgument
 
+from properties.plugin.ending import one_line
 from properties.plugin.stash import PROFILE
-from properties.search.examples import BadDatabase, database
-from properties.targets.names import UnknownName
+from properties.search.examples import database
+from properties.targets.names import UnknownName, one_of
 
 # `dev` stores failures and draws new traces in every run; `ci` and `check` are deterministic. Traces can be slow
 # to generate on a cold machine, so the health check too_slow is off. On CI, Hypothesis loads a profile of its
@@ -36,19 +37,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the profile that the command line names, before Hypothesis loads it: not all of them, because
     profiles belong to every test of a run, and Hypothesis and other test suites have a `ci` of their own."""
     name = _named(config)
-    if name in PROFILES:
-        try:
-            settings.get_profile(name)
-        except InvalidArgument:
-            settings.register_profile(name, PROFILES[name])
+    if name is None:
+        return
+    try:
+        settings.get_profile(name)
+    except InvalidArgument:
+        with one_line():
+            settings.register_profile(name, PROFILES[one_of("Hypothesis profile", name, PROFILES)])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Choose the profile of the search. By now Hypothesis has loaded the one that the command line names."""
-    try:
+    with one_line():
         session.config.stash[PROFILE] = _profile(session.config)
-    except (UnknownName, BadDatabase) as error:
-        pytest.exit(str(error), returncode=2)
 
 
 def _named(config: pytest.Config) -> str | None:

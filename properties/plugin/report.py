@@ -48,7 +48,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     known = {place: finding for place in verdicts for finding in config.stash[KNOWN] if finding.covers(*place)}
     reasons = {place: str(finding) for place, finding in known.items()}
     violations = {place: verdict for place, verdict in verdicts.items() if isinstance(verdict, Violated)}
-    news = [config.stash[REPORTS][place] for place in violations if place not in known]
+    reported = config.stash[REPORTS]
+    for place, found in violations.items():  # an interrupt may come before the explanation
+        bare = Counterexample(found.trace, found.played, Found({}))
+        reported.setdefault(place, (bare, []))
+    news = [reported[place] for place in violations if place not in known]
     expected = [(violations[place], reasons[place]) for place in violations if place in known]
     # Prefer the counterexample of a build to that of a model.
     expected.sort(key=lambda pair: pair[0].trace.target.startswith("model"))
@@ -69,7 +73,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for section in sections:
         terminalreporter.write("\n" + plain(section, width, terminalreporter.hasmarkup))
     terminalreporter.write("".join(f"{line}\n" for line in observed(config)))
-    reported = config.stash[REPORTS]
     if config.getoption("update_expectations"):
         path = Path(config.getoption("expectations"))
         terminalreporter.write("\n" + terminal_summary.update_expectations(path, judged, violations, reported))

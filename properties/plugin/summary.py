@@ -18,6 +18,7 @@ from properties.render.view import view
 from properties.run import known as expectations
 from properties.run.counterexample import Counterexample
 from properties.run.known import Claim
+from properties.system.files import write
 
 Reported: TypeAlias = Mapping[Claim, tuple[Counterexample, list[Path]]]
 """Counterexamples by claim, each with the files that it was saved in."""
@@ -65,7 +66,4 @@ def write_pages(
     for place, (found, _) in reported.items():
         (path,) = (path for path in save(found, folder) if path.suffix == ".html")
         pages[place] = path.name
-    index = folder / "index.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    index.write_text(matrix(table(findings, known, pages)), encoding="utf-8")
-    return index
+    return write(folder / "index.html", matrix(table(findings, known, pages)))

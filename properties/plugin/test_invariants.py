@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -11,17 +12,20 @@ from msgspec.structs import replace
 from properties.campaign.progress import search_line
 from properties.invariants.catalogue import INVARIANTS, Invariant, default_invariants
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
+from properties.plugin.ending import one_line
 from properties.plugin.observers import watched
 from properties.plugin.stash import CELLS, FINDINGS, KNOWN, PROFILE, REPORTS, TARGETS
 from properties.plugin.workers import is_worker
 from properties.render.files import save
 from properties.run import known as expectations
+from properties.run.counterexample import Counterexample
 from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.search.search import search
 from properties.system.event_kinds import brief
-from properties.system.target import Target, TargetError
-from properties.system.trace import BadTrace
+from properties.system.files import NotWritten
+from properties.system.target import Target
+from properties.system.trace import unsaved
 from properties.targets.closing import close_all
 
 
@@ -64,22 +68,15 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
         if cell not in findings:
             capture = pytestconfig.pluginmanager.getplugin("capturemanager")
             live = sys.stderr.isatty() and not is_worker(pytestconfig)
-            with search_line(cell, capture.global_and_fixture_disabled, live) as progress:
-                try:
-                    findings[cell] = _search(pytestconfig, cell, targets[cell.target], progress)
-                    _explain(pytestconfig, findings[cell], targets[cell.target])
-                except (BadTrace, TargetError) as error:
-                    pytest.exit(f"{cell.target}: {error}", returncode=2)
-                except KeyboardInterrupt:
-                    # pytest may fail to render the traceback of an interrupt.
-                    raise pytest.exit.Exception("interrupted", returncode=2) from None
+            line = search_line(cell, capture.global_and_fixture_disabled, live)
+            with line as progress, one_line(cell.target):
+                findings[cell] = _search(pytestconfig, cell, targets[cell.target], progress)
+                _explain(pytestconfig, findings[cell], targets[cell.target])
         return findings[cell]
 
     yield find
-    try:
+    with one_line():
         close_all(targets.values())
-    except TargetError as error:
-        pytest.exit(str(error), returncode=2)
 
 
 def _judged(config: pytest.Config, cell: Cell) -> list[str]:
@@ -103,4 +100,13 @@ def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
         if isinstance(verdict, Violated) and (config.getoption("pages") or not known):
             seed = config.getoption("hypothesis_seed", None)
             found = explain(Violation(verdict.trace, verdict.played), target, seed)
-            config.stash[REPORTS][findings.cell, name] = (found, save(found))
+            config.stash[REPORTS][findings.cell, name] = (found, _saved(found))
+
+
+def _saved(found: Counterexample) -> list[Path]:
+    """The files of the counterexample. If they cannot be written, the end of the run says so."""
+    try:
+        return save(found)
+    except NotWritten as error:
+        unsaved[found.trace.path] = (found.trace, str(error))
+        return []

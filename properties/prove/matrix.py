@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import active_children, get_context
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +21,8 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, Violated
 from properties.prove.prove import Limits, prove
 from properties.run.shrink import violates
+from properties.system.failures import Failure
+from properties.system.orphans import end_with
 from properties.system.target import Target
 from properties.targets.names import adapter_of, make_target, model_named, policies
 
@@ -52,34 +56,45 @@ class Task(Struct, frozen=True):
         return prove(model_named(self.policy), self.runtime, found, judged, self.app, self.limits, tell)
 
 
-def prove_all(tasks: Sequence[Task], workers: int, tell: Callable[[int, Findings], None]) -> list[Findings]:
-    """The findings of every task, in order. `tell` gets the number of finished tasks and the latest findings.
+def _saved_here(found: Findings) -> Findings:
+    """The findings, with their traces saved again: a worker does not tell which ones it could not save."""
+    for verdict in found.verdicts.values():
+        if isinstance(verdict, Violated):
+            verdict.trace.save()
+    return found
 
-    Ctrl-C also ends the worker processes.
+
+def prove_all(tasks: Sequence[Task], workers: int, tell: Callable[[Findings], None]) -> list[Findings]:
+    """The findings of every task, in order. `tell` gets them as they come.
+
+    Raises `Failure` if a worker process dies. Whatever ends this process also ends the workers.
     """
     if workers == 1 or len(tasks) == 1:
         found = []
-        for number, task in enumerate(tasks, 1):
+        for task in tasks:
             found.append(task.run())
-            tell(number, found[-1])
+            tell(found[-1])
         return found
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker, (os.getpid(),))
     futures: list[Future[Findings]] = []
     try:
         futures = [pool.submit(Task.run, task) for task in tasks]
-        for number, future in enumerate(as_completed(futures), 1):
-            tell(number, future.result())
-    except BaseException:
-        for process in list(pool._processes.values()):  # a proof does not check for cancellation
+        for future in as_completed(futures):
+            tell(_saved_here(future.result()))
+    except BaseException as error:
+        for process in active_children():  # a proof does not check for cancellation
             process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise Failure("a worker was killed: is there enough memory? Fewer --workers need less") from None
         raise
     pool.shutdown()
     return [future.result() for future in futures]
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    end_with(parent)
 
 
 def confirmed(findings: Sequence[Findings], say: Callable[[str], None]) -> list[Findings]:

@@ -15,6 +15,7 @@ from properties.render.page import page
 from properties.render.regression import regression
 from properties.render.view import view
 from properties.run.counterexample import Counterexample
+from properties.system.files import write
 from properties.targets.adapter import Reproduction
 from properties.targets.names import adapter_of
 
@@ -72,9 +73,8 @@ SUFFIXES = {
 
 def save(found: Counterexample, folder: Path | None = None) -> list[Path]:
     """Write every rendering next to the trace, or into `folder`. Returns the paths; that of the document is
-    first."""
+    first. Raises `NotWritten`."""
     stem = found.trace.path if folder is None else folder / found.trace.path.name
-    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for name, render in FORMATS.items():
         text = render(found)
@@ -84,8 +84,8 @@ def save(found: Counterexample, folder: Path | None = None) -> list[Path]:
         if name == "pytest":
             path = stem.with_name(f"test_{re.sub(r'[^A-Za-z0-9]+', '_', stem.stem)}.py")
         if name == "json":
-            found.save(path)  # atomically: it replaces the bare trace
+            found.save(path)  # it replaces the bare trace
         else:
-            path.write_text(text, encoding="utf-8")
+            write(path, text)
         written.append(path)
     return written

@@ -14,6 +14,7 @@ from properties.render.table import table
 from properties.render.tables import describe
 from properties.run.explain import explain
 from properties.run.run import Violation
+from properties.system.files import write
 from properties.targets.names import model_named
 
 
@@ -60,7 +61,7 @@ def _cell(found: Findings, name: str) -> str:
 
 def write_pages(findings: Sequence[Findings], folder: Path) -> Path:
     """Write the matrix as a page, and a page for each counterexample. Returns the path of the former. Raises
-    `OSError`."""
+    `NotWritten`."""
     pages: dict[tuple[Cell, str], str] = {}
     for found in findings:
         target = model_named(found.cell.target.removeprefix("model@"))
@@ -69,7 +70,4 @@ def write_pages(findings: Sequence[Findings], folder: Path) -> Path:
                 counterexample = explain(Violation(verdict.trace, verdict.played), target)
                 (page,) = (path for path in save(counterexample, folder) if path.suffix == ".html")
                 pages[found.cell, name] = page.name
-    folder.mkdir(parents=True, exist_ok=True)
-    index = folder / "index.html"
-    index.write_text(matrix_page(table(findings, (), pages)), encoding="utf-8")
-    return index
+    return write(folder / "index.html", matrix_page(table(findings, (), pages)))

@@ -23,6 +23,8 @@ from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Violated
 from properties.run.shrink import violates
+from properties.system.failures import Failure
+from properties.system.files import read_text, write
 from properties.system.target import Target
 from properties.system.trace import load as load_trace
 from properties.targets.names import adapter_of
@@ -39,8 +41,8 @@ Claim = tuple[Cell, str]
 """That an invariant holds in a cell: the cell, and the invariant's id."""
 
 
-class BadExpectations(Exception):
-    """The file of known findings cannot be used. The message is one line: what is wrong, and where."""
+class BadExpectations(Failure):
+    """The file of known findings cannot be used. The message says where."""
 
 
 class Finding(Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,7 +92,7 @@ def load(path: Path) -> tuple[Finding, ...]:
     entries = content.get("finding", [])
     if not isinstance(entries, list):
         raise BadExpectations(f"{path}: 'finding' is no list: write [[finding]] above each")
-    lines = [number for number, line in enumerate(path.read_text().splitlines(), 1) if HEADER.match(line)]
+    lines = [number for number, line in enumerate(read_text(path).splitlines(), 1) if HEADER.match(line)]
     if len(lines) != len(entries):  # an inline array, say, has no headers
         lines = [1] * len(entries)
     return tuple(_finding(entry, path, line) for entry, line in zip(entries, lines, strict=True))
@@ -129,7 +131,7 @@ def _trace_file(finding: Finding, path: Path, places: Collection[Path]) -> str:
 
 def _document(path: Path) -> tomlkit.TOMLDocument:
     try:
-        return tomlkit.parse(path.read_text())
+        return tomlkit.parse(read_text(path))
     except OSError as error:
         remedy = ": `sessionproof baseline --update` writes one" if isinstance(error, FileNotFoundError) else ""
         raise BadExpectations(f"{path}: {error.strerror}{remedy}") from error
@@ -142,7 +144,7 @@ def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) ->
     were violated, each with the path of its trace. Findings that did not run stay as they are, comments included,
     and findings that still happen keep their reason and link. Returns one line for each change; without a change,
     nothing is written but a file that was not there: an empty one says that nothing is known. Raises
-    `BadExpectations`.
+    `BadExpectations` and `NotWritten`.
     """
     new = not path.exists()
     document = tomlkit.document() if new else _document(path)
@@ -173,9 +175,7 @@ def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) ->
             document.remove("finding")
         if kept:
             document.append("finding", kept)
-        draft = path.with_suffix(".new")
-        draft.write_text(tomlkit.dumps(document))
-        draft.replace(path)
+        write(path, tomlkit.dumps(document))
     return changes
 
 

@@ -28,6 +28,8 @@ from hypothesis.database import (
 )
 from hypothesis.errors import HypothesisWarning
 
+from properties.system.failures import Failure
+
 if TYPE_CHECKING:
     from redis import Redis
 
@@ -45,8 +47,8 @@ REDIS_PREFIX = b"sessionproof-example:"
 GITHUB = re.compile(r"(?P<owner>[\w.-]+)/(?P<repo>[\w.-]+)(@(?P<artifact>[^\\/\":<>|*?\r\n]+))?")
 
 
-class BadDatabase(Exception):
-    """An example database cannot be used. The message is one line: what is wrong, and what to do."""
+class BadDatabase(Failure):
+    """An example database cannot be used."""
 
 
 def _to_stderr(line: str) -> None:

@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
 
 from hypothesis import Phase, Verbosity, settings
 from hypothesis import seed as seeded
@@ -31,9 +33,10 @@ from properties.system.target import Target, TargetError
 
 
 class Stopped(BaseException):
-    """The target broke, so the search has to stop. Not an `Exception`, because Hypothesis would shrink it."""
+    """The target broke, or this program did, so the search has to stop. Not an `Exception`, because Hypothesis
+    would shrink it."""
 
-    def __init__(self, error: TargetError) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
 
@@ -47,34 +50,40 @@ class _Tally:
     reached: Counter[str] = field(default_factory=Counter)
     found: Violation | None = None
     running: Run | None = None
-    interrupted: bool = False
+    interrupt: Callable[[], object] | None = None
 
     @contextlib.contextmanager
     def holding_interrupts(self) -> Iterator[None]:
-        """Defer Ctrl-C to the next event of a trace; a second Ctrl-C takes effect at once.
+        """Defer Ctrl-C and SIGTERM to the next event of a trace; a second one takes effect at once.
 
         Hypothesis handles an interrupt in our code; one in its own code may fail an assertion there, or get lost.
         """
         if threading.current_thread() is not threading.main_thread():  # no signal comes here
             yield
             return
-        usual = signal.getsignal(signal.SIGINT)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        usual = {number: handler for number, handler in handlers.items() if callable(handler)}
 
-        def note(*_: object) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, usual)
+        def restore() -> None:
+            for number, handler in usual.items():
+                signal.signal(number, handler)
 
-        signal.signal(signal.SIGINT, note)
+        def note(number: int, frame: FrameType | None) -> None:
+            restore()
+            self.interrupt = partial(usual[signal.Signals(number)], number, frame)
+
+        for number in usual:
+            signal.signal(number, note)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, usual)
+            restore()
             self.heed_interrupts()
 
     def heed_interrupts(self) -> None:
         """Raise an interrupt that `holding_interrupts` deferred."""
-        if self.interrupted:
-            raise KeyboardInterrupt
+        if self.interrupt:
+            self.interrupt()
 
 
 def search(
@@ -196,7 +205,7 @@ def _machine(
             tally.heed_interrupts()
             try:
                 super().__init__()
-            except TargetError as error:
+            except Exception as error:
                 tally.heed_interrupts()  # Ctrl-C on a terminal ends the target too
                 raise Stopped(error) from error
 
@@ -204,14 +213,14 @@ def _machine(
             tally.heed_interrupts()
             try:
                 super()._guarded(act)
-            except TargetError as error:
-                tally.heed_interrupts()
-                raise Stopped(error) from error
             except Violation as violation:
                 if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):
                     violation.trace.save()
                 tally.found = violation
                 raise
+            except Exception as error:
+                tally.heed_interrupts()
+                raise Stopped(error) from error
 
     for name in needless_rules(cell.assumptions, app, cell.runtime):
         setattr(CellMachine, name, None)

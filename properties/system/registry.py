@@ -19,6 +19,7 @@ import msgspec
 
 from model.sdk import Policy, Sdk, Server
 from model.terms import Operation, TokenId
+from properties.system.failures import Failure
 
 BUILT_IN = "properties.targets.clerk.adapter:CLERK_ADAPTER"
 ENTRY_POINTS = "sessionproof.sdks"
@@ -26,7 +27,7 @@ VARIABLE = "SESSIONPROOF_SDK"
 MODEL_KIND = "model"
 
 
-class UnknownName(ValueError):
+class UnknownName(Failure):
     """A name on the command line is unknown. The message has the name and the valid choices."""
 
 

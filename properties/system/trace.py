@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from model.assumptions.sets import Assumptions
 from model.notation import quoted, split, unquoted
 from model.terms import Runtime
 from model.world.events import Event
+from properties.system import files
 from properties.system.event_kinds import brief, decoded, encoded, parsed
+from properties.system.failures import Failure
 from properties.system.registry import sdks_of
 
 FORMAT = "sessionproof-trace"
@@ -47,8 +49,8 @@ FOLDER = Path(".sessionproof")
 """Where traces are saved, relative to the working directory."""
 
 
-class BadTrace(Exception):
-    """A file is not a readable trace. The message is one line: what is wrong, and what to do."""
+class BadTrace(Failure):
+    """A file is not a readable trace."""
 
 
 class Trace(Struct, frozen=True):
@@ -99,8 +101,30 @@ class Trace(Struct, frozen=True):
         }
 
     def save(self) -> Path:
-        """Write the trace atomically. Returns its path."""
-        return write(self.path, self.document())
+        """Write the trace atomically. Returns its path. If it cannot be written, it is added to `unsaved`: the
+        search goes on, and `print_unsaved` ends it."""
+        try:
+            write(self.path, self.document())
+            unsaved.pop(self.path, None)
+        except files.NotWritten as error:
+            unsaved[self.path] = (self, str(error))
+        return self.path
+
+
+unsaved: dict[Path, tuple[Trace, str]] = {}
+"""The traces that could not be saved, each with the reason."""
+
+
+def print_unsaved(tell: Callable[[str], object]) -> None:
+    """Print the documents of the traces that could not be saved, a line for each. Raises `NotWritten` if there
+    are any."""
+    lost = dict(unsaved)
+    unsaved.clear()
+    for trace, _ in lost.values():
+        tell(msgspec.json.encode(trace.document()).decode())
+    if lost:
+        why = next(iter(lost.values()))[1]
+        raise files.NotWritten(f"{why}; traces that are not saved: {len(lost)}, printed above as JSON")
 
 
 def _file_name(whole: str) -> str:
@@ -112,15 +136,8 @@ def _file_name(whole: str) -> str:
 
 
 def write(path: Path, document: dict[str, Any]) -> Path:
-    """Write a document atomically. Returns its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".new-{uuid.uuid4().hex}")  # of its own: two processes may write the same document
-    try:
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    """Write a document atomically. Returns its path. Raises `NotWritten`."""
+    return files.write(path, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
 
 
 def load(path: Path) -> Trace:
