@@ -19,6 +19,7 @@ from model.sdk import Server, ServerStruct
 from model.terms import Runtime
 from model.world.course import NotEnabled
 from model.world.events import LockKeychain
+from properties.render.files import FORMATS
 from properties.run import known
 from properties.run.counterexample import Counterexample, load
 from properties.run.run import Run
@@ -27,7 +28,7 @@ from properties.system.target import TargetError
 from properties.system.trace import load as load_trace
 from properties.targets.model import ModelTarget
 from properties.targets.node import node_executable
-from tests.support import HEADLINE, ROOT, assuming, check, run_python, sessionproof
+from tests.support import HEADLINE, ROOT, assuming, check, complaint, run_python, sessionproof
 from tests.toy import sdk as toy
 
 BUNDLE = Path("tests/toy/bundle.cjs")
@@ -188,6 +189,7 @@ CAUSE = "The timer set at sign-in fired on time; the SDK asked for a token in th
 EXPLAINED = {
     "timeline": "0:00:50 │ │ ✖ │ │ │ signs the user out, in the background, while the session is valid",
     "json": '"target": "toy@tests/toy/bundle.cjs"',
+    "text": f"target: {BUILD}",
     "markdown": CAUSE,
     "html": f"<title>{HEADLINE} is violated on {BUILD}</title>",
     "pytest": "Replays one trace on one target: put the build to be tested in TARGET.",
@@ -203,12 +205,11 @@ def test_it_is_explained_in_every_form_that_there_is_of_it(form: str) -> None:
 
 
 @pytest.mark.usefixtures("searched")
-def test_there_is_no_script_of_what_npm_has_not() -> None:
-    done = sessionproof("explain", str(found(BUILD)), "--format=repro")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"sessionproof: {BUILD} is not on npm, so no script can play this: try another --format\n"
-    )
+@pytest.mark.parametrize("form", sorted({*FORMATS} - {*EXPLAINED}))
+def test_there_is_no_script_of_an_sdk_that_has_none(form: str) -> None:
+    assert form in ("repro", "vitest")
+    line = complaint(sessionproof("explain", str(found(BUILD)), f"--format={form}"))
+    assert line == f"sessionproof: there is no {form} of {HEADLINE} on {BUILD}, headless: try another --format"
 
 
 @pytest.mark.usefixtures("searched")
