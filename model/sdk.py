@@ -19,6 +19,7 @@ from model import form
 from model.form import Form
 from model.terms import (
     FAILURES,
+    Ending,
     Endpoint,
     Millis,
     Operation,
@@ -58,8 +59,8 @@ class Server:
         """The honest answer while the session is valid, to a request with a credential."""
         return Outcome.GRANTED if endpoint is Endpoint.MINT else Outcome.SESSION
 
-    def refusal(self, endpoint: Endpoint) -> Outcome:
-        """The honest answer when the session has ended, or to a request without a credential."""
+    def refusal(self, endpoint: Endpoint, ending: Ending = Ending.REVOKED) -> Outcome:
+        """The honest answer when the session has ended so, or to a request without a credential."""
         return Outcome.NO_SESSION if endpoint is Endpoint.INTROSPECT else Outcome.UNAUTHORIZED
 
     @property

@@ -50,12 +50,24 @@ from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
-from model.terms import Millis, Operation, Output, Runtime, Started, Stimulus, Timings, Token
+from model.terms import Millis, Operation, Outcome, Output, Runtime, Started, Stimulus, Timings, Token
 from model.world.course import Cue, begin, finish, horizon, impossible, next_due
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GoOnline, UnlockKeychain
+from model.world.events import (
+    OF_REQUEST,
+    Advance,
+    Answer,
+    Deliver,
+    Event,
+    Freeze,
+    FreezeKind,
+    GoOnline,
+    Lose,
+    Serve,
+    UnlockKeychain,
+)
 from model.world.facts import Fact
 from model.world.outputs import absorb
-from model.world.state import System, World
+from model.world.state import Request, System, World
 
 Feed: TypeAlias = Callable[[Stimulus, Millis], tuple[Output, ...]]
 """A client with its memory: what it puts out in return for a stimulus, at an instant of its device's clock."""
@@ -175,17 +187,30 @@ def at_an_instant(
 ) -> Iterator[Event]:
     """What may happen now while no time passes: answers, what the app calls, what the assumptions add."""
     world = system.world
-    if like is None or isinstance(like, Answer):
+    if like is None or isinstance(like, OF_REQUEST):
         for request in world.requests:
             if like is None or like.request == request.request:
-                yield from (Answer(request.request, one) for one in assumptions.outcomes(world, request))
+                yield from _endings(world, assumptions, request)
     if like is None or isinstance(like, Operation):
         operations = app.operations if app.operations is not None else (like,) if like else ()
         if len(world.calls) < app.calls:
             yield from (operation for operation in operations if not impossible(world, operation))
-    if like is None or not isinstance(like, Answer | Operation):
+    if like is None or not isinstance(like, (*OF_REQUEST, Operation)):
         others = (*assumptions.events, *RELIEFS)
         yield from (event for event in others if not impossible(world, event))
+
+
+def _endings(world: World, assumptions: Assumptions, request: Request) -> Iterator[Event]:
+    """How a request may end, or be served, now."""
+    number = request.request
+    if request.reply is None:
+        outcomes = assumptions.outcomes(world, request)
+        yield from (Answer(number, one) for one in outcomes)
+        if assumptions.may_delay:
+            yield from (Serve(number, one) for one in outcomes if one is not Outcome.LOST)
+    else:
+        yield from () if world.offline else (Deliver(number),)
+        yield Lose(number)
 
 
 RELIEFS: tuple[Event, ...] = (UnlockKeychain(), GoOnline())
@@ -201,13 +226,14 @@ def permits(system: System, assumptions: Assumptions, event: Event, app: App = A
 def longest_advance(world: World, assumptions: Assumptions) -> Millis:
     """How long an `Advance` may last, in ms.
 
-    Unless requests may hang, no request waits longer than `Timings.patience`: neither the oldest one in flight,
-    nor the first one that a timer could send in the meantime.
+    Unless requests may hang, the server acts on each within `Timings.patience`: on the oldest one in flight, and
+    on the first one that a timer could send in the meantime. A reply under way may take longer.
     """
     timings, longest = world.timings, life_left(world, assumptions)
     if not assumptions.may_hang:
         one_shot = world.one_shot_timers
-        first_request = min((request.sent_at for request in world.requests), default=world.now + longest)
+        unserved = (request.sent_at for request in world.requests if request.reply is None)
+        first_request = min(unserved, default=world.now + longest)
         first_timer = min((timer.due for timer in one_shot), default=world.now + longest)
         if len(one_shot) < len(world.timers):  # a ticker sends nothing before its token is at the cutoff
             soonest = min(timer.due for timer in world.timers)

@@ -82,9 +82,14 @@ class Outcome(Word):
     RATE_LIMITED = "rate-limited"  # 429
     GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
     LOST = "lost"  # no answer: the connection broke
+    RETRY_AFTER = "retry-after"  # 429, and the header that says when to come back
     UNAUTHORIZED = "unauthorized"  # 401, or what this server says instead
+    FORBIDDEN = "forbidden"  # 403: the user is banned
+    NOT_FOUND = "not-found"  # 404: there is no such session any more
     NO_SESSION = "no-session"  # 200, no session
     STALE_TOKEN = "stale-token"  # 200, a token, or a session with one, that is `behind`; it has not expired
+    LEAN_SESSION = "lean-session"  # 200, the session, but without its token
+    FOREIGN_TOKEN = "foreign-token"  # 200, a token of another session, and another user
 
     @property
     def status(self) -> int:
@@ -95,13 +100,31 @@ class Outcome(Word):
 _STATUSES = {
     Outcome.BROKEN: 500,
     Outcome.RATE_LIMITED: 429,
+    Outcome.RETRY_AFTER: 429,
     Outcome.GATEWAY_PAGE: 503,
     Outcome.LOST: 0,
     Outcome.UNAUTHORIZED: 401,
+    Outcome.FORBIDDEN: 403,
+    Outcome.NOT_FOUND: 404,
 }
 
-GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN)
+
+class Ending(Word):
+    """How a session ends before its time, which decides what an honest server says of it from then on."""
+
+    REVOKED = "revoked"  # an administrator, a changed password, a sign-out on another device
+    BANNED = "banned"  # the user may not sign in any more
+    GONE = "gone"  # the session was deleted
+
+
+GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN)
 """The outcomes that bring a token. An unauthenticated request never ends with one."""
+
+DONE = (*GRANTS, Outcome.LEAN_SESSION)
+"""The outcomes of a request that the server has acted on."""
+
+ENDED = (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN, Outcome.NOT_FOUND)
+"""The refusals that say, if they are honest, that the session has ended."""
 
 
 FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
@@ -192,6 +215,16 @@ class Token(Struct, frozen=True, cache_hash=True):
     expires: Seconds
     behind: bool = False
     """Was it made from older data than the tokens that are not behind?"""
+    foreign: bool = False
+    """Is it of another session, and another user?"""
+
+    def comparable(self, other: Token) -> bool:
+        """Is it a token of the same kind and session?"""
+        return (self.token_id, self.foreign) == (other.token_id, other.foreign)
+
+    def fresher_than(self, other: Token) -> bool:
+        """Was it made from newer data or, of the same data, minted in a later second?"""
+        return other.behind if self.behind != other.behind else self.issued > other.issued
 
     def __str__(self) -> str:
         return f"T{self.number}"
@@ -311,6 +344,10 @@ class TokenAnnounced(Struct, frozen=True):
     before: Token | None
 
 
+class Uncaught(Struct, frozen=True):
+    """The client throws an error, or rejects a promise, that nobody catches."""
+
+
 class TokenShown(Struct, frozen=True):
     """The client shows `token`, or none, to the app's own server from now on, which knows the user by it."""
 
@@ -318,5 +355,13 @@ class TokenShown(Struct, frozen=True):
 
 
 Output: TypeAlias = (
-    RequestSent | TimerSet | TimerCleared | SignedOut | SignedIn | CallSettled | TokenAnnounced | TokenShown
+    RequestSent
+    | TimerSet
+    | TimerCleared
+    | SignedOut
+    | SignedIn
+    | CallSettled
+    | TokenAnnounced
+    | TokenShown
+    | Uncaught
 )

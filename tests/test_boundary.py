@@ -46,6 +46,7 @@ ALLOWED = (
     ),
     ("model/assumptions/catalogue.py", r"the theory of #8303", "a public theory of why servers refuse"),
     ("model/world/state.py", r"the theory of #8303", "the same"),
+    ("model/assumptions/catalogue.py", r'"lean-touch"', "the name under which reports know it"),
     ("properties/run/schema.py", r"ref_template=", "what msgspec calls an argument"),
     ("properties/run/counterexample.schema.json", r"", "made from the values of the SDKs at hand"),
     ("properties/render/*.html", r"grid-template-columns", "a word of CSS"),

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from model.clerk import cache, network, session, transition
 from model.clerk.sdk import CLERK
-from model.clerk.state import Call, Client, Entry, Flight, Turn
+from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
 from model.step import App
-from model.terms import NULL_ERROR, CallSettled, Outcome, Runtime, Token
+from model.terms import NULL_ERROR, CallSettled, Outcome, Runtime, Token, Uncaught
 from model.world.events import RestartApp
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, Proved, Violated
@@ -36,7 +36,7 @@ def guard_inverted(patch: pytest.MonkeyPatch) -> None:
     """Fresh tokens are skipped, expired ones refreshed."""
 
     def inverted(turn: Turn, entry: Entry) -> bool:
-        token = turn.client.holders[entry.holder]
+        token = turn.client.last_active(entry.holder)
         return token is not None and turn.at <= token.expires * 1000
 
     patch.setattr(session, "_guarded", inverted)
@@ -136,6 +136,35 @@ def forgets_which_is_fresher(patch: pytest.MonkeyPatch) -> None:
 def believes_whatever_client_comes_with_an_answer(patch: pytest.MonkeyPatch) -> None:
     """What #9284 mended: a client's session takes over no fresher token."""
     patch.setattr(network, "_last_active", lambda turn, known, token: token)
+
+
+def keeps_what_it_has(patch: pytest.MonkeyPatch) -> None:
+    """Who forced a new token gets it; the slot keeps the old one as long as that can be read."""
+
+    def wrong(turn: Turn, known: Token | None, token: Token) -> Token:
+        return token if known is None or cache.unreadable(turn, known) else known
+
+    patch.setattr(cache, "fresher", wrong)
+
+
+def mixes_up_users(patch: pytest.MonkeyPatch) -> None:
+    """A forced call gets the token of somebody else."""
+    right = session._end
+
+    def wrong(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn:
+        return right(turn, call, replace(token, foreign=True) if token and call.skip_cache else token, error)
+
+    patch.setattr(session, "_end", wrong)
+
+
+def lets_a_failed_refresh_escape(patch: pytest.MonkeyPatch) -> None:
+    """Nobody catches the failure of a refresh."""
+    right = session.reject
+
+    def wrong(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
+        return right(turn.put(Uncaught()) if flight.purpose is Purpose.REFRESH else turn, flight, failure)
+
+    patch.setattr(session, "reject", wrong)
 
 
 def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
@@ -252,12 +281,15 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (lost_is_null, ("outage",), "offline-is-not-signed-out"),
     (asks_twice_before_it_signs_out, ("revocation",), "no-request-storm"),
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
+    (keeps_what_it_has, ("calm",), "given-tokens-never-go-backwards"),
+    (mixes_up_users, ("calm",), "no-token-of-another-user"),
+    (lets_a_failed_refresh_escape, ("revocation",), "nothing-uncaught"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
 ]
 
 
-BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles"}
-"""What no release keeps once anything goes wrong: a refresh fails, or a request hangs."""
+BROKEN_ANYWAY = {"refresh-chain-survives", "every-call-settles", "given-tokens-never-go-backwards"}
+"""What no release keeps once anything goes wrong: a refresh fails, a request hangs, an answer is stale."""
 
 
 def prove_40(*assumptions: str, only: str = "", app: App = ONE_CALL) -> Findings:

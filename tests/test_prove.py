@@ -364,3 +364,14 @@ def test_the_matrix_is_printed_and_written(tmp_path: Path) -> None:
     linked = [path.name for path in (tmp_path / "pages").glob("*.html") if path.name != "index.html"]
     assert linked
     assert all(name in page for name in linked)
+
+
+def test_a_violation_without_numbers_is_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that breaks the invariant in the graph, for which no lengths of time are found, is no proof."""
+    name = "given-tokens-never-go-backwards"
+    judged = [INVARIANTS[name]]
+    found = prove(model("6.7.4"), Runtime.HEADLESS, assuming("calm"), judged)
+    assert isinstance(found.verdicts[name], Violated)
+    monkeypatch.setattr("properties.prove.prove.concrete", lambda *_: None)
+    found = prove(model("6.7.4"), Runtime.HEADLESS, assuming("calm"), judged)
+    assert isinstance(found.verdicts[name], HeldTo)

@@ -54,6 +54,7 @@ NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT
 
 GONE = "No defect: it does not happen in this version."
 STALER = "the last active token was made from older data"
+OLDER = "DEFECT: a call of getToken gets a token that is older than one before."
 DROPPED = "DEFECT: the user is signed out, while the server still holds the session."
 
 Install = Callable[[str], Path]
@@ -184,6 +185,16 @@ def test_what_is_still_there_in_6_40_0_is_shown_too(install: Install, name: str)
             "6.40.0",
             "DEFECT: an answer to GET /client makes the SDK ask again in the same instant.",
         ),
+        ("lean-touch-6.40.0", "6.40.0", DROPPED),
+        ("late-reply-6.7.1", "6.7.1", DROPPED),
+        ("late-reply-6.7.1", "6.7.4", GONE),
+        ("banned-user-6.40.0", "6.40.0", "DEFECT: the session has ended, and the user stays signed in."),
+        ("session-gone-6.40.0", "6.40.0", "DEFECT: the session has ended, and the user stays signed in."),
+        ("foreign-token-6.40.0", "6.40.0", "DEFECT: a call of getToken gets another user's token."),
+        ("forced-older-6.40.0", "6.40.0", OLDER),
+        ("older-token-6.7.4", "6.7.4", OLDER),
+        ("older-token-6.7.4", "6.40.0", GONE),
+        ("uncaught-6.40.0", "6.40.0", "DEFECT: nobody catches 429."),
     ],
 )
 def test_what_is_wrong_without_a_sign_out_is_shown_too(

@@ -15,7 +15,7 @@ from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.step import App, Span, Step, enabled, permits
 from model.terms import Operation, Outcome, Runtime
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.state import System
 from properties.conformance.plan import Label, label
 from properties.invariants.catalogue import Invariant
@@ -126,7 +126,9 @@ def test_what_is_permitted_is_enabled(target: ModelTarget, runtime: Runtime, ass
     permitted = 0
     for run in some_states(target, runtime, assumptions, 15):
         requests = {one.request for one in run.world.requests} | {0, 99}
-        answers = [Answer(request, outcome) for request in requests for outcome in Outcome]
+        answers: list[Event] = [Answer(request, outcome) for request in requests for outcome in Outcome]
+        answers += [Serve(request, outcome) for request in requests for outcome in Outcome]
+        answers += [kind(request) for request in requests for kind in (Deliver, Lose)]
         options = [*enabled(run.system, assumptions, APP)]
         for event in (*kinds, *relation.RELIEFS, *CLERK.operations, *answers):
             may = permits(run.system, assumptions, event, APP)
@@ -233,7 +235,7 @@ def test_a_proof_expands_what_is_enabled(target: ModelTarget, runtime: Runtime, 
 
 def renamed(found: Label, named: dict[int | None, int]) -> Label:
     """What an event is, with a request by its name in canonical form."""
-    return label(found[1], named) if found[0] is Answer else found
+    return label(found[1], named) if found[0] in OF_REQUEST else found
 
 
 NOTHING = Invariant("nothing", "", lambda step: None, frozenset(Runtime))

@@ -166,6 +166,35 @@ CASES = (
         "and so T2 took the place of T1, which was made from fresher data.",
     ),
     Case(
+        "given-tokens-never-go-backwards",
+        model("6.40.0"),
+        (GetToken(), GetToken(skip_cache=True), Answer(1, Outcome.STALE_TOKEN)),
+        "The app called getToken (call 1); and so call 1 got T1; the app called getToken (call 2); "
+        "the SDK asked for a token in the foreground (request 1); "
+        "the answer was a token made from older data (T2); and so call 2 got T2.",
+    ),
+    Case(
+        "no-token-of-another-user",
+        model("6.40.0"),
+        (GetToken(skip_cache=True), Answer(1, Outcome.FOREIGN_TOKEN)),
+        "The app called getToken (call 1); the SDK asked for a token in the foreground (request 1); "
+        "the answer was a token of another session (T2); and so call 1 got T2.",
+    ),
+    Case(
+        "nothing-uncaught",
+        model("6.40.0"),
+        (
+            *(SwitchOrganization("org_b"), Answer(1, Outcome.UNAUTHORIZED), Answer(2, SESSION)),
+            Answer(3, Outcome.RATE_LIMITED),
+        ),
+        "The app called setActive (call 1); the SDK updated the session for org_b in the foreground (request 1); "
+        "the answer was 401, although the session is valid; "
+        "the SDK asked which sessions there are in the foreground (request 2); "
+        "the answer was the session, still there (T2); "
+        "the SDK asked which sessions there are in the foreground (request 3); "
+        "the answer was 429; and so an error was thrown that nobody caught.",
+    ),
+    Case(
         "offline-is-not-signed-out",
         Scripted((), (), (asks(1, 1),), (CallSettled(1, None, NULL_ERROR),)),
         (GoOffline(), GetToken(), Answer(1, LOST)),

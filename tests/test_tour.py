@@ -80,7 +80,7 @@ def test_a_mistake_on_the_edge_of_the_guard_is_met_by_the_tour(monkeypatch: pyte
     right = [play(trace.events) for trace in tour.traces]
 
     def wrong(turn: Turn, entry: Entry) -> bool:
-        token = turn.client.holders[entry.holder]
+        token = turn.client.last_active(entry.holder)
         return token is not None and turn.at >= token.expires * 1000
 
     monkeypatch.setattr(session, "_guarded", wrong)

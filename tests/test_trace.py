@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Outcome, Runtime
+from model.terms import Ending, Outcome, Runtime
 from model.world.events import (
     Advance,
     Answer,
@@ -78,6 +78,7 @@ def test_each_event_has_a_short_form(event: Event, text: str) -> None:
     [Advance(1), Freeze(2), GetToken("api"), Answer(1, Outcome.LOST), Revoke(), SetClock(1), LockKeychain()],
 )
 def test_the_repr_of_an_event_is_code(event: Event) -> None:
+    assert Ending.REVOKED  # repr names it
     assert eval(repr(event)) == event
 
 

@@ -13,26 +13,33 @@ from model.assumptions.landmarks import (
     CLOCK_SKEWED,
     CUT_OFF,
     DEVICE_OFFLINE,
-    ENDED,
+    ENDED_BY,
     FAILED_REQUESTS,
     FAULT,
+    FOREIGN,
     FREEZES_BY_KIND,
     FROZEN,
     HANGING,
+    LATE_REPLY,
     LATE_TIMER,
+    LEAN,
     LIE_401,
     LOCKED,
+    LOST_REPLY,
     OLDER_DATA,
     REFUSED_REQUESTS,
     REJECTED,
     RESTARTED,
+    RETRY_AFTER,
     SKEWS,
+    TOLD_BANNED,
+    TOLD_GONE,
     TRUE_SIGN_OUT,
     UNAUTHENTICATED_REQUEST,
     Landmark,
 )
 from model.sdk import Server
-from model.terms import FAILURES, Outcome, Runtime
+from model.terms import FAILURES, Ending, Outcome, Runtime
 from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock
 from model.world.facts import Origin
 from model.world.state import Request, World
@@ -52,6 +59,7 @@ class Assumption(Struct, frozen=True):
     events: tuple[Event, ...] = ()  # what may happen at an instant, where it is possible
     freezes: bool = False  # the operating system may freeze the event loop
     hangs: bool = False  # a request may take longer than the network's patience
+    delays: bool = False  # a reply may arrive later than the server acted, or never
     lags: bool = False  # a token may be made from older data than one before
     sometimes: tuple[Landmark, ...] = ()  # a run that does not reach all of these is vacuous
     faults: tuple[Landmark, ...] = ()  # a report lists those that its run did not reach
@@ -86,6 +94,18 @@ def _refused(_world: World, _request: Request) -> tuple[Outcome, ...]:
 
 def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return FAILURES
+
+
+def _retry_after(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.RETRY_AFTER,)
+
+
+def _lean(world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.LEAN_SESSION,) if world.valid else ()
+
+
+def _foreign(world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.FOREIGN_TOKEN,) if world.valid else ()
 
 
 def _stale_edge(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -154,12 +174,38 @@ ASSUMPTIONS: dict[str, Assumption] = {
             faults=(*FAILED_REQUESTS, HANGING, DEVICE_OFFLINE),
         ),
         Assumption(
+            "late-replies",
+            "A request takes time both ways: the server acts and mints, and its reply arrives later, however "
+            "long that takes, or is lost on its way.",
+            delays=True,
+            sometimes=(LATE_REPLY, LOST_REPLY),
+        ),
+        Assumption(
             "locked-keychain",
             "The device's keychain is locked at times, and hands out no credential: a request sent then is "
             "unauthenticated. 401, then a client without sessions, though the session is valid.",
             events=(LockKeychain(),),
             sometimes=(LOCKED, UNAUTHENTICATED_REQUEST),
             faults=REJECTED,
+        ),
+        Assumption(
+            "retry-after",
+            "The server answers 429 and says when to come back; the session stays valid.",
+            _retry_after,
+            sometimes=(RETRY_AFTER,),
+        ),
+        Assumption(
+            "lean-touch",
+            "The server answers an update of the session with the session, but leaves out its token and the "
+            "client.",
+            _lean,
+            sometimes=(LEAN,),
+        ),
+        Assumption(
+            "foreign-token",
+            "The server, or a cache in front of it, answers with a token of another session, and another user.",
+            _foreign,
+            sometimes=(FOREIGN,),
         ),
         Assumption(
             "stale-edge",
@@ -180,7 +226,21 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "revocation",
             "The server really ends the session: revoked, or 30 days old.",
             events=(Revoke(),),
-            sometimes=(ENDED, TRUE_SIGN_OUT),
+            sometimes=(ENDED_BY[Ending.REVOKED], TRUE_SIGN_OUT),
+        ),
+        Assumption(
+            "banned-user",
+            "The server really ends the session, by banning the user: 403 from then on, and a client without "
+            "sessions.",
+            events=(Revoke(Ending.BANNED),),
+            sometimes=(ENDED_BY[Ending.BANNED], TOLD_BANNED),
+        ),
+        Assumption(
+            "session-gone",
+            "The server really ends the session, by deleting it: 404 from then on, and a client without "
+            "sessions.",
+            events=(Revoke(Ending.GONE),),
+            sometimes=(ENDED_BY[Ending.GONE], TOLD_GONE),
         ),
         Assumption(
             "restart",

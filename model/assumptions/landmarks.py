@@ -10,7 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.sdk import Server
-from model.terms import FAILURES, Endpoint, Millis, Outcome, Runtime, Timings
+from model.terms import FAILURES, Ending, Endpoint, Millis, Outcome, Runtime, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
     Answered,
@@ -50,11 +50,6 @@ LIE_401 = Landmark(
     lambda fact: isinstance(fact, Answered) and fact.outcome is Outcome.UNAUTHORIZED and not fact.honest,
 )
 FAULT = Landmark("a request failed", lambda fact: isinstance(fact, Answered) and not fact.honest)
-OLDER_DATA = Landmark(
-    "a token made from older data",
-    lambda fact: isinstance(fact, Answered) and fact.outcome is Outcome.STALE_TOKEN,
-    of=lambda server: any(Outcome.STALE_TOKEN in server.outcomes(one) for one in Endpoint),
-)
 CLOCK_SKEWED = tuple(
     Landmark(
         f"a device's clock an hour {word}",
@@ -72,7 +67,30 @@ UNAUTHENTICATED_REQUEST = Landmark(
     lambda fact: isinstance(fact, Sent) and fact.unauthenticated,
     of=lambda server: server.keychain,
 )
-ENDED = Landmark("the server ended the session", lambda fact: isinstance(fact, SessionEnded))
+ENDED_BY = {
+    ending: Landmark(
+        f"the server ended the session: {ending}",
+        lambda fact, ending=ending: isinstance(fact, SessionEnded) and fact.ending is ending,  # type: ignore[misc]
+    )
+    for ending in Ending
+}
+
+
+def _reached(what: str, outcome: Outcome) -> Landmark:
+    """A request ends with `outcome`, at whatever endpoint has it."""
+    return Landmark(
+        what,
+        lambda fact: isinstance(fact, Answered) and fact.outcome is outcome,
+        of=lambda server: any(outcome in server.outcomes(one) for one in Endpoint),
+    )
+
+
+TOLD_BANNED = _reached("a 403 that is true", Outcome.FORBIDDEN)
+TOLD_GONE = _reached("a 404 that is true", Outcome.NOT_FOUND)
+RETRY_AFTER = _reached("a 429 that says when to come back", Outcome.RETRY_AFTER)
+LEAN = _reached("a session without its token", Outcome.LEAN_SESSION)
+OLDER_DATA = _reached("a token made from older data", Outcome.STALE_TOKEN)
+FOREIGN = _reached("a token of another session", Outcome.FOREIGN_TOKEN)
 
 
 def _fault(endpoint: Endpoint, outcome: Outcome) -> Landmark:
@@ -100,6 +118,19 @@ FAILED_REQUESTS = tuple(_fault(endpoint, outcome) for endpoint in _BY_ITSELF for
 HANGING = Landmark(
     "a request that hangs",
     lambda fact: isinstance(fact, Answered) and fact.at - fact.sent_at > Timings().patience,
+)
+LATE_REPLY = Landmark(
+    "a reply that arrives after the server acted",
+    lambda fact: (
+        isinstance(fact, Answered)
+        and fact.served_at is not None
+        and fact.outcome is not Outcome.LOST
+        and fact.served_at < fact.at
+    ),
+)
+LOST_REPLY = Landmark(
+    "a reply that is lost after the server acted",
+    lambda fact: isinstance(fact, Answered) and fact.served_at is not None and fact.outcome is Outcome.LOST,
 )
 DEVICE_OFFLINE = Landmark(
     "the device offline",

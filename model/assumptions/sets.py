@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.assumptions.landmarks import Landmark
-from model.terms import GRANTS, Millis, Outcome
+from model.terms import DONE, Millis, Outcome
 from model.world.events import Event, Revoke, SetClock
 from model.world.state import Request, World
 
@@ -60,9 +60,14 @@ class Assumptions(Struct, frozen=True):
         return any(member.hangs for member in self.members)
 
     @property
+    def may_delay(self) -> bool:
+        """May a reply arrive later than the server acted?"""
+        return any(member.delays for member in self.members)
+
+    @property
     def may_revoke(self) -> bool:
         """May the server end the session?"""
-        return Revoke() in self.events
+        return any(isinstance(event, Revoke) for event in self.events)
 
     @property
     def skews(self) -> tuple[Millis, ...]:
@@ -93,5 +98,5 @@ class Assumptions(Struct, frozen=True):
         honest = world.honest_answer(request)
         faults.discard(honest)
         if request.unauthenticated:
-            faults.difference_update(GRANTS)
+            faults.difference_update(DONE)
         return (honest, *(outcome for outcome in world.server.outcomes(request.endpoint) if outcome in faults))

@@ -58,7 +58,7 @@ def fresher(turn: Turn, known: Token | None, token: Token) -> Token:
     """Which of the two to keep: `token`, unless its `oiat` is older than that of `known` (tokenFreshness.ts)."""
     if known is None or not turn.client.policy.keep_freshest:
         return token
-    return known if token.behind and not known.behind else token
+    return known if known.fresher_than(token) else token
 
 
 def freshest(turn: Turn, token_id: TokenId) -> Token | None:

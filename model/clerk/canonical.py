@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from model.clerk.state import Call, Client, Entry, Flight
+from model.clerk.state import Call, Client, Entry, Flight, Holder
 from model.form import Form
 from model.terms import RequestId, TimerId
 
@@ -18,23 +18,29 @@ from model.terms import RequestId, TimerId
 def canonical(client: Client, form: Form) -> Client:
     """The client in canonical form."""
     holders = _holders(client)
-    organizations = [client.organization(holder) for holder in holders]
-    while organizations and organizations[-1] is None:
-        organizations.pop()
     flights = [_flight(flight, form, holders) for flight in client.flights]
     return replace(
         client,
-        holders=tuple(form.token(client.holders[holder]) for holder in holders),
+        holders=tuple(_holder(client.holders[holder], form) for holder in holders),
         cache=tuple(_entry(entry, form, holders) for entry in sorted(client.cache, key=_slot_order)),
         flights=tuple(sorted(flights, key=_number)) if len(flights) > 1 else tuple(flights),
         calls=tuple(_call(call, form, holders) for call in client.calls),
         resends=tuple((form.timer(timer), _flight(flight, form, holders)) for timer, flight in client.resends),
         next_request=form.known_requests + 1,
         next_timer=form.known_timers + 1,
-        organizations=tuple(organizations),
         chosen=None if client.chosen is None else holders[client.chosen],
-        dropped=form.token(client.dropped) if form.switches else None,  # only a switch signs in again
+        dropped=form.token(client.dropped) if _may_come_back(client, form) else None,
     )
+
+
+def _may_come_back(client: Client, form: Form) -> bool:
+    """May the app's Session object get a last active token, having none now? Only a switch signs in again."""
+    current = client.holders[client.current]
+    return form.switches or (current is not None and current.token is None)
+
+
+def _holder(holder: Holder | None, form: Form) -> Holder | None:
+    return holder and replace(holder, token=form.token(holder.token))
 
 
 def _entry(entry: Entry, form: Form, holders: dict[int, int]) -> Entry:

@@ -12,7 +12,7 @@ from model.clerk import cache, session
 from model.clerk.policy import Policy
 from model.clerk.state import Entry, Flight, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN, key
-from model.terms import Millis, Outcome, TimerSet, Token
+from model.terms import Millis, Outcome, TimerSet, Token, Uncaught
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: how long after a GET is lost it is sent again, ten times at most. A lost POST never
@@ -34,6 +34,8 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         return turn.send(replace(recovery, offline=session.is_offline(client)))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
+    if outcome is Outcome.LEAN_SESSION:
+        return _touched_without_token(turn, flight)
     if token is None:
         counts = flight.purpose in (Purpose.TOUCH, Purpose.SWITCH) or client.policy.sends_when_offline
         if counts and session.nothing_came(client, outcome):
@@ -70,10 +72,10 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             turn = _client_replaced(turn, token)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
-            return _fail_parent(turn, flight, outcome)
+            return _rethrown(turn, flight, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
             if outcome is Outcome.NO_SESSION:  # a client payload without a session
-                last = turn.client.holders[turn.client.current] or turn.client.dropped
+                last = turn.client.last_seen
                 turn = turn.but(holders=(*turn.client.holders, None), chosen=None, dropped=last)
             return _fail_parent(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
         case Outcome.LOST if flight.tries <= _network_retries(flight):
@@ -84,7 +86,13 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
             return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
         case _:
             failure = Outcome.UNAUTHORIZED if session.nothing_came(turn.client, outcome) else outcome
-            return _fail_parent(turn, flight, failure)
+            return _rethrown(turn, flight, failure)
+
+
+def _rethrown(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
+    """A recovery failed, and so does the request that waits for it. Nobody waits for that of a switch, and nobody
+    catches its error (clerk.ts #touchCurrentSession)."""
+    return _fail_parent(turn, flight, failure) if flight.parent else turn.put(Uncaught())
 
 
 def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
@@ -99,9 +107,9 @@ def _network_retries(flight: Flight) -> int:
 
 def _client_replaced(turn: Turn, token: Token) -> Turn:
     """A client payload makes a new Session object and caches its token (Client.ts fromJSON, Session.ts)."""
-    holders, holder = turn.client.holders, len(turn.client.holders)
-    turn = turn.but(holders=(*holders, _last_active(turn, holders[-1], token)), chosen=None)
-    turn = turn.activate(holder, key(token).organization)
+    client, holder = turn.client, len(turn.client.holders)
+    last = _last_active(turn, client.last_active(client.newest), token)
+    turn = turn.but(chosen=None).hold(holder, last, key(token).organization)
     return cache.keep(turn, Entry(key(token), holder, announces=True), token)
 
 
@@ -116,7 +124,12 @@ def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A touch was answered with a session and a client payload. First the payload makes a new Session object
     (Base.ts _updateClient), then the object that was touched takes over the session (Session.ts _touchPost)."""
     turn = _client_replaced(turn, token)
-    holders = turn.client.holders
-    taken = _last_active(turn, holders[flight.holder], token)
-    turn = turn.but(holders=(*holders[: flight.holder], taken, *holders[flight.holder + 1 :]))
-    return session.touched(turn.activate(flight.holder, key(token).organization), flight)
+    taken = _last_active(turn, turn.client.last_active(flight.holder), token)
+    return session.touched(turn.hold(flight.holder, taken, key(token).organization), flight)
+
+
+def _touched_without_token(turn: Turn, flight: Flight) -> Turn:
+    """A touch was answered with the session, without its token and without a client payload: the object that was
+    touched loses its last active token (Session.ts fromJSON)."""
+    turn = turn.but(dropped=turn.client.last_seen)
+    return session.touched(turn.hold(flight.holder, None, flight.token_id.organization), flight)

@@ -48,6 +48,10 @@ class Policy(Struct, frozen=True):
     """A switch to another organization ends with the error of its touch, unless that is a 401 (#8004). Before, it
     went on whatever the error was, and took any 4xx for a 401."""
 
+    banned_is_unauthenticated: bool
+    """A switch whose touch is answered 403, because the user is banned, asks which sessions there are, as after a
+    401 (packages/shared errors/helpers.ts isUnauthenticatedError, 6.13.0)."""
+
     client_keeps_freshest: bool
     """A session in an answer, or in its client payload, takes over the last active token of the session that it
     replaces, if its own was made from older data (#9284)."""
@@ -94,6 +98,7 @@ CLERK_JS_6_0_0 = Policy(
     sends_when_offline=True,
     retry_rate_limited=False,
     switch_fails_with_touch=False,
+    banned_is_unauthenticated=False,
     client_keeps_freshest=False,
     gateway_page_error="SyntaxError",
     tries_when_offline=False,
@@ -109,7 +114,8 @@ CLERK_JS_6_1_0 = replace(
 CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
-CLERK_JS_6_24_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_24_0", keep_freshest=True, timers_by_expiry=True)
+CLERK_JS_6_13_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_13_0", banned_is_unauthenticated=True)
+CLERK_JS_6_24_0 = replace(CLERK_JS_6_13_0, name="CLERK_JS_6_24_0", keep_freshest=True, timers_by_expiry=True)
 CLERK_JS_6_28_1 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_28_1", client_keeps_freshest=True)
 CLERK_JS_6_40_0 = replace(
     CLERK_JS_6_28_1,
@@ -125,6 +131,7 @@ SINCE: dict[tuple[int, int, int], Policy] = {
     (6, 3, 2): CLERK_JS_6_3_2,
     (6, 3, 3): CLERK_JS_6_7_1,
     (6, 7, 4): CLERK_JS_6_7_4,
+    (6, 13, 0): CLERK_JS_6_13_0,
     (6, 24, 0): CLERK_JS_6_24_0,
     (6, 28, 1): CLERK_JS_6_28_1,
     (6, 40, 0): CLERK_JS_6_40_0,

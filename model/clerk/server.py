@@ -9,19 +9,31 @@ from msgspec.structs import replace
 
 from model import sdk, terms
 from model.clerk.terms import SwitchOrganization, TokenId
-from model.terms import FAILURES, Endpoint, Outcome
+from model.terms import ENDED, FAILURES, Ending, Endpoint, Outcome
 
 OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
     # POST /client/sessions/:id/tokens[/:template]
-    Endpoint.MINT: (Outcome.GRANTED, *FAILURES, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN),
+    Endpoint.MINT: (
+        *(Outcome.GRANTED, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN),
+    ),
     # GET /client
     Endpoint.INTROSPECT: (
-        *(Outcome.SESSION, *FAILURES, Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
+        *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER),
+        *(Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
     ),
     # POST /client/sessions/:id/touch: the client comes back with the session
-    Endpoint.MUTATE: (Outcome.SESSION, *FAILURES, Outcome.UNAUTHORIZED, Outcome.STALE_TOKEN),
+    Endpoint.MUTATE: (
+        *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),
+    ),
 }
 """Every way in which a request to each endpoint can end."""
+
+REFUSALS: dict[Ending, Outcome] = {
+    Ending.REVOKED: Outcome.UNAUTHORIZED,  # 401 authentication_invalid
+    Ending.BANNED: Outcome.FORBIDDEN,  # 403 user_banned
+    Ending.GONE: Outcome.NOT_FOUND,  # 404 resource_not_found
+}
+"""What the server says to a request about a session that has ended so; GET /client has no session then."""
 
 
 class Server(sdk.ServerStruct, frozen=True):
@@ -33,6 +45,10 @@ class Server(sdk.ServerStruct, frozen=True):
     def outcomes(self, endpoint: Endpoint) -> tuple[Outcome, ...]:
         """Every way in which a request can end."""
         return OUTCOMES[endpoint]
+
+    def refusal(self, endpoint: Endpoint, ending: Ending = Ending.REVOKED) -> Outcome:
+        """How the session ended decides the status."""
+        return Outcome.NO_SESSION if endpoint is Endpoint.INTROSPECT else REFUSALS[ending]
 
     @property
     def session_token(self) -> TokenId:

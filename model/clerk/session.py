@@ -11,6 +11,7 @@ from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, SESSION_TOKEN, TokenId
 from model.terms import (
+    ENDED,
     OFFLINE_ERROR,
     CallId,
     CallSettled,
@@ -31,9 +32,15 @@ OFFLINE_RETRIES = 3
 
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """The failures of the network layer, not the server's: no reply, or one that it cannot parse."""
+RATE_LIMITS = (Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
+CLIENT_ERRORS = (*ENDED, *RATE_LIMITS)
+"""The failures with a 4xx status."""
 ERROR_NAMES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: "api-401",
+    Outcome.FORBIDDEN: "api-403",
+    Outcome.NOT_FOUND: "api-404",
     Outcome.RATE_LIMITED: "api-429",
+    Outcome.RETRY_AFTER: "api-429-retry-after",
     Outcome.BROKEN: "api-500",
     Outcome.LOST: "Error",
 }
@@ -48,15 +55,15 @@ def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
     """
     if not flight.announces:
         return turn
-    holders, holder = turn.client.holders, flight.holder
-    token = cache.fresher(turn, comparable(holders[holder], token), token)
-    return turn.but(holders=(*holders[:holder], token, *holders[holder + 1 :]))
+    known = comparable(turn.client.last_active(flight.holder), token)
+    organization = turn.client.organization(flight.holder)
+    return turn.hold(flight.holder, cache.fresher(turn, known, token), organization)
 
 
 def comparable(known: Token | None, token: Token) -> Token | None:
-    """The last active token to compare another one's freshness with: `known` if it has the same token id, else
-    None (tokenFreshness.ts shouldKeepExistingLastActiveToken)."""
-    return known if known is not None and known.token_id == token.token_id else None
+    """The last active token to compare another one's freshness with: `known` if it has the same token id and
+    session, else None (tokenFreshness.ts shouldKeepExistingLastActiveToken)."""
+    return known if known is not None and known.comparable(token) else None
 
 
 # -- the foreground (Session.ts getToken, _getToken, #fetchToken) -------------------------------------------
@@ -101,7 +108,8 @@ def touch(turn: Turn, call: CallId, purpose: Purpose = Purpose.TOUCH) -> Turn:
 
 def switch(turn: Turn, call: CallId, organization: str | None) -> Turn:
     """Make another organization the active one at once, and tell the server by a touch (clerk.ts setActive)."""
-    return touch(turn.activate(turn.client.current, organization), call, Purpose.SWITCH)
+    holder = turn.client.current
+    return touch(turn.hold(holder, turn.client.last_active(holder), organization), call, Purpose.SWITCH)
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
@@ -193,7 +201,8 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
     if flight.purpose is Purpose.TOUCH:
         return turn.put(CallSettled(flight.cause, None, error))
     refused = failure is Outcome.UNAUTHORIZED
-    refused = refused or (failure is Outcome.RATE_LIMITED and not policy.switch_fails_with_touch)
+    refused = refused or (failure is Outcome.FORBIDDEN and policy.banned_is_unauthenticated)
+    refused = refused or (failure in CLIENT_ERRORS and not policy.switch_fails_with_touch)
     if error and not refused and policy.switch_fails_with_touch:
         return turn.put(CallSettled(flight.cause, None, error))
     if refused and turn.client.signed_in:  # clerk.ts #touchCurrentSession starts a recovery and does not wait
@@ -202,8 +211,7 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
         turn = turn.send(replace(recovery, offline=is_offline(turn.client)))
     holder = turn.client.newest
     if turn.client.holders[holder] is None:  # no session, not even the one that an earlier switch has chosen
-        last = turn.client.holders[turn.client.current] or turn.client.dropped
-        turn = sign_out(turn.but(chosen=None, dropped=last), flight.cause)
+        turn = sign_out(turn.but(chosen=None, dropped=turn.client.last_seen), flight.cause)
         return turn.put(CallSettled(flight.cause, None, None))
     return attempt(turn, Call(flight.cause, SESSION_TOKEN, skip_cache=False, holder=holder, switches=True))
 
@@ -248,7 +256,7 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
     Session.ts getToken: a 4xx other than 429 ends it at once.
     """
     policy, offline = turn.client.policy, is_offline(turn.client)
-    final = failure is Outcome.UNAUTHORIZED or (failure is Outcome.RATE_LIMITED and not policy.retry_rate_limited)
+    final = failure in CLIENT_ERRORS and not (failure in RATE_LIMITS and policy.retry_rate_limited)
     if not final and call.failures < (OFFLINE_RETRIES if offline else len(CALL_RETRY_DELAYS)):
         return _retry_later(turn, call)
     error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE_ERROR
@@ -282,7 +290,7 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
     It checks the *session* token, whatever token the timer is for, and only before the request is sent.
     """
     client = turn.client
-    token = entry.token if client.policy.guard_own_token else client.holders[entry.holder]
+    token = entry.token if client.policy.guard_own_token else client.last_active(entry.holder)
     if not client.policy.guard_expired_refresh or client.runtime is not Runtime.HEADLESS or token is None:
         return False
     return turn.at > token.expires * 1000

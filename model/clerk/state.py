@@ -89,13 +89,20 @@ class Call(Struct, frozen=True):
     switches: bool = False  # it is the last part of a switch to another organization
 
 
+class Holder(Struct, frozen=True, cache_hash=True):
+    """A Session object: its last active token, and its active organization; None is the personal workspace."""
+
+    token: Token | None
+    organization: str | None = None
+
+
 class Client(Struct, frozen=True, cache_hash=True):
     """Everything that the client remembers between two stimuli."""
 
     policy: Policy
     runtime: Runtime
     signed_in: bool
-    holders: tuple[Token | None, ...]  # the last active token of each Session object, oldest object first
+    holders: tuple[Holder | None, ...]  # the Session objects, oldest first; None: a payload without a session
     cache: tuple[Entry, ...] = ()
     refreshing: frozenset[TokenId] = frozenset()  # the slots with a refresh in flight
     flights: tuple[Flight, ...] = ()
@@ -104,9 +111,8 @@ class Client(Struct, frozen=True, cache_hash=True):
     next_request: RequestId = 1
     next_timer: TimerId = 1
     offline: bool = False  # the navigator says that the device is offline
-    organizations: tuple[str | None, ...] = ()  # the active one of each holder; None for holders beyond its end
     chosen: int | None = None  # the holder that the app has, after a switch to one that is not the newest
-    dropped: Token | None = None  # the last active token before a client payload without a session
+    dropped: Token | None = None  # the last active token before an answer without one
 
     @property
     def newest(self) -> int:
@@ -120,7 +126,18 @@ class Client(Struct, frozen=True, cache_hash=True):
 
     def organization(self, holder: int) -> str | None:
         """The active organization of a Session object; None for the personal workspace."""
-        return self.organizations[holder] if holder < len(self.organizations) else None
+        one = self.holders[holder]
+        return one.organization if one else None
+
+    def last_active(self, holder: int) -> Token | None:
+        """The last active token of a Session object; None if there is no such object, or it has none."""
+        one = self.holders[holder]
+        return one.token if one else None
+
+    @property
+    def last_seen(self) -> Token | None:
+        """The last active token that the app's Session object has, or had before an answer without one."""
+        return self.last_active(self.current) or self.dropped
 
     def meant(self, call: Call) -> TokenId:
         """Which token a call is for now (Session.ts _getToken). Each try asks again, for the active organization
@@ -137,13 +154,10 @@ class Client(Struct, frozen=True, cache_hash=True):
 class Turn(sdk.Turn[Client], frozen=True):
     """A transition of this client under way."""
 
-    def activate(self, holder: int, organization: str | None) -> Turn:
-        """The same turn with another active organization of a Session object."""
-        known = [*self.client.organizations, *[None] * (holder + 1 - len(self.client.organizations))]
-        known[holder] = organization
-        while known and known[-1] is None:
-            known.pop()
-        return self.but(organizations=tuple(known))
+    def hold(self, holder: int, token: Token | None, organization: str | None) -> Turn:
+        """The same turn with another state of a Session object."""
+        holders = self.client.holders
+        return self.but(holders=(*holders[:holder], Holder(token, organization), *holders[holder + 1 :]))
 
     def send(self, flight: Flight) -> Turn:
         """The same turn with a request sent. `flight.request` is the client's `next_request`."""

@@ -23,19 +23,18 @@ out.
 
 A Session object of the SDK remembers its last active token, and the callbacks of its timers read the token of
 *their* object. An answer with a client payload makes a new object; timers that were set before go on reading the
-old one. `Client.holders` has one item for each object, oldest first: its last active token, or None for a client
-payload without a session. A *holder* is the index of an object in there.
+old one. `Client.holders` has one item for each object, oldest first, or None for a client payload without a
+session. A *holder* is the index of an object in there.
 
 A *touch* sends one request, whatever is cached, and is never tried again. Its answer has the session and a client
 payload, and ends the call. A *switch* to another organization is a touch and then a call of getToken. The object
-takes that organization for its active one at once, whether or not the two succeed (`Client.organizations`).
+takes that organization for its active one at once, whether or not the two succeed.
 
 Known gaps
 ----------
-A page is not modelled: its cookie service has a poller. A token is minted when its answer
-arrives. The network layer adds random jitter to its retries; here, as in our driver, it is always 0. What a
-client requests while it loads is answered honestly and at once: what load() does after a failure (such as a stub
-of a client) is not modelled.
+A page is not modelled: its cookie service has a poller. The network layer adds random jitter to its retries;
+here, as in our driver, it is always 0. What a client requests while it loads is answered honestly and at once:
+what load() does after a failure (such as a stub of a client) is not modelled.
 
 Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript, unless they say otherwise.
 """
@@ -46,7 +45,7 @@ from msgspec.structs import replace
 
 from model.clerk import cache, network, session
 from model.clerk.policy import Policy
-from model.clerk.state import Call, Client, Entry, Turn
+from model.clerk.state import Call, Client, Entry, Holder, Turn
 from model.clerk.terms import GetToken, SwitchOrganization, TokenId, Touch, key
 from model.terms import (
     Called,
@@ -69,14 +68,13 @@ from model.terms import (
 
 def start(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
-    client = Client(policy, runtime, signed_in=True, holders=(token,))
+    client = Client(policy, runtime, signed_in=True, holders=(Holder(token, key(token).organization),))
     turn = _hydrated(Turn(client, at=0), token)
     return turn.client, turn.outputs
 
 
 def _hydrated(turn: Turn, token: Token) -> Turn:
     """Cache the token that a new session comes with (Session.ts #hydrateCache)."""
-    turn = turn.activate(0, key(token).organization)
     return cache.keep(turn, Entry(key(token), 0, announces=True), token)
 
 
@@ -125,7 +123,7 @@ def _started(turn: Turn, token: Token | None) -> Turn:
         old.policy,
         old.runtime,
         signed_in=token is not None,
-        holders=(token,),
+        holders=(Holder(token, key(token).organization) if token else None,),
         next_request=old.next_request,
         next_timer=old.next_timer,
     )
@@ -135,7 +133,7 @@ def _started(turn: Turn, token: Token | None) -> Turn:
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """Tell the app of the current Session object's last active token, if that is another one than before."""
-    old, new = before.holders[before.current] or before.dropped, turn.client.holders[turn.client.current]
+    old, new = before.last_seen, turn.client.last_active(turn.client.current)
     if new is not None and new is not old and turn.client.signed_in:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs

@@ -10,8 +10,11 @@ Time passes in `Advance` and `Freeze` only; every other event happens at an inst
 deadlines of timers alone: at thaw those that are due run late, in deadline order. An `ASLEEP` freeze moves all
 deadlines by its length.
 
-Known gaps: there is one device and one session. The content of an answer is fixed when it arrives, not when the
-server sends it. What an app asks while it starts again is answered honestly and at once.
+A request ends in two parts: the server acts and mints (`_served`), and its reply reaches the client or is lost
+(`_delivered`). In `Answer` both happen at one instant.
+
+Known gaps: there is one device and one session. What an app asks while it starts again is answered honestly and
+at once.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.terms import (
+    DONE,
+    ENDED,
     GRANTS,
     Called,
     ClockChanged,
@@ -40,14 +45,17 @@ from model.terms import (
 from model.world.events import (
     Advance,
     Answer,
+    Deliver,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
     LockKeychain,
+    Lose,
     RestartApp,
     Revoke,
+    Serve,
     SetClock,
     UnlockKeychain,
 )
@@ -60,10 +68,11 @@ from model.world.facts import (
     KeychainChanged,
     NetworkChanged,
     Restarted,
+    Served,
     SessionEnded,
     TimerFired,
 )
-from model.world.state import CallRecord, PendingCall, System, World
+from model.world.state import CallRecord, PendingCall, Reply, Request, System, World
 
 
 class NotEnabled(Exception):
@@ -88,8 +97,12 @@ def impossible(world: World, event: Event) -> str | None:
             return f"time cannot pass by {ms} ms"
         case Operation() if not world.signed_in:
             return f"the user is signed out: there is no session to call {event.verb} on"
-        case Answer(number, outcome):
+        case Serve(outcome=Outcome.LOST):
+            return "a reply that is lost is not under way"
+        case Answer(number, outcome) | Serve(number, outcome):
             return _unanswerable(world, number, outcome)
+        case Deliver(number) | Lose(number):
+            return _undeliverable(world, event)
         case Revoke() if not world.valid:
             return "the session has already ended"
         case SetClock(skew) if skew == world.skew:
@@ -112,12 +125,24 @@ def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | No
     request = world.request(number)
     if request is None:
         return f"no request {number} is in flight"
+    if request.reply:
+        return f"the server has acted on request {number} already, and its reply is under way"
     if outcome not in world.server.outcomes(request.endpoint):
         return f"a request to {request.endpoint} cannot end with '{outcome}'"
-    if request.unauthenticated and outcome in GRANTS:
+    if request.unauthenticated and outcome in DONE:
         return f"a request to {request.endpoint} without a credential cannot end with '{outcome}'"
     if world.offline and outcome is not Outcome.LOST:
         return f"the device is offline: a request cannot end with '{outcome}'"
+    return None
+
+
+def _undeliverable(world: World, event: Deliver | Lose) -> str | None:
+    """Why the reply cannot reach the client, or cannot be lost; None if it can."""
+    request = world.request(event.request)
+    if request is None or request.reply is None:
+        return f"no reply to request {event.request} is under way"
+    if world.offline and isinstance(event, Deliver):
+        return "the device is offline: no reply can reach it"
     return None
 
 
@@ -156,9 +181,16 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
             started = CallStarted(world.now, world.next_call, event)
             return _called(system, event), (started,), Cue(Called(world.next_call, event))
         case Answer(number, outcome):
-            return _answered(system, number, outcome)
-        case Revoke():
-            return system.but(revoked=True).fault(), (SessionEnded(world.now),), None
+            return _delivered(_served(system, number, outcome)[0], number, at_once=True)
+        case Serve(number, outcome):
+            system, served = _served(system, number, outcome)
+            return system, (served,), None
+        case Deliver(number):
+            return _delivered(system, number)
+        case Lose(number):
+            return _delivered(system, number, lost=True)
+        case Revoke(ending):
+            return system.but(ended=ending).fault(), (SessionEnded(world.now, ending),), None
         case SetClock(skew):
             return system.but(skew=skew), (ClockSet(world.now, skew),), Cue(ClockChanged(skew))
         case LockKeychain():
@@ -206,28 +238,48 @@ def _restarted(system: System) -> tuple[System, tuple[Fact, ...], Cue]:
     return System(after), (Restarted(world.now, token, calls, requests),), Cue(Started(token))
 
 
-def _minted(world: World, token_id: TokenId, *, behind: bool = False) -> Token:
+def _minted(world: World, token_id: TokenId) -> Token:
     """The next token that the server mints, at this instant."""
     issued = world.now // 1000
-    return Token(world.minted + 1, token_id, issued, issued + world.timings.lifetime, behind)
+    return Token(world.minted + 1, token_id, issued, issued + world.timings.lifetime)
 
 
-def _answered(system: System, number: RequestId, outcome: Outcome) -> tuple[System, tuple[Fact, ...], Cue | None]:
-    """The request ends: the server mints a token if the outcome grants one, and the client gets the answer."""
-    world, monitor = system.world, system.monitor
+def _in_flight(world: World, number: RequestId) -> Request:
     request = world.request(number)
     assert request is not None, "`impossible` excludes requests that are not in flight"
+    return request
+
+
+def _served(system: System, number: RequestId, outcome: Outcome) -> tuple[System, Served]:
+    """The server acts on a request: it mints a token if the outcome grants one. The client knows nothing yet."""
+    world, monitor = system.world, system.monitor
+    request = _in_flight(world, number)
     honest = outcome is world.honest(request.endpoint) and not request.unauthenticated
     token: Token | None = None
-    stale_for = world.stale_for
-    if outcome in GRANTS:
+    if outcome in DONE:
         server = world.server.acted(request.endpoint, request.token_id)
         if server is not world.server:
             monitor = monitor.accepting(server.session_tokens)
-        brought = server.brings(request.endpoint, request.token_id)
-        token = _minted(world, brought, behind=outcome is Outcome.STALE_TOKEN)
-        last = token if server.authenticates(brought) else world.token
-        world = world.but(server=server, minted=token.number, token=last)
+        world = world.but(server=server)
+    if outcome in GRANTS:
+        token = _minted(world, world.server.brings(request.endpoint, request.token_id))
+        token = replace(token, behind=outcome is Outcome.STALE_TOKEN, foreign=outcome is Outcome.FOREIGN_TOKEN)
+        world = world.but(minted=token.number)
+    served = replace(request, reply=Reply(outcome, token, world.now, honest))
+    world = world.but(requests=tuple(served if one is request else one for one in world.requests))
+    return System(world, monitor), Served(world.now, number, request.endpoint, outcome, token, request.sent_at)
+
+
+def _delivered(
+    system: System, number: RequestId, lost: bool = False, at_once: bool = False
+) -> tuple[System, tuple[Fact, ...], Cue | None]:
+    """The request ends: the client gets the reply, or never will."""
+    world, monitor = system.world, system.monitor
+    request = _in_flight(world, number)
+    assert request.reply is not None, "`impossible` excludes requests without a reply"
+    outcome, token, honest = request.reply.outcome, request.reply.token, request.reply.honest
+    if lost:
+        outcome, token, honest = Outcome.LOST, None, False
     answered = Answered(
         world.now,
         number,
@@ -237,12 +289,16 @@ def _answered(system: System, number: RequestId, outcome: Outcome) -> tuple[Syst
         request.sent_at,
         world.origin(request.cause),
         honest,
-        stale_for,
+        world.stale_for,
+        None if at_once else request.reply.served_at,
     )
     world = world.but(requests=tuple(other for other in world.requests if other is not request))
+    own = token is not None and not token.foreign and world.server.authenticates(token.token_id)
+    if token and own and token.number > world.token.number:
+        world = world.but(token=token)
     if not honest:
         monitor = monitor.fault()
-    ended = honest and outcome is Outcome.UNAUTHORIZED
+    ended = honest and outcome in ENDED
     records = tuple(
         replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
         if record.call == request.cause

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import Millis, Operation, Outcome, RequestId, Word
+from model.terms import Ending, Millis, Operation, Outcome, RequestId, Word
 
 
 class FreezeKind(Word):
@@ -40,8 +40,33 @@ class Answer(Struct, frozen=True):
     outcome: Outcome
 
 
+class Serve(Struct, frozen=True):
+    """The server acts on a request and mints what it grants, now. Its reply is under way until `Deliver` or
+    `Lose`.
+
+    `Answer` is `Serve` and `Deliver` at one instant.
+    """
+
+    request: RequestId
+    outcome: Outcome
+
+
+class Deliver(Struct, frozen=True):
+    """The reply to a request reaches the client."""
+
+    request: RequestId
+
+
+class Lose(Struct, frozen=True):
+    """The reply to a request never reaches the client: the connection breaks, though the server has acted."""
+
+    request: RequestId
+
+
 class Revoke(Struct, frozen=True):
-    """The server ends the session: an administrator, a changed password, a sign-out on another device."""
+    """The server ends the session."""
+
+    ending: Ending = Ending.REVOKED
 
 
 class SetClock(Struct, frozen=True):
@@ -78,6 +103,9 @@ Event: TypeAlias = (
     | Freeze
     | Operation
     | Answer
+    | Serve
+    | Deliver
+    | Lose
     | Revoke
     | SetClock
     | LockKeychain
@@ -86,3 +114,6 @@ Event: TypeAlias = (
     | GoOnline
     | RestartApp
 )
+
+OF_REQUEST = (Answer, Serve, Deliver, Lose)
+"""The events that are about one request in flight, by its number."""

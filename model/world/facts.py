@@ -10,7 +10,19 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import CallId, Endpoint, Millis, Operation, Outcome, RequestId, TimerId, Token, TokenId, Word
+from model.terms import (
+    CallId,
+    Ending,
+    Endpoint,
+    Millis,
+    Operation,
+    Outcome,
+    RequestId,
+    TimerId,
+    Token,
+    TokenId,
+    Word,
+)
 from model.world.events import FreezeKind
 
 
@@ -54,6 +66,7 @@ class SessionEnded(Struct, frozen=True):
     """The server ended the session."""
 
     at: Millis
+    ending: Ending = Ending.REVOKED
 
 
 class Restarted(Struct, frozen=True):
@@ -109,12 +122,24 @@ class Sent(Struct, frozen=True):
     unauthenticated: bool = False
 
 
+class Served(Struct, frozen=True):
+    """The server acted on a request, and its reply is under way, with a `token` if the outcome grants one."""
+
+    at: Millis
+    request: RequestId
+    endpoint: Endpoint
+    outcome: Outcome
+    token: Token | None
+    sent_at: Millis
+
+
 class Answered(Struct, frozen=True):
     """A request ended.
 
     `honest`: the outcome is what a healthy server says to a request of the user's device, so the answer to an
     unauthenticated request never is. `stale_for`: how many ms ago the device's last session token had expired
-    when the answer came; 0 if it had not.
+    when the answer came; 0 if it had not. `served_at`: when the server had acted, if that was an event of its
+    own.
     """
 
     at: Millis
@@ -126,6 +151,7 @@ class Answered(Struct, frozen=True):
     origin: Origin
     honest: bool
     stale_for: Millis
+    served_at: Millis | None = None
 
 
 class SessionDropped(Struct, frozen=True):
@@ -148,7 +174,8 @@ class Settled(Struct, frozen=True):
 
     `token_id`: which token the call was for. `healthy`: from the call to its end there was no fault and the
     session was valid. `told_ended`: an honest answer to a request of this call said that the session has ended,
-    and no answer to one was dishonest.
+    and no answer to one was dishonest. `fresher`: a token of this kind and session that an earlier call got, and
+    that was made from newer data.
     """
 
     at: Millis
@@ -159,21 +186,25 @@ class Settled(Struct, frozen=True):
     error: str | None
     healthy: bool
     told_ended: bool
+    fresher: Token | None = None
+
+
+class Uncaught(Struct, frozen=True):
+    """The client threw an error, or rejected a promise, that nobody caught."""
+
+    at: Millis
 
 
 class Announced(Struct, frozen=True):
-    """The session's last active token is another one now: `token`, where it was `before`."""
+    """The session's last active token is another one now: `token`, where it was `before`.
+
+    `backwards`: the new token was made from older data. Tokens of other kinds or sessions are not compared.
+    """
 
     at: Millis
     token: Token
     before: Token | None
-
-    @property
-    def backwards(self) -> bool:
-        """Was the new token made from older data? Tokens with other ids are not compared."""
-        if self.before is None or self.before.token_id != self.token.token_id:
-            return False
-        return self.token.behind and not self.before.behind
+    backwards: bool = False
 
 
 class Shown(Struct, frozen=True):
@@ -203,10 +234,12 @@ Fact: TypeAlias = (
     | TimerArmed
     | TimerFired
     | Sent
+    | Served
     | Answered
     | SessionDropped
     | SessionRegained
     | Settled
     | Announced
     | Shown
+    | Uncaught
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from model import terms
 from model.terms import (
     CallId,
     CallSettled,
@@ -28,6 +29,7 @@ from model.world.facts import (
     Settled,
     Shown,
     TimerArmed,
+    Uncaught,
 )
 from model.world.state import Request, System, Timer
 
@@ -77,9 +79,12 @@ def _absorb_one(system: System, output: Output, tainted: bool, starting: bool) -
             origin = Origin.FOREGROUND if starting else world.origin(cause)
             return system.but(signed_in=False), SessionDropped(world.now, origin, world.valid)
         case TokenAnnounced(token, before):
-            return system, Announced(world.now, token, before)
+            backwards = before is not None and before.comparable(token) and before.fresher_than(token)
+            return system, Announced(world.now, token, before, backwards)
         case TokenShown(shown):
             return system.but(shown=shown), Shown(world.now, shown, world.valid and world.signed_in)
+        case terms.Uncaught():
+            return system, Uncaught(world.now)
         case CallSettled(number, given, error):
             return _settled(system, number, given, error)
 
@@ -95,6 +100,11 @@ def _settled(system: System, number: CallId, token: Token | None, error: str | N
         fits = token is not None and token.token_id in record.accepts
         token_id = token.token_id if token is not None and fits else record.accepts[-1]
     told_ended = record.told_ended and not record.lied_to
-    settled = Settled(world.now, number, record.asked_at, token_id, token, error, record.healthy, told_ended)
+    fresher = monitor.fresher(token) if token else None
+    settled = Settled(
+        world.now, number, record.asked_at, token_id, token, error, record.healthy, told_ended, fresher
+    )
+    if token and not fresher:
+        monitor = monitor.gave(token)
     monitor = replace(monitor, calls=tuple(one for one in monitor.calls if one is not record))
     return system.but(calls=tuple(call for call in world.calls if call is not pending)).noting(monitor), settled

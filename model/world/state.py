@@ -31,6 +31,7 @@ from msgspec.structs import replace
 from model.sdk import Server
 from model.terms import (
     CallId,
+    Ending,
     Endpoint,
     Millis,
     Outcome,
@@ -54,6 +55,15 @@ class Timer(Struct, frozen=True, cache_hash=True):
     cause: CallId | None = None  # the call that goes on when it runs
 
 
+class Reply(Struct, frozen=True, cache_hash=True):
+    """What the server has replied to a request, at `served_at`. It has a `token` if the outcome grants one."""
+
+    outcome: Outcome
+    token: Token | None
+    served_at: Millis
+    honest: bool
+
+
 class Request(Struct, frozen=True, cache_hash=True):
     """A request in flight."""
 
@@ -64,6 +74,7 @@ class Request(Struct, frozen=True, cache_hash=True):
     sent_at: Millis
     stale: bool  # the device's last session token had expired when this was sent
     unauthenticated: bool = False  # sent without the device's credential
+    reply: Reply | None = None  # under way: the server has acted
 
 
 class PendingCall(Struct, frozen=True, cache_hash=True):
@@ -84,7 +95,7 @@ class World(Struct, frozen=True, cache_hash=True):
     now: Millis = 0
     skew: Millis = 0
     signed_in: bool = True
-    revoked: bool = False
+    ended: Ending | None = None  # how the server ended the session before its time
     minted: int = 1  # how many tokens the server has minted
     timers: tuple[Timer, ...] = ()
     requests: tuple[Request, ...] = ()
@@ -102,7 +113,7 @@ class World(Struct, frozen=True, cache_hash=True):
     @property
     def valid(self) -> bool:
         """Does the server still hold the session?"""
-        return not self.revoked and self.now < self.timings.session
+        return self.ended is None and self.now < self.timings.session
 
     @property
     def stale(self) -> bool:
@@ -144,7 +155,9 @@ class World(Struct, frozen=True, cache_hash=True):
 
     def honest(self, endpoint: Endpoint) -> Outcome:
         """The honest answer to a request of the user's device: it tells whether the session is valid."""
-        return self.server.honest(endpoint) if self.valid else self.server.refusal(endpoint)
+        if self.valid:
+            return self.server.honest(endpoint)
+        return self.server.refusal(endpoint, self.ended or Ending.REVOKED)
 
     def honest_answer(self, request: Request) -> Outcome:
         """The honest answer to this request. An unauthenticated one is refused: it names no user."""
@@ -179,10 +192,20 @@ class Monitor(Struct, frozen=True, cache_hash=True):
     calls: tuple[CallRecord, ...] = ()
     tainted_timers: tuple[TimerId, ...] = ()
     tainted_requests: tuple[RequestId, ...] = ()
+    given: tuple[Token, ...] = ()  # the freshest token of each kind and session that a call has got
 
     def call(self, number: CallId) -> CallRecord:
         """The record of a call under way."""
         return next(record for record in self.calls if record.call == number)
+
+    def fresher(self, token: Token) -> Token | None:
+        """A token that a call got before and that is fresher than this one, of the same kind and session."""
+        return next((one for one in self.given if one.comparable(token) and one.fresher_than(token)), None)
+
+    def gave(self, token: Token) -> Monitor:
+        """The history after a call got a token than which none was fresher."""
+        others = tuple(one for one in self.given if not one.comparable(token))
+        return replace(self, given=(*others, token))
 
     def each(self, **changes: Any) -> Monitor:
         """The same history with fields of every call changed."""

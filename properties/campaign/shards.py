@@ -28,7 +28,7 @@ from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.step import Step
 from model.terms import Outcome, Runtime
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.facts import Answered
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import INVARIANTS, Invariant
@@ -142,8 +142,10 @@ def kind_of(event: Event) -> str:
     match event:
         case Advance() | Freeze():
             return word(event)
-        case Answer(_, outcome):
-            return f"answer {outcome}"
+        case Answer(_, outcome) | Serve(_, outcome):
+            return f"{word(event)} {outcome}"
+        case Deliver() | Lose():
+            return word(event)
         case _:
             return brief(event).removesuffix("()")
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from model.sdk import Client
 from model.step import Step
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.state import System
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
@@ -161,7 +161,7 @@ def label(event: Event, names: dict[int | None, int] | None = None) -> Label:
             return (Advance,)
         case Freeze(_, kind):
             return Freeze, kind
-        case Answer(request, _) if names:
-            return Answer, replace(event, request=names.get(request, 0))
+        case Answer() | Serve() | Deliver() | Lose() if names:
+            return type(event), replace(event, request=names.get(event.request, 0))
         case _:
             return (type(event), event)

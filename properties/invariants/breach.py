@@ -26,6 +26,12 @@ class KnownToken(Struct, frozen=True):
     token: Token
 
 
+class GivenToken(Struct, frozen=True):
+    """A token that a call got. Its cause: how the call ended."""
+
+    token: Token
+
+
 class Renewal(Struct, frozen=True):
     """A token that nothing is going to renew. Its cause: how the client got it, and the last attempt to renew
     it."""
@@ -40,7 +46,7 @@ class Choice(Struct, frozen=True):
     token: Token
 
 
-Subject = WaitingCall | OpenRequest | KnownToken | Renewal | Choice
+Subject = WaitingCall | OpenRequest | KnownToken | GivenToken | Renewal | Choice
 """What a breach is about besides its fact. Each kind says which facts the explanation must include."""
 
 

@@ -24,9 +24,10 @@ from model.world.facts import (
     Settled,
     Shown,
     TimerFired,
+    Uncaught,
 )
 from model.world.state import Request, World
-from properties.invariants.breach import Breach, Choice, KnownToken, OpenRequest, Renewal, WaitingCall
+from properties.invariants.breach import Breach, Choice, GivenToken, KnownToken, OpenRequest, Renewal, WaitingCall
 from properties.system.trace import Trace
 from properties.system.wording import duration, kind_of_token
 
@@ -42,6 +43,9 @@ class Invariant(Struct, frozen=True):
     runtimes: frozenset[Runtime]
     history: bool = False
     """Reads the history of calls, so a proof has to keep it in the state."""
+    ages: bool = False
+    """Reads which of two tokens is the fresher one, so a proof has to keep when they were issued, and which ones
+    the app was given."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -66,6 +70,7 @@ def invariant(
     name: str,
     *runtimes: Runtime,
     history: bool = False,
+    ages: bool = False,
     waits: bool = False,
     timeless: bool = False,
     recovers: bool = False,
@@ -82,6 +87,7 @@ def invariant(
             check,
             frozenset(runtimes or Runtime),
             history=history or waits,
+            ages=ages,
             waits=waits,
             timeless=timeless,
             recovers=recovers,
@@ -194,13 +200,44 @@ def token_handed_out_is_valid(step: Step) -> Breach | None:
     return None
 
 
-@invariant("tokens-never-go-backwards", timeless=True)
+@invariant("tokens-never-go-backwards", ages=True)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:
         if isinstance(fact, Announced) and fact.backwards:
             place = f"takes the place of {fact.before} as the last active token"
             return Breach(f"{fact.token}, made from older data, {place}", fact)
+    return None
+
+
+@invariant("given-tokens-never-go-backwards", ages=True)
+def given_tokens_never_go_backwards(step: Step) -> Breach | None:
+    """A call never returns a token that was made from older data than one that an earlier call has returned."""
+    for fact in step.facts:
+        if isinstance(fact, Settled) and fact.token and fact.fresher:
+            why = f"call {fact.call} got {fact.token}, made from older data than {fact.fresher}"
+            return Breach(f"{why}, which a call before had got", fact, (GivenToken(fact.fresher),))
+    return None
+
+
+@invariant("no-token-of-another-user", timeless=True)
+def no_token_of_another_user(step: Step) -> Breach | None:
+    """No call returns a token of another session and another user, and none becomes the last active token."""
+    for fact in step.facts:
+        match fact:
+            case Settled(token=Token(foreign=True)):
+                return Breach(f"call {fact.call} got {fact.token}, which is another user's", fact)
+            case Announced(token=Token(foreign=True)):
+                return Breach(f"{fact.token}, the last active token now, is another user's", fact)
+    return None
+
+
+@invariant("nothing-uncaught", timeless=True)
+def nothing_uncaught(step: Step) -> Breach | None:
+    """The client throws no error, and rejects no promise, that nobody catches."""
+    for fact in step.facts:
+        if isinstance(fact, Uncaught):
+            return Breach("an error is thrown that nobody catches", fact)
     return None
 
 

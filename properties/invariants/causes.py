@@ -14,8 +14,17 @@ from msgspec import Struct
 
 from model.step import Step
 from model.terms import CallId, Endpoint, Millis, RequestId, Token
-from model.world.facts import Answered, CallStarted, ClockSet, Fact, Frozen, Sent, TimerArmed, TimerFired
-from properties.invariants.breach import Breach, Choice, KnownToken, OpenRequest, Renewal, Subject, WaitingCall
+from model.world.facts import Answered, CallStarted, ClockSet, Fact, Frozen, Sent, Settled, TimerArmed, TimerFired
+from properties.invariants.breach import (
+    Breach,
+    Choice,
+    GivenToken,
+    KnownToken,
+    OpenRequest,
+    Renewal,
+    Subject,
+    WaitingCall,
+)
 from properties.system.fact_kind import STIMULUS, Before, Dependency, DependencyKind
 from properties.system.fact_kinds import facts_of, row_of
 from properties.system.wording import duration
@@ -125,6 +134,8 @@ def _about(subject: Subject, facts: Sequence[Fact], because: Links) -> list[Inde
             return _last(facts, lambda fact: isinstance(fact, Sent) and fact.request == request)
         case KnownToken(token):
             return _arrival(token, facts)
+        case GivenToken(token):
+            return _last(facts, lambda fact: isinstance(fact, Settled) and fact.token == token)
         case Renewal(token):
             return [*_arrival(token, facts), *_attempt(token, facts)]
         case Choice(token):

@@ -10,7 +10,8 @@ The canonical form of system and client removes every difference that no rule, f
   reason. The issue time of a token is dropped: only the step that issues it reads it. So is the start of an
   unhealthy call.
 - Requests can be answered in any order, so they are sorted.
-- The number of a token is dropped: only reports show it.
+- The number of a token is dropped: only reports show it. If the order of tokens is kept (`Memory`), they are
+  renumbered instead, and keep the time of their issue and, once they have expired, the order of their expiries.
 
 Every other field is kept, because a form is made by replacing fields, never by building a new value. So merging
 equal forms is sound by the usual bisimulation argument: equal states enable the same events, and each event leads
@@ -21,7 +22,8 @@ is replayed on the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 from msgspec import Struct
@@ -32,7 +34,7 @@ from model.form import with_tokens
 from model.sdk import Client, Sdk
 from model.step import App
 from model.terms import CallId, Millis, RequestId, TimerId, Token
-from model.world.state import CallRecord, Monitor, System, Timer, World
+from model.world.state import CallRecord, Monitor, Reply, System, Timer, World
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Bound, Instant, Zone
 
 NOW = cast(Any, Instant((0,), (), 0))
@@ -71,7 +73,9 @@ class Memory(Struct, frozen=True):
     `history` of calls and how long each call `waits`: if an invariant reads them. `age` of requests: if an
     assumption bounds it. `baseline` of a fetch: if tokens may be stale. When a token expired: for `back` ms, by
     which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
-    the session's own token.
+    the session's own token. The `order` in which tokens were minted: if replies may be late, so that a token may
+    arrive after one that was minted later, or if an invariant reads it. Which tokens were `given` to the app: if
+    an invariant reads that.
     """
 
     history: bool = True
@@ -80,11 +84,15 @@ class Memory(Struct, frozen=True):
     back: Millis = 0
     waits: bool = True
     switches: bool = True
+    order: bool = True
+    given: bool = True
 
     @classmethod
-    def needed(cls, assumptions: Assumptions, app: App, history: bool, waits: bool = False) -> Memory:
-        """What a proof under these assumptions has to keep, for invariants that read the `history` of calls or
-        how long they have waited (`waits`)."""
+    def needed(
+        cls, assumptions: Assumptions, app: App, history: bool, waits: bool = False, ages: bool = False
+    ) -> Memory:
+        """What a proof under these assumptions has to keep, for invariants that read the `history` of calls, how
+        long they have waited (`waits`), or the `ages` of tokens."""
         return cls(
             history,
             history or not assumptions.may_hang,
@@ -92,6 +100,8 @@ class Memory(Struct, frozen=True):
             -min(assumptions.skews, default=0),
             waits,
             any(operation.changes_session for operation in app.operations or ()),
+            ages or assumptions.may_delay,
+            ages,
         )
 
 
@@ -110,19 +120,33 @@ def symbolic(configuration: Configuration) -> Configuration:
     def token(one: Token) -> Token:
         return replace(one, issued=zero // 1000 + one.issued, expires=zero // 1000 + one.expires)
 
+    def reply(one: Reply | None) -> Reply | None:
+        return one and replace(one, served_at=zero + one.served_at)
+
     world = world.but(
         now=zero + world.now,
-        token=token(world.token),
-        shown=world.shown and token(world.shown),
         timers=tuple(replace(timer, due=zero + timer.due) for timer in world.timers),
-        requests=tuple(replace(request, sent_at=zero + request.sent_at) for request in world.requests),
+        requests=tuple(
+            replace(request, sent_at=zero + request.sent_at, reply=reply(request.reply))
+            for request in world.requests
+        ),
     )
     calls = tuple(
         replace(record, asked_at=zero + record.asked_at, awake_since=zero + record.awake_since)
         for record in system.monitor.calls
     )
     monitor = replace(system.monitor, calls=calls)
-    return replace(system, world=world, monitor=monitor), with_tokens(client, token)
+    system = replace(system, world=world, monitor=monitor)
+    return with_tokens(system, token), with_tokens(client, token)
+
+
+def tokens_in(value: Any) -> set[Token]:
+    """Every token in a value."""
+    if isinstance(value, Token):
+        return {value}
+    if isinstance(value, Struct):
+        value = tuple(getattr(value, name) for name in value.__struct_fields__)
+    return {token for one in value for token in tokens_in(one)} if isinstance(value, tuple) else set()
 
 
 def state_of(sdk: Sdk, configuration: Configuration, memory: Memory = Memory()) -> State:
@@ -238,6 +262,10 @@ class CanonicalForm(Naming):
         known = self.sdk.requests(self.client, self)
         self.request_names = {number: name for name, number in enumerate(known, 1)}
         self.instants: list[Instant] = [self.now]
+        self.tokens: list[Token] = []  # oldest first
+        self.named: dict[int, Token] = {}  # by place in these
+        if memory.order:
+            self.tokens = sorted(tokens_in((self.system, self.client)), key=lambda token: token.number)
 
     def state(self) -> State:
         """The canonical state."""
@@ -277,10 +305,30 @@ class CanonicalForm(Naming):
         """A token without its number. If it has expired, its expiry is fixed."""
         if token is None:
             return None
+        if not self.memory.order:
+            return replace(token, number=0, issued=NOW // 1000, expires=self.expiry(token))
+        place = self.tokens.index(token)
+        if place not in self.named:
+            expires = self.expiry(token)
+            if self.gone(token):
+                expires -= self.later_expiries(place)
+            issued = expires - self.system.world.timings.lifetime
+            self.named[place] = replace(token, number=place + 1, issued=issued, expires=expires)
+        return self.named[place]
+
+    def expiry(self, token: Token) -> Any:
+        """When a token expires, in s: a new symbol, or a fixed instant if it has expired."""
+        return (NOW - self.memory.back - 1 if self.gone(token) else self.at(token.expires * 1000)) // 1000
+
+    def gone(self, token: Token) -> bool:
+        """Has a token expired, by any clock that the device may be set to?"""
         expires: Any = token.expires * 1000
-        gone = expires < self.now - self.memory.back
-        expires = NOW - self.memory.back - 1 if gone else self.at(expires)
-        return replace(token, number=0, issued=NOW // 1000, expires=expires // 1000)
+        return bool(expires < self.now - self.memory.back)
+
+    def later_expiries(self, place: int) -> int:
+        """How many expiries of expired tokens are later: only their order is kept."""
+        later = [one for one in self.tokens[place:] if self.gone(one)]
+        return sum(one.expires != other.expires for one, other in pairwise(later))
 
     def of_world(self, world: World) -> World:
         """A world in canonical form."""
@@ -289,7 +337,7 @@ class CanonicalForm(Naming):
             world,
             now=NOW,
             token=self.token(world.token),
-            minted=0,
+            minted=len(self.tokens),
             timers=tuple(map(self.of_timer, world.timers)),
             requests=tuple(
                 replace(
@@ -297,6 +345,7 @@ class CanonicalForm(Naming):
                     request=order[request.request],
                     cause=self.call(request.cause),
                     sent_at=self.since(request.sent_at) if self.memory.age else NOW,
+                    reply=request.reply and self.of_reply(request.reply),
                 )
                 for request in sorted(world.requests, key=lambda one: order[one.request])
             ),
@@ -304,6 +353,10 @@ class CanonicalForm(Naming):
             next_call=len(self.call_names) + 1,
             shown=self.token(world.shown),
         )
+
+    def of_reply(self, reply: Reply) -> Reply:
+        """A reply in canonical form. No rule reads for how long it has been under way."""
+        return replace(reply, token=self.token(reply.token), served_at=NOW - 1)
 
     def of_timer(self, timer: Timer) -> Timer:
         """A timer in canonical form. When it was set is dropped: only its fact reads that."""
@@ -317,11 +370,19 @@ class CanonicalForm(Naming):
         return replace(
             monitor,
             calls=tuple(map(self.of_record, monitor.calls)),
+            given=self.of_given(monitor.given),
             tainted_timers=tuple(sorted(self.timer_names[one] for one in monitor.tainted_timers if history)),
             tainted_requests=tuple(
                 sorted(self.request_names[one] for one in monitor.tainted_requests if history)
             ),
         )
+
+    def of_given(self, given: Sequence[Token]) -> tuple[Token, ...]:
+        """The tokens that the app was given."""
+        if not self.memory.given:
+            return ()
+        kept = sorted(given, key=lambda one: (str(one.token_id), one.foreign))
+        return tuple(filter(None, map(self.token, kept)))
 
     def of_record(self, record: CallRecord) -> CallRecord:
         """The record of a call in canonical form."""

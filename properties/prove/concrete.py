@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from model.step import Span, enabled
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import OF_REQUEST, Advance, Event, Freeze
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Violated
 from properties.prove.canonical import State, contains, request_names, state_of
@@ -55,10 +57,10 @@ def concrete(path: GraphPath, problem: Problem, invariant: Invariant) -> Violate
 
 def _with_numbers(event: Event, run: Run, target: ModelTarget, problem: Problem) -> Iterator[Event]:
     """The concrete events that `event` of the graph may stand for: requests get their ids, durations numbers."""
-    if isinstance(event, Answer):
+    if isinstance(event, OF_REQUEST):
         named = request_names(target.sdk, (run.system, target.client))
         numbers = {name: number for number, name in named.items()}
-        event = Answer(numbers[event.request] or 0, event.outcome)
+        event = replace(event, request=numbers[event.request] or 0)
     for option in enabled(run.system, run.assumptions, problem.app, like=event):
         if isinstance(option, Span) and isinstance(event, Advance | Freeze):
             yield from (option.event(ms) for ms in worth_trying(option, run.world))

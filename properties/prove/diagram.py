@@ -11,7 +11,7 @@ from pathlib import Path
 from model.assumptions.sets import Assumptions
 from model.step import Step
 from model.terms import Operation, Runtime
-from model.world.events import Advance, Answer, Freeze
+from model.world.events import Advance, Answer, Freeze, Serve
 from model.world.facts import Sent, TimerFired
 from properties.prove.prove import Limits, closure, problem
 from properties.prove.successors import successors
@@ -26,7 +26,7 @@ DIAGRAM_ASSUMPTIONS = Assumptions(("starvation", "rotated-credential"))
 
 def why(step: Step) -> str:
     """The label of a transition, in a word or two."""
-    if isinstance(step.event, Answer):
+    if isinstance(step.event, Answer | Serve):
         return SHORT[step.event.outcome]
     kinds = set(map(type, step.facts))
     if {Sent, TimerFired} <= kinds:

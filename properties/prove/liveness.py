@@ -18,7 +18,7 @@ import networkx as nx
 
 from model.step import Span
 from model.terms import Operation, TimerId
-from model.world.events import Advance, Answer, Event, Freeze, GoOnline, UnlockKeychain
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline, UnlockKeychain
 from model.world.facts import Fact, Settled, TimerFired
 from model.world.state import World
 from properties.prove.graph import Graph
@@ -65,7 +65,8 @@ def healthy_option(world: World, ask: Operation) -> Event | Span:
     if world.offline:
         return GoOnline()
     if world.requests:
-        return Answer(world.requests[0].request, world.honest_answer(world.requests[0]))
+        first = world.requests[0]
+        return Deliver(first.request) if first.reply else Answer(first.request, world.honest_answer(first))
     return Span(None, world.timings.session) if world.calls else ask
 
 

@@ -114,8 +114,9 @@ def problem(
 ) -> Problem:
     """The problem, with as much memory as these invariants need."""
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
+    ages = any(one.ages for one in invariants)
     app = app or one_call(model.sdk)
-    memory = Memory.needed(assumptions, app, history, waits)
+    memory = Memory.needed(assumptions, app, history, waits, ages)
     return Problem(model, runtime, assumptions, app, memory, reference_policy(model.policy, invariants))
 
 
@@ -161,14 +162,20 @@ class _Search:
         return {one.id: proof for one in invariants if one.id not in found.broken}
 
     def timed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """The timed passes. How long a call has waited multiplies the states, so the invariants that read it are
-        checked last, and only if the graph of the others closed."""
-        patient = [one for one in invariants if one.waits]
-        others = [one for one in invariants if not one.waits]
-        closure = self.closure(others)
-        if not closure.closed:
-            return self.verdicts(invariants, closure)
-        return self.verdicts(others, closure) | self.verdicts(patient, self.closure(patient))
+        """The timed passes. How long a call has waited multiplies the states, and so do the ages of tokens: the
+        invariants that read these are checked last, and only if the graph of the others closed."""
+        groups = [
+            [one for one in invariants if not one.waits and not one.ages],
+            [one for one in invariants if one.ages],
+            [one for one in invariants if one.waits],
+        ]
+        verdicts: dict[str, Verdict] = {}
+        while groups:
+            closure = self.closure(groups[0])
+            if not closure.closed:
+                return verdicts | self.verdicts([one for group in groups for one in group], closure)
+            verdicts |= self.verdicts(groups.pop(0), closure)
+        return verdicts
 
     def closure(self, invariants: Sequence[Invariant]) -> Graph:
         """The over-approximating pass; an empty closed graph if there are no `invariants`."""
@@ -195,7 +202,7 @@ class _Search:
             if found := exact.broken.get(one.id):
                 found.trace.save()
                 verdicts[one.id] = found
-            elif not graph.closed or (recovers and not closure.closed):
+            elif not graph.closed or one.id in exact.broken or (recovers and not closure.closed):
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")

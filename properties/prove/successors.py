@@ -17,8 +17,8 @@ from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
 from model.sdk import Client, Policy
 from model.step import App, Span, Step, at_an_instant, permits
-from model.terms import Outcome, Runtime
-from model.world.events import Answer, Event, FreezeKind
+from model.terms import Runtime
+from model.world.events import OF_REQUEST, Event, FreezeKind, Lose
 from model.world.state import System, World
 from properties.prove.canonical import Configuration, Memory, State, canonical, state_of
 from properties.prove.zone import Bound, Instant, Zone, every_way
@@ -84,14 +84,18 @@ def _options(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]]
     """
     options: dict[Event | Span, None] = {}
     for request in system.world.requests:
-        like = Answer(request.request, Outcome.LOST)
+        like = Lose(request.request)
         asked = partial(at_an_instant, system, problem.assumptions, problem.app, like)
         for answers in every_way(bounds, lambda _, asked=asked: [*asked()]):  # type: ignore[misc]
             options.update(dict.fromkeys(answers))
     Instant.zone = Zone(bounds)
     others = at_an_instant(system, problem.assumptions, problem.app)
     kinds = (None, *FreezeKind) if problem.assumptions.may_freeze else (None,)
-    return [*options, *(one for one in others if not isinstance(one, Answer)), *(Span(kind, 0) for kind in kinds)]
+    return [
+        *options,
+        *(one for one in others if not isinstance(one, OF_REQUEST)),
+        *(Span(kind, 0) for kind in kinds),
+    ]
 
 
 def successors_by(

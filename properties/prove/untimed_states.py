@@ -6,7 +6,7 @@ only their owners. World and client are brought into canonical form separately, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from msgspec import Struct
@@ -53,21 +53,33 @@ def names_of(sdk: Sdk, client: Client, calls: Iterable[CallId], memory: Memory) 
     )
 
 
-def untimed(output: Output) -> Output:
+def untimed(output: Output, ordered: bool) -> Output:
     """An output without its instants, and without the numbers of tokens."""
     match output:
         case TimerSet():
             return replace(output, due=ANY)
         case TokenAnnounced(token, before):
-            return replace(output, token=_symbol(token), before=_symbol(before))
+            return replace(output, token=_symbol(token, ordered), before=_symbol(before, ordered))
         case CallSettled(_, token) | TokenShown(token):
-            return replace(output, token=_symbol(token))
+            return replace(output, token=_symbol(token, ordered))
         case _:
             return output
 
 
-def _symbol(token: Token | None) -> Token | None:
-    return token and replace(token, number=0, issued=_NOW_S, expires=_ANY_S)
+class AnyInstant(Instant):
+    """An instant of which nothing is known, not even whether it is the same as another."""
+
+    def _holds(self, other: Instant | int, bound: int) -> bool:
+        return self.zone.choose() if not self.zone.assume_nothing else True
+
+
+_UNKNOWN_S = cast(Any, AnyInstant((3,), (), 0, 1000))
+
+
+def _symbol(token: Token | None, ordered: bool) -> Token | None:
+    """A token without its number and instants. Which of two was issued first is unknown, where that
+    matters."""
+    return token and replace(token, number=0, issued=_UNKNOWN_S if ordered else _NOW_S, expires=_ANY_S)
 
 
 class UntimedForm(Naming):
@@ -80,7 +92,7 @@ class UntimedForm(Naming):
 
     def token(self, token: Token | None) -> Token | None:
         """A token without its number and instants."""
-        return _symbol(token)
+        return _symbol(token, self.memory.order)
 
     def count(self, count: int) -> int:
         """An unknown number of attempts."""
@@ -104,6 +116,8 @@ class UntimedForm(Naming):
                 cause=self.call(request.cause),
                 sent_at=NOW,
                 stale=True,
+                reply=request.reply
+                and replace(request.reply, token=self.token(request.reply.token), served_at=NOW - 1),
             )
             for request in world.requests
         )
@@ -123,15 +137,24 @@ class UntimedForm(Naming):
             requests=tuple(sorted(requests, key=lambda request: request.request)),
             calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
             next_call=len(self.call_names) + 1,
-            shown=_symbol(world.shown),
+            shown=self.token(world.shown),
         )
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
         when."""
         return replace(
-            monitor, calls=tuple(map(self.of_record, monitor.calls)), tainted_timers=(), tainted_requests=()
+            monitor,
+            calls=tuple(map(self.of_record, monitor.calls)),
+            tainted_timers=(),
+            tainted_requests=(),
+            given=self.of_given(monitor.given),
         )
+
+    def of_given(self, given: Sequence[Token]) -> tuple[Token, ...]:
+        """The tokens that the app was given."""
+        kept = sorted(given if self.memory.given else (), key=lambda one: (str(one.token_id), one.foreign))
+        return tuple(filter(None, map(self.token, kept)))
 
     def of_record(self, record: CallRecord) -> CallRecord:
         """The record of a call in canonical form."""

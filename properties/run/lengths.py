@@ -41,9 +41,10 @@ def menu(timings: Timings, freezes: bool) -> tuple[Millis, ...]:
 
 
 def edges(world: World) -> set[Millis]:
-    """The time in ms until each timer is due and until the token expires, and 1 ms more than each."""
+    """The time in ms until each timer is due, until the token is not handed out any more, and until it expires;
+    and 1 ms more than each."""
     due = {timer.due - world.now for timer in world.timers}
-    due.add(world.token.expires * SECOND - world.now)
+    due |= {(world.token.expires - left) * SECOND - world.now for left in (world.timings.cutoff, 0)}
     return due | {edge + 1 for edge in due}
 
 

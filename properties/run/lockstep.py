@@ -30,6 +30,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenShown,
+    Uncaught,
 )
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
@@ -163,6 +164,8 @@ class LockStep:
                     did.append("holds the session again")
                 case TokenShown(token):
                     did.append(f"shows the app's own server {token or 'nothing'}")
+                case Uncaught():
+                    did.append("throws an error that nobody catches")
                 case CallSettled(call, token, error):
                     did.append(f"ends call {call} with {token or error or 'success'}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))

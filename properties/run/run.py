@@ -14,7 +14,7 @@ from model.assumptions.landmarks import LATE_TIMER, Landmark
 from model.assumptions.sets import Assumptions
 from model.step import App, Step
 from model.terms import FAILURES, Outcome, Runtime
-from model.world.events import Answer, Event
+from model.world.events import Answer, Deliver, Event
 from model.world.facts import Answered, Fact, Origin, SessionDropped
 from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
@@ -118,7 +118,10 @@ class Run:
         """The events that are enabled in a healthy world while no time passes, in order of preference."""
         yield from (relief for relief in relation.RELIEFS if self.permits(relief))
         for request in self.world.requests:
-            yield Answer(request.request, self.world.honest_answer(request))
+            if request.reply:
+                yield Deliver(request.request)
+            else:
+                yield Answer(request.request, self.world.honest_answer(request))
         ask = self.target.sdk.operations[0]
         if not asked and relation.permits(self.system, self.assumptions, ask, App((ask,))):
             yield ask

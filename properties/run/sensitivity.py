@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from model.assumptions.landmarks import SKEWS
 from model.terms import GRANTS, Millis, Operation, Outcome, Timings
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, Serve, SetClock
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
 from properties.run.counterexample import Need
@@ -72,7 +72,7 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
             if isinstance(event, Freeze):
                 other = next(kind for kind in FreezeKind if kind is not event.kind)
                 yield _either(number, "kind of freeze", {FREEZE_NOUNS[other]: replace(event, kind=other)}, stays)
-        case Answer() if not world.offline:
+        case Answer() | Serve() if not world.offline:
             lags = violation.trace.assumptions.may_lag
             answers = {
                 SHORT[other]: replace(event, outcome=other) for other in _other_answers(event, world, lags)
@@ -89,7 +89,7 @@ def _variations(event: Event, stays: Callable[..., bool], violation: Violation, 
             yield _either(number, "clock", clocks, stays)
 
 
-def _other_answers(event: Answer, world: World, may_lag: bool) -> list[Outcome]:
+def _other_answers(event: Answer | Serve, world: World, may_lag: bool) -> list[Outcome]:
     """The other outcomes that the request could have. `STALE_TOKEN` needs an assumption that lets tokens lag."""
     request = world.request(event.request)
     assert request is not None, "it was in flight when it was answered"

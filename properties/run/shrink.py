@@ -1,4 +1,4 @@
-"""The last pass of shrinking: drop events from a trace, together with the answers that depend on them.
+"""The last pass of shrinking: drop events from a trace, together with the events that depend on them.
 
 Hypothesis shrinks the choices behind a trace, and stops after 200 attempts in a row without progress. A redundant
 call may remain, because dropping it also means dropping the answers to its requests and renumbering the later
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from model.terms import Operation
 from model.world.course import NotEnabled
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import OF_REQUEST, Advance, Event, Freeze
 from model.world.facts import Sent
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
@@ -59,8 +59,8 @@ def violates(
 
 
 def _readdressed(event: Event, world: World) -> Event:
-    """The event; an answer to a request that is not in flight goes to the oldest request that is."""
-    if isinstance(event, Answer) and world.requests and event.request not in [r.request for r in world.requests]:
+    """The event; one of a request that is not in flight goes to the oldest request that is."""
+    if isinstance(event, OF_REQUEST) and world.requests and not world.request(event.request):
         return replace(event, request=world.requests[0].request)
     return event
 
@@ -119,18 +119,18 @@ def requests_sent(trace: Trace, target: Target) -> list[set[int]]:
 
 
 def without(events: tuple[Event, ...], place: int, sent: list[set[int]]) -> tuple[Event, ...]:
-    """The events without the one at `place`, and without the answers to requests that it caused, transitively;
-    the later requests are renumbered."""
+    """The events without the one at `place`, and without those of the requests that it caused, transitively; the
+    later requests are renumbered."""
     gone: set[int] = set()
     kept: list[Event] = []
     for at, event in enumerate(events):
-        if at == place or (isinstance(event, Answer) and event.request in gone):
+        if at == place or (isinstance(event, OF_REQUEST) and event.request in gone):
             gone |= sent[at]
         else:
             kept.append(event)
     return tuple(
         replace(event, request=event.request - sum(number < event.request for number in gone))
-        if isinstance(event, Answer)
+        if isinstance(event, OF_REQUEST)
         else event
         for event in kept
     )

@@ -28,6 +28,7 @@ from model.terms import Millis, Runtime
 from model.world.events import (
     Advance,
     Answer,
+    Deliver,
     Event,
     Freeze,
     FreezeKind,
@@ -36,6 +37,7 @@ from model.world.events import (
     LockKeychain,
     RestartApp,
     Revoke,
+    Serve,
     SetClock,
     UnlockKeychain,
 )
@@ -100,16 +102,26 @@ class SessionMachine(RuleBasedStateMachine):
         """Any request in flight, in any order, gets any outcome that the assumptions permit."""
         if requests := self.ran.world.requests:
             request = requests[choice % len(requests)]
-            honest, *faults = self._events(Answer(request.request, self.ran.world.honest_answer(request)))
-            answers = (honest, *faults, *faults)  # faults are drawn more often than honest answers
-            self._play(answers[choice // len(requests) % len(answers)])
+            endings = self._events(Deliver(request.request))
+            if request.reply is None:
+                honest, *faults = [one for one in endings if isinstance(one, Answer)]
+                endings = [honest, *faults, *faults]  # faults are drawn more often than honest answers
+            self._play(endings[choice // len(requests) % len(endings)])
         else:
             self._wait()
 
     @rule(choice=CHOICES)
+    def server_acts_before_it_is_heard(self, choice: int) -> None:
+        """The server acts on a request, and its reply stays under way."""
+        unserved = [one.request for one in self.ran.world.requests if one.reply is None]
+        options = self._events(Deliver(unserved[choice % len(unserved)])) if unserved else []
+        self._play_one([one for one in options if isinstance(one, Serve)], choice // max(len(unserved), 1))
+
+    @rule(choice=CHOICES)
     def server_ends_the_session(self, choice: int) -> None:
         """The server revokes the session, rarely. It also expires with time."""
-        self._play_one(self._only(Revoke()) if choice < RARELY else [], choice)
+        endings: list[Event] = [one for one in self._events(Revoke()) if isinstance(one, Revoke)]
+        self._play_one(endings if choice < RARELY else [], choice)
 
     @rule(choice=CHOICES)
     def somebody_sets_the_device_clock(self, choice: int) -> None:
@@ -210,7 +222,8 @@ def needless_rules(assumptions: Assumptions, app: App, runtime: Runtime) -> list
     needed = {
         "os_freezes_the_event_loop": assumptions.may_freeze,
         "app_makes_a_call": bool(app.operations) and app.calls > 0,
-        "server_ends_the_session": Revoke() in added,
+        "server_acts_before_it_is_heard": assumptions.may_delay,
+        "server_ends_the_session": assumptions.may_revoke,
         "somebody_sets_the_device_clock": bool(assumptions.skews),
         "user_locks_the_device": LockKeychain() in added,
         "user_unlocks_the_device": LockKeychain() in added,

@@ -17,6 +17,7 @@ from model.world.facts import (
     Shown,
     TimerArmed,
     TimerFired,
+    Uncaught,
 )
 from properties.system.fact_kind import (
     STIMULUS,
@@ -257,6 +258,14 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         ),
         effect=True,
         implied=lambda fact: fact.token is not None,
+    ),
+    FactKind(
+        kind=Uncaught,
+        lane="SDK",
+        moment="uncaught",
+        present=lambda _: "throws an error that nobody catches",
+        past=lambda *_: "and so an error was thrown that nobody caught",
+        effect=True,
     ),
 )
 """In the order of `model/world/facts.py`."""

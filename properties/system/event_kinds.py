@@ -15,18 +15,21 @@ from msgspec import Struct, to_builtins
 
 from model.notation import NUMBER, Notation, Parameter, ShortForm, choice
 from model.sdk import Sdk
-from model.terms import Operation, Outcome
+from model.terms import Ending, Operation, Outcome
 from model.world.events import (
     Advance,
     Answer,
+    Deliver,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
     LockKeychain,
+    Lose,
     RestartApp,
     Revoke,
+    Serve,
     SetClock,
     UnlockKeychain,
 )
@@ -72,7 +75,22 @@ EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
             (ShortForm("answer", (REQUEST, Parameter("outcome", OUTCOME))),),
             noun=lambda event: f"the answer to request {event.request}, {SHORT[event.outcome]}",
         ),
-        EventKind(Revoke, (ShortForm("revoke"),)),
+        EventKind(
+            Serve,
+            (ShortForm("serve", (REQUEST, Parameter("outcome", OUTCOME))),),
+            noun=lambda event: f"what the server does with request {event.request}: {SHORT[event.outcome]}",
+        ),
+        EventKind(
+            Deliver,
+            (ShortForm("deliver", (REQUEST,)),),
+            noun=lambda event: f"the reply to request {event.request}, which arrives",
+        ),
+        EventKind(
+            Lose,
+            (ShortForm("lose", (REQUEST,)),),
+            noun=lambda event: f"the reply to request {event.request}, which is lost",
+        ),
+        EventKind(Revoke, (ShortForm("revoke", (Parameter("ending", choice(Ending), default=Ending.REVOKED),)),)),
         EventKind(SetClock, (ShortForm("setClock", (Parameter("skew", AHEAD),)),)),
         EventKind(LockKeychain, (ShortForm("lock"),)),
         EventKind(UnlockKeychain, (ShortForm("unlock"),)),

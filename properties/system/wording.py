@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from model.terms import Endpoint, Millis, Outcome, Token, TokenId
+from model.terms import ENDED, Ending, Endpoint, Millis, Outcome, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------
@@ -137,18 +137,23 @@ SAYS: dict[Outcome, str] = {
     Outcome.SESSION: "the session, still there",
     Outcome.BROKEN: "500",
     Outcome.RATE_LIMITED: "429",
+    Outcome.RETRY_AFTER: "429, to come back in 30 s",
     Outcome.GATEWAY_PAGE: "503 and a gateway's page",
     Outcome.LOST: "nothing: the connection is lost",
     Outcome.UNAUTHORIZED: "401",
+    Outcome.FORBIDDEN: "403",
+    Outcome.NOT_FOUND: "404",
     Outcome.NO_SESSION: "no session",
     Outcome.STALE_TOKEN: "a token made from older data",
+    Outcome.LEAN_SESSION: "the session, without its token",
+    Outcome.FOREIGN_TOKEN: "a token of another session",
 }
 SHORT: dict[Outcome, str] = SAYS | {
     Outcome.SESSION: "the session",
     Outcome.GATEWAY_PAGE: "a gateway's page",
     Outcome.LOST: "no answer",
 }
-REFUSALS = (Outcome.UNAUTHORIZED, Outcome.NO_SESSION)
+REFUSALS = (*ENDED, Outcome.NO_SESSION)
 """The outcomes that claim that the session has ended."""
 
 
@@ -156,6 +161,17 @@ def request_phrase(words: dict[Endpoint, str], endpoint: Endpoint, token_id: Tok
     """What a request asks for, in the words of `ASKS_FOR` or `ASKED_FOR`."""
     return words[endpoint] + of_which(token_id, "for" if endpoint is Endpoint.MUTATE else "of")
 
+
+ENDS: dict[Ending, str] = {
+    Ending.REVOKED: "ends the session",
+    Ending.BANNED: "bans the user, and ends the session",
+    Ending.GONE: "deletes the session",
+}
+ENDED_SO: dict[Ending, str] = {
+    Ending.REVOKED: "ended the session",
+    Ending.BANNED: "banned the user, and ended the session",
+    Ending.GONE: "deleted the session",
+}
 
 # -- the operating system -----------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Outcome
+from model.terms import Millis, Outcome
 from model.world.facts import (
     Answered,
     CallStarted,
@@ -14,11 +14,14 @@ from model.world.facts import (
     NetworkChanged,
     Restarted,
     Sent,
+    Served,
     SessionEnded,
     TimerFired,
 )
 from properties.system.fact_kind import Before, Dependency, DependencyKind, FactKind, Rows, because_frozen
 from properties.system.wording import (
+    ENDED_SO,
+    ENDS,
     FREEZES_FOR,
     FROZE_FOR,
     LOCKS,
@@ -99,25 +102,56 @@ def _timer_details(fact: TimerFired) -> Rows:
 _FROM_THE_NETWORK = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 
 
+def _serves(fact: Served) -> str:
+    return f"acts on request {fact.request}: {SAYS[fact.outcome]}{_brought(fact)}; its reply is under way"
+
+
+def _served(fact: Served, _before: Before) -> str:
+    return f"the server acted on request {fact.request}: {SAYS[fact.outcome]}{_brought(fact)}"
+
+
+def _brought(fact: Served | Answered) -> str:
+    return f" ({fact.token})" if fact.token else ""
+
+
 def _answers(fact: Answered) -> str:
+    if fact.served_at is not None:
+        return _delivers(fact, fact.at - fact.served_at)
     waited = f" after {duration(fact.at - fact.sent_at)}" if fact.at > fact.sent_at else ""
-    token = f" ({fact.token})" if fact.token else ""
     truth = ", though the session is valid" if _lies(fact) else ""
-    return f"answers request {fact.request}{waited}: {SAYS[fact.outcome]}{token}{truth}"
+    return f"answers request {fact.request}{waited}: {SAYS[fact.outcome]}{_brought(fact)}{truth}"
+
+
+def _delivers(fact: Answered, underway: Millis) -> str:
+    after = f", {duration(underway)} after the server acted" if underway else ""
+    if fact.outcome is Outcome.LOST:
+        return f"loses the reply to request {fact.request}{after}"
+    return f"delivers the reply to request {fact.request}{after}: {SAYS[fact.outcome]}{_brought(fact)}"
+
+
+def _delivered(fact: Answered, underway: Millis, before: Before) -> str:
+    why = because_frozen(before, fact.at - underway, fact.at)
+    after = f"{duration(underway)} later{why}" if underway else "at once"
+    if fact.outcome is Outcome.LOST:
+        return f"the reply to request {fact.request} was lost {after}"
+    meanwhile = 0 < fact.stale_for <= underway
+    expired = f", with a token expired for {duration(fact.stale_for)} by then" if meanwhile else ""
+    return f"its reply came {after}: {SAYS[fact.outcome]}{_brought(fact)}{expired}"
 
 
 def _answered(fact: Answered, before: Before) -> str:
+    if fact.served_at is not None:
+        return _delivered(fact, fact.at - fact.served_at, before)
     asked = before.mentioned[-1] if before.mentioned else None
     follows = isinstance(asked, Sent) and asked.request == fact.request
     which = "the answer" if follows else f"the answer to request {fact.request}"
     took = fact.at - fact.sent_at
     came = f"came {duration(took)} later{because_frozen(before, fact.sent_at, fact.at)}:" if took else "was"
-    token = f" ({fact.token})" if fact.token else ""
     meanwhile = 0 < fact.stale_for <= took
     over = any(isinstance(one, SessionEnded) for one in before.seen)
     truth = ", although the session is valid" if _lies(fact) and not over else ""
     expired = f", with a token expired for {duration(fact.stale_for)} by then" if meanwhile else ""
-    return f"{which} {came} {SAYS[fact.outcome]}{token}{expired}{truth}"
+    return f"{which} {came} {SAYS[fact.outcome]}{_brought(fact)}{expired}{truth}"
 
 
 def _lies(fact: Answered) -> bool:
@@ -131,6 +165,7 @@ def _answer_details(fact: Answered) -> Rows:
         ("outcome", str(fact.outcome)),
         ("honest", "yes" if fact.honest else "no"),
         ("sent at", clock(fact.sent_at)),
+        *[("server acted at", clock(fact.served_at or 0))] * (fact.served_at is not None),
         ("origin", str(fact.origin)),
         ("last session token", age(fact.stale_for)),
         *[("token", token_state(fact.token, fact.at))] * (fact.token is not None),
@@ -206,8 +241,8 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=SessionEnded,
         lane="server",
         moment="ended",
-        present=lambda _: "ends the session",
-        past=lambda *_: "the server ended the session",
+        present=lambda fact: ENDS[fact.ending],
+        past=lambda fact, _: f"the server {ENDED_SO[fact.ending]}",
         needs=no_dependencies,
         brings=lambda _: (_END,),
     ),
@@ -247,8 +282,26 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         needs_effect=True,
     ),
     FactKind(
+        kind=Served,
+        lane="server",
+        to="network",
+        moment="served",
+        present=_serves,
+        past=_served,
+        details=lambda fact: (
+            ("request", str(fact.request)),
+            ("outcome", str(fact.outcome)),
+            ("sent at", clock(fact.sent_at)),
+            *[("token", token_state(fact.token, fact.at))] * (fact.token is not None),
+        ),
+        needs=lambda fact: (Dependency(DependencyKind.REQUEST, fact.request),),
+        brings=lambda fact: (Dependency(DependencyKind.REQUEST, fact.request),),
+    ),
+    FactKind(
         kind=Answered,
-        lane=lambda fact: "network" if fact.outcome in _FROM_THE_NETWORK else "server",
+        lane=lambda fact: (
+            "network" if fact.outcome in _FROM_THE_NETWORK or fact.served_at is not None else "server"
+        ),
         to="SDK",
         moment="answer",
         present=_answers,

@@ -24,7 +24,6 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     ConnectionChanged,
-    Endpoint,
     LockChanged,
     Millis,
     Outcome,
@@ -44,6 +43,7 @@ from model.terms import (
     Token,
     TokenAnnounced,
     TokenShown,
+    Uncaught,
 )
 from properties.system.target import TargetError
 from properties.targets import protocol
@@ -86,7 +86,7 @@ class NodeTarget:
         self._driver: Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
-        self._asked: dict[RequestId, Endpoint] = {}
+        self._asked: dict[RequestId, HttpRequest] = {}
         self._awaiting: set[CallId] = set()  # pending calls that should settle with a token
         self._verification = Verification(server)
 
@@ -194,7 +194,7 @@ class NodeTarget:
             case Replied(request, Outcome.LOST):
                 return protocol.LostCommand(at, request)
             case Replied(request, outcome, token):
-                reply = self._server.reply(outcome, token, self._asked.get(request, Endpoint.MINT))
+                reply = self._server.reply(outcome, token, self._asked[request])
                 return protocol.AnswerCommand(at, request, reply.status, reply.headers, reply.body)
             case LockChanged(locked):
                 return protocol.LockCommand(at, locked)
@@ -231,6 +231,7 @@ class NodeTarget:
                     outputs.append(TokenShown(self._minted(raw) if raw else None))
                 case protocol.ThrewMessage(text):
                     self.threw.append(text)
+                    outputs.append(Uncaught())
                 case protocol.StormMessage(count):
                     raise TargetError(f"one stimulus set off {count} requests at one instant ({at} ms)")
         return tuple(outputs)
@@ -244,7 +245,7 @@ class NodeTarget:
                 f"the SDK sends {message.method} {message.path}, which the fake server does not know"
             )
         endpoint, token_id = known
-        self._asked[message.request] = endpoint
+        self._asked[message.request] = request
         return RequestSent(message.request, endpoint, token_id, message.cause, credential)
 
     def _settled(self, message: protocol.SettledMessage, at: Millis) -> CallSettled:

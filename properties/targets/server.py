@@ -74,16 +74,20 @@ class FakeServer:
         """The answers to requests while the SDK loads: it is signed in with `token`, or has no session (None).
         The first one that fits a request applies."""
         outcome = Outcome.GRANTED if token else Outcome.UNAUTHORIZED
-        replies = {request: self.reply(outcome, token, endpoint) for request, endpoint in self.endpoints.items()}
-        return [BootAnswer(request, reply.status, reply.body) for request, reply in replies.items()]
+        answers = []
+        for request in self.endpoints:
+            method, path = request.split(" ")
+            reply = self.reply(outcome, token, HttpRequest(method, path))
+            answers.append(BootAnswer(request, reply.status, reply.body))
+        return answers
 
     def endpoint_of(self, request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
         """The endpoint and the token id of a request; None if this server has no such endpoint."""
         endpoint = self.endpoints.get(f"{request.method} {request.path}")
         return (endpoint, TokenIdStruct()) if endpoint else None
 
-    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint) -> HttpReply:
-        """The answer of `endpoint` for an outcome. Outcomes that bring a token carry `token`."""
+    def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
+        """The answer to a request for an outcome. Outcomes that bring a token carry `token`."""
         return HttpReply(outcome.status, self.body(self.mint(token)) if token else "{}")
 
     # -- tokens

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.terms import (
+    DONE,
     CallSettled,
-    Endpoint,
     LockChanged,
     Millis,
     Outcome,
@@ -42,7 +42,7 @@ from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest
 from properties.targets.server import BootAnswer, HttpReply, HttpRequest
 
-RENEWS = (Outcome.GRANTED, Outcome.STALE_TOKEN, Outcome.SESSION)
+RENEWS = DONE
 """The answers with which the server renews the device's credential."""
 
 
@@ -123,9 +123,9 @@ class ExpoServer(ClerkServer):
         unauthenticated = (replace(answer, without="authorization") for answer in super().boot(None))
         return (*unauthenticated, *super().boot(token))
 
-    def reply(self, outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.MINT) -> HttpReply:
+    def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
         """The reply, with a new credential if the outcome is in `RENEWS`."""
-        reply = super().reply(outcome, token, endpoint)
+        reply = super().reply(outcome, token, request)
         if outcome not in RENEWS:
             return reply
         self._given += 1

@@ -25,6 +25,10 @@ function cannot(why) {
 process.on('uncaughtException', cannot);
 process.on('unhandledRejection', () => {}); // what the SDK leaves unhandled ends no app either
 //: end
+//: nothing-uncaught
+const uncaught = [];
+process.on('unhandledRejection', error => uncaught.push(String(error?.status ?? error)));
+//: end
 
 // -- The clock. It stands still unless told otherwise.
 const SIGN_IN = Date.UTC(2026, 0, 1);
@@ -117,13 +121,22 @@ function sleep(ms, length) {
 //: end
 // -- The server. It answers when told to, once the user is signed in.
 let tokens = 0;
+//: foreign-token
+function mint({ template, organization } = {}, older, user = 1) {
+//: else
 //: stale-token
 function mint({ template, organization } = {}, older) {
 //: else
 function mint({ template, organization } = {}) {
 //: end
+//: end
   const iat = Math.floor(now() / 1000);
+  //: foreign-token
+  const sid = `sess_${user}`;
+  const about = { ...(template ? { template } : { sid }), org_id: organization, sub: `user_${user}` };
+  //: else
   const about = { ...(template ? { template } : { sid: 'sess_1' }), org_id: organization };
+  //: end
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
   //: stale-token
   const oiat = older ? SIGN_IN / 1000 - 1 : iat; // when its claims were put together
@@ -134,8 +147,13 @@ function mint({ template, organization } = {}) {
   return parts.map(part => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
 }
 const json = (status, body) => new Response(JSON.stringify(body), { status });
+//: retry-after
+const failure = (status, code, headers) =>
+  new Response(JSON.stringify({ errors: [{ code, message: code }] }), { status, headers });
+//: else
 //: failure
 const failure = (status, code) => json(status, { errors: [{ code, message: code }] });
+//: end
 //: end
 const client = (...sessions) =>
   json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
@@ -163,7 +181,7 @@ const session = () => {
   return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
 };
 //: end
-//: answer
+//: requests
 const ANSWERS = {
   //: granted
   'a token': request => json(200, { jwt: mint(request) }),
@@ -188,6 +206,25 @@ const ANSWERS = {
   //: end
   //: rate-limited
   '429': () => failure(429, 'too_many_requests'),
+  //: end
+  //: retry-after
+  '429, to come back in 30 s': () => failure(429, 'too_many_requests', { 'retry-after': '30' }),
+  //: end
+  //: forbidden
+  '403': () => failure(403, 'user_banned'),
+  //: end
+  //: not-found
+  '404': () => failure(404, 'resource_not_found'),
+  //: end
+  //: lean-session
+  'the session, without its token': ({ organization }) => {
+    const last_active_organization_id = organization ?? null;
+    const lean = { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token: null };
+    return json(200, { response: { ...lean, last_active_organization_id }, client: null });
+  },
+  //: end
+  //: foreign-token
+  'a token of another session': request => json(200, { jwt: mint(request, false, 2) }),
   //: end
   //: gateway-page
   "503 and a gateway's page": () => new Response('<html>Service Unavailable</html>', { status: 503 }),
@@ -260,10 +297,47 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
     signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
   });
 };
-//: answer
+//: requests
 //: no-request-storm
 let asksAgain = false;
 //: end
+//: serve
+// The server acts now. Its reply arrives later, or never.
+const replies = new Map();
+function serve(number, what) {
+  const request = requests.get(number);
+  //: granted session no-session
+  const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+  if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
+  //: else
+  if (!request) return verdict(`no request ${number} to answer`);
+  //: end
+  tell('server', `acts on request ${number}: ${what}; its reply is under way`);
+  replies.set(number, ANSWERS[what](request));
+}
+//: end
+//: deliver lose
+function end(number, reply, how) {
+  const request = requests.get(number);
+  requests.delete(number);
+  tell('net', `${how} the reply to request ${number}`);
+  request.resolve(reply);
+  //: no-request-storm
+  const before = sent;
+  const again = ([later, { method }]) => later > before && method === 'GET' && request.method === 'GET';
+  return settle().then(() => (asksAgain ||= [...requests].some(again)));
+  //: else
+  return settle();
+  //: end
+}
+//: end
+//: deliver
+const deliver = number => end(number, replies.get(number), 'delivers');
+//: end
+//: lose
+const lose = number => end(number, Promise.reject(new TypeError('Network request failed')), 'loses');
+//: end
+//: answer
 function answer(number, what) {
   const request = requests.get(number);
   //: granted session no-session
@@ -284,6 +358,7 @@ function answer(number, what) {
   //: end
 }
 //: end
+//: end
 //: getToken touch setActive
 // -- The app.
 const calls = []; // how each of them ended
@@ -298,7 +373,15 @@ function getToken(options = {}) {
     //: token-handed-out-is-valid
     jwt => ended(jwt ? `gets a token${fault(jwt, options)}` : 'gets null'),
     //: else
+    //: given-tokens-never-go-backwards
+    jwt => ended(jwt ? `gets a token${isOlder(jwt) ? ' older than one before' : ''}` : 'gets null'),
+    //: else
+    //: no-token-of-another-user
+    jwt => ended(jwt ? `gets ${isForeign(jwt) ? "another user's" : 'a'} token` : 'gets null'),
+    //: else
     jwt => ended(jwt ? 'gets a token' : 'gets null'),
+    //: end
+    //: end
     //: end
     //: offline-is-not-signed-out
     error => ended(`fails${silence(error)}: ${error.status ?? error.code ?? error}`),
@@ -313,6 +396,16 @@ function silence({ status, code }) {
   const told = navigator.onLine !== false || status || code === 'clerk_offline';
   return told ? '' : ', and does not say that the device is offline';
 }
+//: end
+//: given-tokens-never-go-backwards
+const given = []; // how fresh the tokens were that calls got
+function isOlder(jwt) {
+  const { oiat } = JSON.parse(Buffer.from(jwt.split('.')[0], 'base64url'));
+  return given.push(oiat) && given.some(before => before > oiat);
+}
+//: end
+//: no-token-of-another-user
+const isForeign = jwt => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url')).sub !== 'user_1';
 //: end
 //: token-handed-out-is-valid
 function fault(jwt, options) {
@@ -395,6 +488,17 @@ function verdict(detour) {
   //: token-handed-out-is-valid
   const wrong = calls.find(how => how.startsWith('gets a token '));
   const [defect, says] = [wrong, `a call of getToken ${wrong}`];
+  //: end
+  //: given-tokens-never-go-backwards
+  const older = calls.find(how => how === 'gets a token older than one before');
+  const [defect, says] = [older, 'a call of getToken gets a token that is older than one before'];
+  //: end
+  //: no-token-of-another-user
+  const another = calls.find(how => how === "gets another user's token");
+  const [defect, says] = [another, "a call of getToken gets another user's token"];
+  //: end
+  //: nothing-uncaught
+  const [defect, says] = [uncaught.length > 0, `nobody catches ${uncaught[0]}`];
   //: end
   //: no-request-storm
   const [defect, says] = [asksAgain, 'an answer to GET /client makes the SDK ask again in the same instant'];

@@ -14,17 +14,21 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Operation, Outcome, Runtime
+from model.terms import ENDED, Operation, Outcome, Runtime
 from model.world.events import (
+    OF_REQUEST,
     Advance,
     Answer,
+    Deliver,
     Event,
     Freeze,
     GoOffline,
     GoOnline,
     LockKeychain,
+    Lose,
     RestartApp,
     Revoke,
+    Serve,
     SetClock,
     UnlockKeychain,
 )
@@ -47,7 +51,7 @@ from properties.targets.clerk.builds import CLERK_JS
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
 _DAY = 86_400_000
-_ERROR_STATUSES = (Outcome.UNAUTHORIZED, Outcome.BROKEN, Outcome.RATE_LIMITED)
+_ERROR_STATUSES = (*ENDED, Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
 _NO_VERDICT = (
     "one-refresh-at-a-time",
@@ -117,9 +121,11 @@ def _lines(template: str, needs: Collection[str]) -> Iterator[str]:
 
 def _needs(trace: Trace) -> set[str]:
     """The names of the parts that `trace` needs."""
-    outcomes = {event.outcome for event in trace.events if isinstance(event, Answer)}
+    outcomes = {event.outcome for event in trace.events if isinstance(event, Answer | Serve)}
     lasts = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
     needs = {str(trace.runtime), *map(word, trace.events), *outcomes}
+    if any(isinstance(event, OF_REQUEST) for event in trace.events):
+        needs.add("requests")
     if not outcomes.isdisjoint(_ERROR_STATUSES):
         needs.add("failure")
     if lasts >= _DAY:
@@ -155,8 +161,10 @@ def _tell(event: Event) -> str:
             options += [f"organizationId: {json.dumps(organization)}"] * (organization is not None)
             options += ["skipCache: true"] * skip_cache
             arguments = [f"{{ {', '.join(options)} }}"] * bool(options)
-        case Answer(request, outcome):
+        case Answer(request, outcome) | Serve(request, outcome):
             arguments = [str(request), _quoted(SAYS[outcome])]
+        case Deliver(request) | Lose(request):
+            arguments = [str(request)]
         case SetClock(skew):
             arguments = [f"{skew:_}", f"'{ahead(skew)}'"]
         case LockKeychain() | UnlockKeychain():

@@ -21,6 +21,8 @@ from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, 
 ISSUER = "https://clerk.test"
 SESSION_ID = "sess_1"
 USER_ID = "user_1"
+FOREIGN = {"sub": "user_2", "sid": "sess_2"}
+"""The claims of a token of another session, and another user."""
 CLIENT_ID = "client_1"
 
 CLOCK_LEEWAY = 10
@@ -55,6 +57,8 @@ def mint(token: Token) -> str:
         claims["sid"] = SESSION_ID
     else:
         claims["template"] = template
+    if token.foreign:
+        claims |= {name: value for name, value in FOREIGN.items() if name in claims}
     if organization is not None:
         claims |= {"org_id": organization, "org_role": "org:member"}
     headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
@@ -69,7 +73,8 @@ def recognise(raw: str) -> Token | None:
     claims, header = known
     token_id = TokenId(claims.get("template"), claims.get("org_id"))
     issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
-    return Token(int(claims["jti"]), token_id, issued, expires, header["oiat"] < EPOCH)
+    foreign = claims["sub"] != USER_ID
+    return Token(int(claims["jti"]), token_id, issued, expires, header["oiat"] < EPOCH, foreign)
 
 
 @lru_cache(RECENT)
@@ -86,11 +91,15 @@ def _errors(code: str, message: str) -> str:
     return json.dumps({"errors": [error], "clerk_trace_id": "trace_1"})
 
 
+_TOO_MANY = _errors("too_many_requests", "Too many requests. Please try again later.")
 _PAGE = "<html><head><title>503 Service Unavailable</title></head><body>Service Unavailable</body></html>"
 
 _FAILURES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: _errors("authentication_invalid", "Invalid authentication"),
-    Outcome.RATE_LIMITED: _errors("too_many_requests", "Too many requests. Please try again later."),
+    Outcome.FORBIDDEN: _errors("user_banned", "This account has been banned."),
+    Outcome.NOT_FOUND: _errors("resource_not_found", "The resource was not found."),
+    Outcome.RATE_LIMITED: _TOO_MANY,
+    Outcome.RETRY_AFTER: _TOO_MANY,
     Outcome.BROKEN: _errors("internal_clerk_error", "There was an internal error on our servers."),
     Outcome.GATEWAY_PAGE: _PAGE,
     Outcome.LOST: "",
@@ -150,6 +159,7 @@ def _client(sessions: list[dict[str, Any]]) -> dict[str, Any]:
 
 _CLIENT = json.dumps({"response": _client([_SESSION]), "client": None})
 _TOUCHED = json.dumps({"response": _SESSION, "client": _client([_SESSION])})
+_LEAN = json.dumps({"response": _SESSION | {"last_active_token": None}, "client": None})
 _NO_SESSION = json.dumps({"response": _client([]), "client": None})
 
 _ENVIRONMENT = json.dumps(
@@ -165,19 +175,28 @@ _ENVIRONMENT = json.dumps(
 )
 
 
-def render(outcome: Outcome, token: Token | None, endpoint: Endpoint = Endpoint.MINT) -> HttpReply:
+def render(
+    outcome: Outcome,
+    token: Token | None,
+    endpoint: Endpoint = Endpoint.MINT,
+    token_id: TokenId = SESSION_TOKEN,
+) -> HttpReply:
     """The answer of `endpoint` with this outcome; status 0 for `LOST`.
 
-    `GRANTED`, `STALE_TOKEN` and `SESSION` carry `token`. Raises `ValueError` if it is missing for one of these.
+    The outcomes in `GRANTS` carry `token`. Raises `ValueError` if it is missing for one of these. `token_id` is
+    what was asked for: a session without its token still names its organization.
     """
-    return HttpReply(outcome.status, _body(outcome, token, endpoint))
+    headers = {"retry-after": "30"} if outcome is Outcome.RETRY_AFTER else {}
+    return HttpReply(outcome.status, _body(outcome, token, endpoint, token_id), headers)
 
 
-def _body(outcome: Outcome, token: Token | None, endpoint: Endpoint) -> str:
+def _body(outcome: Outcome, token: Token | None, endpoint: Endpoint, token_id: TokenId) -> str:
     if outcome in _FAILURES:
         return _FAILURES[outcome]
     if outcome is Outcome.NO_SESSION:
         return _NO_SESSION
+    if outcome is Outcome.LEAN_SESSION:
+        return _active(_LEAN, token_id)
     if token is None:
         raise ValueError(f"an answer '{outcome}' needs a token")
     if endpoint is Endpoint.MUTATE:  # Base.ts _updateClient: what changes something brings the client too
@@ -189,8 +208,11 @@ def _body(outcome: Outcome, token: Token | None, endpoint: Endpoint) -> str:
 
 def _filled(answer: str, token: Token) -> str:
     """The answer with this token, and the token's organization as the active one, filled in."""
-    active = json.dumps(key(token).organization)
-    return answer.replace(_JWT, mint(token)).replace(f'"{_ORGANIZATION}"', active)
+    return _active(answer.replace(_JWT, mint(token)), key(token))
+
+
+def _active(answer: str, token_id: TokenId) -> str:
+    return answer.replace(f'"{_ORGANIZATION}"', json.dumps(token_id.organization))
 
 
 def boot_answers(token: Token | None) -> Sequence[BootAnswer]:
@@ -242,4 +264,7 @@ class ClerkServer(FakeServer):
     recognise = staticmethod(recognise)
     boot = staticmethod(boot_answers)
     endpoint_of = staticmethod(endpoint_of)
-    reply = staticmethod(render)
+
+    def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
+        """In the format of the Frontend API."""
+        return render(outcome, token, *(endpoint_of(request) or ()))

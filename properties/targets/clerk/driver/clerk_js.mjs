@@ -72,7 +72,8 @@ export function drive(clerk, options, announce) {
 
 // A short name that stays the same from build to build, where minified class names do not.
 export function errorName(error) {
-  if (typeof error?.status === 'number') return `api-${error.status}`;
+  const later = error?.retryAfter === undefined ? '' : '-retry-after';
+  if (typeof error?.status === 'number') return `api-${error.status}${later}`;
   if (error?.code === 'clerk_offline') return 'offline';
   return error?.code ?? error?.name ?? 'unknown';
 }
