@@ -63,6 +63,8 @@ def test_an_sdk_is_added_by_naming_it_in_the_environment() -> None:
         ("@clerk/expo@3.2.1", "expo@3.2.1"),
         ("expo@3.2.1+clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
         ("@clerk/expo@3.2.1+@clerk/clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
+        ("@clerk/expo@3.2.1+rejecting-cache", "expo@3.2.1+rejecting-cache"),
+        ("expo@3.2.1+clerk-js@6.7.4+rejecting-cache", "expo@3.2.1+clerk-js@6.7.4+rejecting-cache"),
         ("path:a+b/@clerk/clerk-js@6.7.4.js", "path:a+b/@clerk/clerk-js@6.7.4.js"),
     ],
 )
@@ -70,7 +72,13 @@ def test_a_target_has_its_names_on_npm_too(spec: str, name: str) -> None:
     assert make_target(spec, silent).name == name
 
 
-@pytest.mark.parametrize("spec", ["expo@3.2.1+", "expo@3.2.1+clerk-js@", "clerk-js@6.7.4+expo@3.2.1", "path:"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("expo@3.2.1+", "expo@3.2.1+clerk-js@", "clerk-js@6.7.4+expo@3.2.1", "path:"),
+        *("clerk-js@6.7.4+rejecting-cache", "expo@3.2.1+rejecting-cache+clerk-js@6.7.4"),
+    ],
+)
 def test_a_target_of_two_packages_names_both(spec: str) -> None:
     with pytest.raises(
         UnknownName, match=r"known forms: clerk-js@VERSION, expo@VERSION, expo@VERSION\+clerk-js@"

@@ -114,6 +114,15 @@ def test_a_refused_read_costs_expo_the_credential_for_good(expo: ExpoTarget) -> 
     assert of_kind(SessionDropped, ran.facts) == [SessionDropped(43 * SECOND, Origin.FOREGROUND, valid=True)]
 
 
+def test_a_token_cache_that_rejects_keeps_the_credential_and_sends_nothing_without_it() -> None:
+    expo = ExpoTarget(NEWEST, lambda line: None, setup="rejecting-cache")
+    try:
+        run(ready(expo), LockKeychain(), REFRESH, UnlockKeychain(), FETCH)
+    finally:
+        expo.close()
+    assert expo.credentials == credentials(1)
+
+
 def test_without_expo_the_call_after_the_unlocking_gets_a_token(expo: ExpoTarget) -> None:
     target = clerk_js_target(expo.release, lambda line: None)
     try:

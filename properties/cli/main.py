@@ -13,6 +13,7 @@ from properties.cli.conformance import conform, tour
 from properties.cli.gate import baseline, check, gate
 from properties.cli.outermost import Commands
 from properties.cli.proofs import condition, matrix, prove
+from properties.cli.releases import advise, releases
 from properties.cli.traces import explain, replay
 
 
@@ -28,6 +29,7 @@ for command in (
     baseline,
     replay,
     explain,
+    advise,
     campaign,
     prove,
     condition,
@@ -35,5 +37,6 @@ for command in (
     conform,
     tour,
     bisect,
+    releases,
 ):
     main.add_command(command)

@@ -6,7 +6,7 @@ every release finds them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hypothesis import settings
 from msgspec import Struct
@@ -42,6 +42,16 @@ class ReleaseVerdict(Struct, frozen=True):
         return isinstance(self.verdict, Violated)
 
 
+def replayed(traces: Iterable[Trace], target: Target, invariant: Invariant) -> Violated | None:
+    """The first of these traces that violates the invariant on the target, whatever it was found on. Raises
+    `TargetError`."""
+    for trace in traces:
+        if found := violates(replace(trace, target=target.name), target, invariant):
+            found.trace.save()
+            return Violated(found.trace, found.played, 1, len(found.played), replayed=True)
+    return None
+
+
 class Bisection:
     """Judges releases of an SDK, each once. `tell` gets each verdict; `say` gets lines about downloads."""
 
@@ -72,7 +82,7 @@ class Bisection:
         try:
             target.prepare(self._runtime)
             self._suggest_a_trace(target)
-            verdict = self._replayed(target) or self._searched(target)
+            verdict = replayed(self.traces, target, self._invariant) or self._searched(target)
         finally:
             target.close()
         found = self.verdicts[version] = ReleaseVerdict(version, verdict)
@@ -93,13 +103,6 @@ class Bisection:
         verdict = found.verdicts[self._invariant.id]
         if isinstance(verdict, Violated):
             self.traces.append(verdict.trace)
-
-    def _replayed(self, target: Target) -> Verdict | None:
-        for trace in self.traces:
-            if found := violates(replace(trace, target=target.name), target, self._invariant):
-                found.trace.save()
-                return Violated(found.trace, found.played, 1, len(found.played))
-        return None
 
     def _searched(self, target: Target) -> Verdict:
         cell = Cell(target.name, self._runtime, self._assumptions)

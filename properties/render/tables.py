@@ -68,6 +68,15 @@ def no_longer_happens(path: str, findings: Iterable[Finding]) -> RenderableType:
     return Group(Text("known findings that no longer happen: delete them, or what is gone", style="bold"), *lines)
 
 
+def labelled(label: str, text: str, width: int = 6) -> RenderableType:
+    """A label in so many columns, and a text that wraps in its own column."""
+    row = Table.grid(padding=(0, 2, 0, 0))
+    row.add_column(width=width, style="dim")
+    row.add_column()
+    row.add_row(label, Text(text))
+    return row
+
+
 def _uncut(*parts: str | tuple[str, str]) -> Text:
     """A line that is never wrapped, so that it can be copied."""
     return Text.assemble(*parts, no_wrap=True, overflow="ignore")

@@ -6,6 +6,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from properties.render.tables import labelled
 from properties.render.view import LANES, Moment, View
 
 LANE = 8
@@ -66,22 +67,13 @@ def timeline(shown: View, replay: str | None = None) -> RenderableType:
         Text(),
         Timeline(shown.moments),
         Text(),
-        _labelled("cause", shown.cause),
-        _labelled("why", shown.why),
-        *[_labelled("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
-        *[_labelled("model", text) for label, text in shown.about if label == "formal model"],
+        labelled("cause", shown.cause),
+        labelled("why", shown.why),
+        *[labelled("needs" if place == 0 else "", need) for place, need in enumerate(shown.needs)],
+        *[labelled("model", text) for label, text in shown.about if label == "formal model"],
         _uncut("events", shown.events),
         _uncut("replay", replay or shown.replay),
     )
-
-
-def _labelled(label: str, text: str) -> RenderableType:
-    """A label, and a text that wraps in its own column."""
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_column(width=6, style="dim")
-    row.add_column()
-    row.add_row(label, Text(text))
-    return row
 
 
 def _uncut(label: str, text: str) -> Text:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from model.sdk import Policy, Sdk
+from model.terms import Millis, Runtime
+from model.world.facts import Fact
 from properties.system.registry import UnknownName
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
+from properties.targets.npm import Package
 from properties.targets.server import FakeServer
 
 Say: TypeAlias = Callable[[str], None]
@@ -46,6 +49,9 @@ class Adapter:
     checked: tuple[str, ...] = ()
     """The names of the policies whose releases `sessionproof check` runs, and whose builds `conform` and `tour`
     compare with the model by default."""
+    packages: Mapping[str, Package] = {}
+    """The npm packages that a lock file names, by their names in a target. Each may wrap those that follow:
+    `outer@VERSION+inner@VERSION`. The last one is the SDK itself."""
 
     @property
     def name(self) -> str:
@@ -62,6 +68,16 @@ class Adapter:
         """The folder with the traces of the known findings."""
         return self.folder / "corpus"
 
+    @property
+    def advice(self) -> Path:
+        """The file with a summary of each known finding, and remedies."""
+        return self.folder / "advice.toml"
+
+    @property
+    def releases(self) -> Path:
+        """The table of releases, which `sessionproof releases` writes."""
+        return self.folder / "releases.json"
+
     def target(self, spec: str, say: Say) -> Target | None:
         """The build that a spec names, not yet prepared; None if the spec has none of this adapter's forms.
 
@@ -76,6 +92,14 @@ class Adapter:
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """The model to compare the target `spec` with, under a policy."""
         return ModelTarget(self.sdk, policy)
+
+    def runtimes(self, package: str) -> tuple[Runtime, ...]:
+        """The runtimes in which a release of one of the packages can run."""
+        return tuple(Runtime)
+
+    def logs(self, facts: Sequence[Fact], end: Millis) -> tuple[str, ...]:
+        """What the facts of a trace, which ends at `end`, leave in the logs of an app and of its server."""
+        return ()
 
     # -- releases
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import yaml
 
+from properties.system.failures import Failure
+
 NAMES = ("package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock")
 
 
-class BadLockFile(Exception):
+class BadLockFile(Failure):
     """A lock file cannot be used. The message is one line: what is wrong, and what to do."""
 
 
@@ -25,8 +27,6 @@ def installed(path: Path, packages: Collection[str]) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         found = {pair for pair in _packages(path.name, text) if pair[0] in packages}
-    except OSError as error:
-        raise BadLockFile(f"{path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         raise BadLockFile(f"{path} is damaged, or no lock file: name the releases with options instead") from None
     versions = dict(sorted(found))

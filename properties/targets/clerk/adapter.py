@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.clerk.sdk import CLERK
 from model.sdk import Policy
-from model.terms import Runtime
+from model.terms import Millis, Runtime
+from model.world.facts import Fact
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets import npm
 from properties.targets.adapter import Adapter, Reproduction, Say
 from properties.targets.clerk import invariants
-from properties.targets.clerk.builds import CLERK_JS, INSTALLED
-from properties.targets.clerk.expo import ExpoModel, ExpoTarget
+from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
+from properties.targets.clerk.expo import SETUPS, ExpoModel, ExpoTarget
+from properties.targets.clerk.logs import logs
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
 from properties.targets.names import UnknownName
@@ -28,7 +31,7 @@ POLICY_PREFIX = "CLERK_JS_"
 class ClerkAdapter(Adapter):
     """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo around the release that it was published
     with, `expo@VERSION+clerk-js@VERSION` around another, `path:FILE` a bundle in a file. A release may have its
-    name on npm: `@clerk/expo@VERSION`."""
+    name on npm: `@clerk/expo@VERSION`. Expo may end with one of `SETUPS`: `expo@VERSION+rejecting-cache`."""
 
     sdk = CLERK
     forms = (
@@ -38,20 +41,23 @@ class ClerkAdapter(Adapter):
     folder = Path(__file__).parent
     checked = (f"{POLICY_PREFIX}6_7_1", f"{POLICY_PREFIX}6_7_4", f"{POLICY_PREFIX}6_40_0")
     """The last release before the guard of #8303, the first with it, and the newest pinned one."""
+    packages = INSTALLED
     invariants = invariants.OWN
     """The invariants of this SDK alone."""
 
     def target(self, spec: str, say: Say) -> Target | None:
         """Raises `UnknownName` if the version or the file is missing."""
-        match _packages(spec):
+        parts = _parts(spec)
+        setup = parts.pop()[0] if parts[-1][0] in SETUPS else ""
+        match parts:
             case [("path:", file)] if file:
                 return bundle_target(Path(file), say)
-            case [("clerk-js", version)] if version:
+            case [("clerk-js", version)] if version and not setup:
                 return clerk_js_target(version, say)
             case [("expo", version)] if version:
-                return ExpoTarget(version, say)
+                return ExpoTarget(version, say, setup=setup)
             case [("expo", version), ("clerk-js", inner)] if version and inner:
-                return ExpoTarget(version, say, inner)
+                return ExpoTarget(version, say, inner, setup)
             case [(kind, _), *_] if kind == FILE_PREFIX or kind in INSTALLED:
                 raise UnknownName(f"unknown target '{spec}' (known forms: {', '.join(self.forms)})")
             case _:
@@ -59,15 +65,22 @@ class ClerkAdapter(Adapter):
 
     def existing(self, spec: str, say: Say) -> str:
         """Of each package, as npm has it."""
-        parts = [
-            f"{name}@{npm.existing(INSTALLED[name], version, say)}" if name in INSTALLED else ""
-            for name, version in _packages(spec)
-        ]
-        return "+".join(parts) if all(parts) else spec
+        for name, version in _parts(spec):
+            if name in INSTALLED and version:
+                spec = spec.replace(f"{name}@{version}", f"{name}@{npm.existing(INSTALLED[name], version, say)}")
+        return spec
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """For Expo, the model includes what Expo adds."""
         return (ExpoModel if spec.startswith(PHONE_PREFIX) else ModelTarget)(self.sdk, policy)
+
+    def runtimes(self, package: str) -> tuple[Runtime, ...]:
+        """Expo's code runs on a phone alone."""
+        return (Runtime.HEADLESS,) if package == EXPO.short else tuple(Runtime)
+
+    def logs(self, facts: Sequence[Fact], end: Millis) -> tuple[str, ...]:
+        """Of an app, and of the Frontend API."""
+        return logs(facts, end)
 
     def released_versions(self) -> list[str]:
         """Of @clerk/clerk-js, on npm."""
@@ -99,8 +112,8 @@ class ClerkAdapter(Adapter):
         return Reproduction(repro.repro(trace, version), repro.commands(trace, version), repro.vitest(trace))
 
 
-def _packages(spec: str) -> list[tuple[str, str]]:
-    """The packages of a spec with their versions, outermost first; of a bundle, its prefix and its file."""
+def _parts(spec: str) -> list[tuple[str, str]]:
+    """The packages of a spec with their versions, outermost first, and a setup; of a bundle, prefix and path."""
     if spec.startswith(FILE_PREFIX):
         return [(FILE_PREFIX, spec.removeprefix(FILE_PREFIX))]
     parts = (part.removeprefix(SCOPE).partition("@") for part in spec.split("+"))

@@ -46,6 +46,9 @@ RENEWS = DONE
 """The answers with which the server renews the device's credential."""
 
 
+SETUPS = ("rejecting-cache",)
+"""How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
+
 KEYCHAIN_ERROR = "ERR_KEY_CHAIN"
 """The error name of a call that failed because the keychain is locked."""
 
@@ -148,15 +151,16 @@ class ExpoServer(ClerkServer):
 class ExpoTarget(NodeTarget):
     """One release of @clerk/expo around a build of @clerk/clerk-js."""
 
-    def __init__(self, version: str, say: Callable[[str], None], clerk_js: str = "") -> None:
+    def __init__(self, version: str, say: Callable[[str], None], clerk_js: str = "", setup: str = "") -> None:
         """`clerk_js` is that build's version; empty for the one that this release of Expo was published with.
-        `say` gets lines about downloads."""
-        server, glue = ExpoServer(), DRIVER / "expo.mjs"
-        name = f"expo@{version}" + (f"+clerk-js@{clerk_js}" if clerk_js else "")
+        `setup` is one of `SETUPS`, or empty. `say` gets lines about downloads."""
+        server, glue = ExpoServer(), DRIVER / f"{'_'.join(filter(None, ('expo', setup)))}.mjs"
+        inside = f"clerk-js@{clerk_js}" if clerk_js else ""
+        name = "+".join(filter(None, (f"expo@{version}", inside, setup)))
         super().__init__(name, CLERK, glue, server, self._bundle, self._packages, say=say)
         self.credentials = server.carried
         """The credentials of the requests of this trace, in order; empty for a request without one."""
-        self._version, self._clerk_js = version, clerk_js
+        self._version, self._clerk_js, self._setup = version, clerk_js, setup
 
     @property
     def release(self) -> str:
@@ -164,8 +168,9 @@ class ExpoTarget(NodeTarget):
         return self._clerk_js or self._published_with(CLERK_JS.name)
 
     def described_by(self) -> ExpoModel | None:
-        """The model of that version, with what Expo adds. Raises `TargetError`."""
-        policy = policy_of(self.release)
+        """The model of that version, with what Expo adds; None for an app with a setup of its own. Raises
+        `TargetError`."""
+        policy = None if self._setup else policy_of(self.release)
         return ExpoModel(CLERK, policy) if policy else None
 
     def _bundle(self, runtime: Runtime) -> Path:

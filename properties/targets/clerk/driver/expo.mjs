@@ -14,7 +14,8 @@ export { environment, errorName };
 // packages/expo/src/constants.ts; before 3.1 in createClerkInstance.ts. What phones keep under it outlives releases.
 const CLIENT_JWT = '__clerk_client_jwt';
 
-export function create(exports, runtime, announce, { require: requireWith, credential, device }) {
+// `tokenCache` makes the app's own cache from the secure store; without it the app uses Expo's.
+export function create(exports, runtime, announce, { require: requireWith, credential, device, tokenCache: own }) {
   if (runtime !== 'headless') {
     throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
   }
@@ -22,7 +23,7 @@ export function create(exports, runtime, announce, { require: requireWith, crede
   const store = secureStore(device.items);
   const require = requireWith(stubsOf(exports, store.module));
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
-  const { tokenCache } = require('@clerk/expo/dist/token-cache');
+  const tokenCache = own?.(store.module) ?? require('@clerk/expo/dist/token-cache').tokenCache;
   const { props } = ClerkProvider({ publishableKey: PUBLISHABLE_KEY, tokenCache });
   if (!props?.Clerk) throw new DriverError('the provider of @clerk/expo renders no Clerk');
   const { Clerk, children, ...options } = props; // as @clerk/react's isomorphicClerk.ts: load(this.options)
