@@ -16,7 +16,7 @@ from model.assumptions.sets import Assumptions
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GoOnline, SetClock
-from properties.cli.traces import explain, replay
+from properties.cli.main import main
 from properties.system.event_kinds import brief, parsed
 from properties.system.trace import BadTrace, Trace, decode, document_in
 from properties.targets.names import built_in
@@ -108,7 +108,7 @@ SIGNED_OUT = "signs the user out, in the background, while the session is valid"
 
 
 def play(*words: str, typed: str = "") -> Result:
-    return CliRunner().invoke(replay, words, input=typed)
+    return CliRunner().invoke(main, ["replay", *words], input=typed)
 
 
 def again(done: Result) -> list[str]:
@@ -145,7 +145,7 @@ def test_what_is_given_beside_a_trace_replaces_its_own() -> None:
 
 
 def test_explain_takes_events_too() -> None:
-    done = CliRunner().invoke(explain, [EVENTS, *WHERE, f"--invariant={HEADLINE}", "--format=json"])
+    done = CliRunner().invoke(main, ["explain", EVENTS, *WHERE, f"--invariant={HEADLINE}", "--format=json"])
     assert done.exit_code == 0
     found = decode(document_in(done.stdout.encode(), "here"), "here")
     assert replace(found, why=None) == replace(defect().trace, why=None)
