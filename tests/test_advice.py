@@ -16,7 +16,9 @@ from properties.cli.releases import advise
 from properties.conformance import releases as computation
 from properties.conformance.releases import Count, judge, recompute
 from properties.invariants.catalogue import INVARIANTS
+from properties.render.advice import advice as advice_text
 from properties.render.advice import as_markdown
+from properties.render.tables import plain
 from properties.run.advice import Known, answers, known, load, spec
 from properties.run.releases import Breaks, Held, Judgement, Proved, Span, Table, next_change, spans
 from properties.run.releases import load as load_table
@@ -298,6 +300,14 @@ def test_a_team_is_told_what_its_releases_have_how_it_shows_and_what_helps() -> 
     ]
     assert "proved on model@CLERK_JS_6_7_4" in absent
     assert "emptied-cookie" not in done.stdout, "a phone has no page"
+
+
+def test_a_finding_that_is_not_judged_yet_is_named() -> None:
+    kept = tuple(one for one in TABLE.findings if one.finding != "starved-refresh-6.7.1")
+    said = plain(
+        advice_text("clerk-js@6.9.0", answers(SDK, replace(TABLE, findings=kept), {"clerk-js": "6.9.0"}))
+    )
+    assert said.endswith("Not judged yet (`sessionproof releases` does it): starved-refresh-6.7.1\n")
 
 
 def test_the_release_with_the_fix_is_named() -> None:

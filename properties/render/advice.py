@@ -20,7 +20,8 @@ from properties.run.releases import Breaks, Held, Judgement, Proved, Table
 def advice(spec: str, answers: Sequence[Answer]) -> RenderableType:
     """All answers for the target `spec`: first the findings that it has."""
     there = [one for one in answers if isinstance(one.judgement, Breaks)]
-    rest = [one for one in answers if one not in there]
+    absent = [one for one in answers if isinstance(one.judgement, Proved | Held)]
+    open_ones = [one.finding.name for one in answers if one.judgement is None]
     parts: list[RenderableType] = [
         Text(f"{spec} has {len(there)} of {len(answers)} known findings. Each needs a world as it assumes.")
     ]
@@ -31,12 +32,14 @@ def advice(spec: str, answers: Sequence[Answer]) -> RenderableType:
             parts += [labelled(f"  {label}", text, width=10) for label, text in _rows(one)]
             replay = f"sessionproof replay {one.finding.name} --target {spec}"
             parts += [Text.assemble(("  replay    ", "dim"), replay, no_wrap=True, overflow="ignore")]
-    if rest:
-        absent = Grid.grid(padding=(0, 2, 0, 0))
-        for one in rest:
+    if absent:
+        table = Grid.grid(padding=(0, 2, 0, 0))
+        for one in absent:
             later = f"comes with {one.change}" if one.change else f"in no later release up to {one.newest}"
-            absent.add_row(f"  {one.finding.name}", later, _how(one.on, one.judgement))
-        parts += [Text(), Text("It does not have"), absent]
+            table.add_row(f"  {one.finding.name}", later, _how(one.on, one.judgement))
+        parts += [Text(), Text("It does not have"), table]
+    if open_ones:
+        parts += [Text(), Text(f"Not judged yet (`sessionproof releases` does it): {', '.join(open_ones)}")]
     return Group(*parts)
 
 
@@ -49,8 +52,10 @@ def _rows(answer: Answer) -> Iterator[tuple[str, str]]:
     yield "shown", _how(answer.on, answer.judgement)
 
 
-def _how(on: str, judgement: Judgement) -> str:
+def _how(on: str, judgement: Judgement | None) -> str:
     match judgement:
+        case None:
+            return "not judged yet"
         case Breaks(instead=""):
             return f"its trace was replayed on {on}"
         case Breaks(instead=events):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from model.world.course import NotEnabled, impossible
 from model.world.facts import Settled, Shown
 from properties.invariants.catalogue import INVARIANTS
-from properties.run.releases import BadTable, Breaks, Judgement, Table, next_change
+from properties.run.releases import Breaks, Judgement, Table, next_change
 from properties.run.run import Run, Violation
 from properties.system import trace as traces
 from properties.system.event_kinds import parsed
@@ -75,6 +75,9 @@ class About(Struct, frozen=True, forbid_unknown_fields=True):
     remedies: dict[str, Remedy] = {}
 
 
+UNADVISED = About("a finding that nobody has written about yet")
+
+
 class Advice(Struct, frozen=True, forbid_unknown_fields=True):
     """The adapter's advice: each remedy in words, by its name, and each finding by the name of its trace."""
 
@@ -111,7 +114,10 @@ def known(adapter: Adapter, package: str) -> list[Known]:
     first in the catalogue come first. Raises `BadTrace`."""
     names, order = [*adapter.packages], [*INVARIANTS]
     advice, inside = load(adapter.advice).findings, names[names.index(package) :]
-    found = (Known(path.stem, traces.load(path), advice[path.stem]) for path in adapter.corpus.glob("*.json"))
+    found = (
+        Known(path.stem, traces.load(path), advice.get(path.stem, UNADVISED))
+        for path in adapter.corpus.glob("*.json")
+    )
     possible = (one for one in found if one.package in inside and one.trace.runtime in adapter.runtimes(package))
     return sorted(possible, key=lambda one: (order.index(str(one.trace.invariant)), one.name))
 
@@ -122,7 +128,8 @@ class Answer(Struct, frozen=True):
 
     finding: Known
     on: str
-    judgement: Judgement
+    judgement: Judgement | None
+    """None if it is not judged yet."""
     logs: tuple[str, ...]
     remedies: tuple[str, ...]
     change: str | None
@@ -137,18 +144,24 @@ def answers(adapter: Adapter, table: Table, installed: Mapping[str, str]) -> lis
     """
     outermost, outer = next(iter(installed.items()))
     words = load(adapter.advice).remedies
+    logs = {one.finding: one.logs for one in table.findings}
     found = []
     for one in known(adapter, outermost):
         if one.package in installed:
             version, judgements = installed[one.package], table.judgements(one.name, one.package)
             own, wrapped = judgements.get(version), table.judgements(one.name, outermost).get(outer)
-            if own is None or wrapped is None:
-                raise BadTable(f"{one.name} is not judged on {spec(installed)} yet: run `sessionproof releases`")
             helpful = next((seen.remedies for seen in (wrapped, own) if isinstance(seen, Breaks)), ())
-            change, newest = next_change(judgements, version), [*judgements][-1]
-            logs = next(history.logs for history in table.findings if history.finding == one.name)
-            on = f"{one.package}@{version}"
-            found.append(Answer(one, on, own, logs, tuple(words[name] for name in helpful), change, newest))
+            found.append(
+                Answer(
+                    one,
+                    f"{one.package}@{version}",
+                    own,
+                    logs.get(one.name, ()),
+                    tuple(words[name] for name in helpful),
+                    next_change(judgements, version) if own else None,
+                    table.releases[one.package][-1],
+                )
+            )
     return found
 
 

@@ -18,8 +18,10 @@ from model.world.facts import (
     Restarted,
     Sent,
     SessionDropped,
+    SessionEnded,
     Settled,
     Shown,
+    Uncaught,
 )
 from properties.system.wording import ahead, duration, of_which
 from properties.targets.clerk.server import CLIENT_PATH, SESSION_ID, TOKENS_PATH, TOUCH_PATH, render
@@ -35,6 +37,8 @@ NOTES: dict[Outcome, str] = {
     Outcome.NO_SESSION: "without a session",
     Outcome.STALE_TOKEN: "with a token whose `oiat` is lower than before",
     Outcome.GATEWAY_PAGE: "with a page of HTML",
+    Outcome.LEAN_SESSION: "with the session, without its token",
+    Outcome.FOREIGN_TOKEN: "with a token of another user",
 }
 """What an answer says that its status does not."""
 
@@ -57,6 +61,10 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
                 yield 'the secure store refuses: "User interaction is not allowed."'
             case NetworkChanged(online=False):
                 yield "the device goes offline"
+            case SessionEnded(ending=ending):
+                yield f"the session ends on the server ({ending})"
+            case Uncaught():
+                yield "an unhandled promise rejection"
             case Restarted(requests=requests):
                 yield from (f"{_request(open_requests.pop(one))}: no answer" for one in requests)
                 yield "the app starts anew"
