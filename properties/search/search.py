@@ -36,10 +36,6 @@ class Stopped(BaseException):
     """The target broke, or this program did, so the search has to stop. Not an `Exception`, because Hypothesis
     would shrink it."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
 
 @dataclass(slots=True)
 class _Tally:
@@ -50,6 +46,7 @@ class _Tally:
     reached: Counter[str] = field(default_factory=Counter)
     found: Violation | None = None
     running: Run | None = None
+    broken: Exception | None = None
     interrupt: Callable[[], object] | None = None
 
     @contextlib.contextmanager
@@ -79,6 +76,18 @@ class _Tally:
         finally:
             restore()
             self.heed_interrupts()
+
+    @contextlib.contextmanager
+    def stopping_at_errors(self) -> Iterator[None]:
+        """Stop the search at anything but a violation, and note what it was."""
+        try:
+            yield
+        except Violation:
+            raise
+        except Exception as error:
+            self.heed_interrupts()  # Ctrl-C on a terminal ends the target too
+            self.broken = error
+            raise Stopped from error
 
     def heed_interrupts(self) -> None:
         """Raise an interrupt that `holding_interrupts` deferred."""
@@ -164,13 +173,14 @@ def _round(
         by_id = {one.id: one for one in invariants}
         tally.found = reduce(violation, target, by_id[str(violation.trace.invariant)])
         tally.found.trace.save()
-    except Flaky as error:
-        raise TargetError(f"the same trace went two ways ({type(error).__name__}): not deterministic") from error
-    except (Stopped, KeyboardInterrupt) as stop:
+    except (Stopped, Flaky, KeyboardInterrupt) as stop:
         if tally.found is None and tally.running is not None:
             tally.running.trace.save()
-        if isinstance(stop, Stopped):
-            raise stop.error from None
+        if tally.broken is not None:  # in a replay, Hypothesis says of that only that it is flaky
+            raise tally.broken from None
+        if isinstance(stop, Flaky):
+            why = f"the same trace went two ways ({type(stop).__name__}): not deterministic"
+            raise TargetError(why) from stop
         raise
     return tally
 
@@ -203,24 +213,19 @@ def _machine(
     class CellMachine(SessionMachine):
         def __init__(self) -> None:
             tally.heed_interrupts()
-            try:
+            with tally.stopping_at_errors():
                 super().__init__()
-            except Exception as error:
-                tally.heed_interrupts()  # Ctrl-C on a terminal ends the target too
-                raise Stopped(error) from error
 
         def _guarded(self, act: Callable[[], object]) -> None:
             tally.heed_interrupts()
             try:
-                super()._guarded(act)
+                with tally.stopping_at_errors():
+                    super()._guarded(act)
             except Violation as violation:
                 if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):
                     violation.trace.save()
                 tally.found = violation
                 raise
-            except Exception as error:
-                tally.heed_interrupts()
-                raise Stopped(error) from error
 
     for name in needless_rules(cell.assumptions, app, cell.runtime):
         setattr(CellMachine, name, None)
