@@ -81,6 +81,15 @@ TICKS_AT_ONCE = 60
 runs. A freeze needs no such bound, for a ticker runs at most once in it, at thaw."""
 
 
+TIMERS_PER_STEP = 10_000
+"""How many timers may run in one step. A client that goes beyond this sets timers without end, and so does the
+step. It is more than 60 of any ticker, and more than every second of two hours."""
+
+
+class Endless(Exception):
+    """Too many timers have run in one step (`TIMERS_PER_STEP`). The message says when, and what to do."""
+
+
 class App(Struct, frozen=True):
     """What the app does: which `operations` it calls, with how many `calls` pending at a time.
 
@@ -258,19 +267,31 @@ def life_left(world: World, assumptions: Assumptions) -> Millis:
 def next(system: System, event: Event, feed: Feed) -> Step:
     """Let `event` happen, and all that follows from it until the step is over.
 
-    Checks no assumption: `permits` does. Raises `NotEnabled` for an event that is impossible, and what
-    `feed` raises.
+    Checks no assumption: `permits` does. Raises `NotEnabled` for an event that is impossible, `Endless` if its
+    timers do not end, and what `feed` raises.
     """
     until = horizon(system.world, event)
+    timers = 0
     after, facts, cue = begin(system, event)
     if cue:
         after, more = _fed(after, cue, feed)
         facts += more
     while due := next_due(after, until):
+        timers += 1
+        if timers > TIMERS_PER_STEP:
+            raise Endless(_without_end(system.world.now, after.world.now))
         after, fired, cue = due
         after, more = _fed(after, cue, feed)
         facts += (fired, *more)
     return Step(system, event, facts, finish(after, until))
+
+
+def _without_end(start: Millis, now: Millis) -> str:
+    if now == start:
+        many = f"{TIMERS_PER_STEP} timers ran at one instant"
+        return f"{many}: look for one that sets itself again without delay"
+    many = f"{TIMERS_PER_STEP} timers ran within {now - start} ms, in one step"
+    return f"{many}: look for one that sets itself again; if it is to, name its period in Timings.ticker"
 
 
 def _fed(system: System, cue: Cue, feed: Feed) -> tuple[System, tuple[Fact, ...]]:

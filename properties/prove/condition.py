@@ -20,7 +20,6 @@ import z3
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model import step as relation
 from model.assumptions.sets import Assumptions
 from model.sdk import Client
 from model.step import App, Span, at_an_instant, permits
@@ -30,6 +29,7 @@ from model.world.outputs import absorb
 from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
 from properties.prove.parameters import GIVEN, SENSIBLE, UNKNOWNS, Formula, SymbolicRun, Time, numbers, unknown
+from properties.system.target import stepped
 from properties.targets.model import ModelTarget
 
 
@@ -114,7 +114,7 @@ def _steps(
             if permits(prefix.system, assumptions, event, app):
                 target = ModelTarget(model.sdk, model.policy)
                 target.client = prefix.client
-                step = relation.next(prefix.system, event, target.feed)
+                step = stepped(prefix.system, event, target)
                 broken = invariant.check(step) is not None
                 _ = step.after.stale  # which answers are enabled next depends on it: split the run here
                 yield Prefix(step.end, target.client, tuple(run.known), (*prefix.events, event)), broken

@@ -12,7 +12,6 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model import step as relation
 from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
 from model.sdk import Client, Policy
@@ -23,7 +22,7 @@ from model.world.state import System, World
 from properties.prove.canonical import Configuration, Memory, State, canonical, state_of
 from properties.prove.zone import Bound, Instant, Zone, every_way
 from properties.run.reference import ModelPair
-from properties.system.target import started
+from properties.system.target import started, stepped
 from properties.targets.model import ModelTarget
 
 
@@ -110,7 +109,7 @@ def successors_by(
             return None
         target = problem.fresh()
         target.client = client
-        step = relation.next(system, event, target.feed)
+        step = stepped(system, event, target)
         if isinstance(target, ModelPair) and target.diverged:
             step = replace(step, diverged=target.diverged)
         return Successor(

@@ -21,7 +21,7 @@ from properties.invariants.catalogue import Invariant
 from properties.run.lockstep import LockStep
 from properties.run.reference import with_reference
 from properties.system.fact_kinds import facts_of
-from properties.system.target import Target, started
+from properties.system.target import Target, started, stepped
 from properties.system.trace import Trace
 
 HEALTHY_EVENTS = 20
@@ -92,7 +92,7 @@ class Run:
 
     def play(self, event: Event) -> Step:
         """Take the step of one event, and check the invariants."""
-        step = relation.next(self.system, event, self.target.feed)
+        step = stepped(self.system, event, self.target)
         if isinstance(self.target, LockStep) and self.target.difference:
             step = replace(step, diverged=str(self.target.difference))
         self.system = step.end

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from model import step as relation
 from model.sdk import Sdk
-from model.step import initial
+from model.step import Endless, Step, initial
 from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
+from model.world.events import Event
 from model.world.state import System
 from properties.system.failures import Failure
 
@@ -73,3 +75,11 @@ def started(target: Target, runtime: Runtime) -> System:
     """The initial system: a fresh client of the target, just signed in, in the initial world. Raises
     `TargetError`."""
     return initial(target.sdk, runtime, target.start, target.timings(runtime))
+
+
+def stepped(system: System, event: Event, target: Target) -> Step:
+    """The step of one event on a target, by `model.step.next`. Raises `TargetError` if it does not end."""
+    try:
+        return relation.next(system, event, target.feed)
+    except Endless as error:
+        raise TargetError(f"{target.name} does not come to rest: {error}") from None
