@@ -214,6 +214,32 @@ def test_what_breaks_once_and_not_again_ends_the_search_with_one_clear_error(kin
         assert target.starts <= whole + 10, "it does not go on for ever"
 
 
+class _Dies(ModelTarget):
+    """Breaks so many stimuli after its first sign-out."""
+
+    left: int | None = None
+    after: int
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """One transition of the model, while it lives."""
+        outputs = super().feed(stimulus, at)
+        if self.left is None and any(isinstance(output, SignedOut) for output in outputs):
+            self.left = self.after
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise TargetError("it has died")
+        return outputs
+
+
+@pytest.mark.parametrize("after", [0, 1, 30, 100, 300])
+def test_a_target_that_breaks_while_a_trace_shrinks_is_not_called_flaky(after: int) -> None:
+    target = _Dies(CLERK, POLICIES["CLERK_JS_6_7_1"])
+    target.after = after
+    with pytest.raises(TargetError, match=r"^it has died$"):
+        explore(target, "starvation", "stale-after-expiry", traces=100, judging=[HEADLINE])
+
+
 def test_no_invariant_is_judged_twice_or_left_out() -> None:
     found = explore(model("6.7.1"), "calm", traces=10, judging=[*INVARIANTS])
     assert list(found.verdicts) == list(INVARIANTS)
