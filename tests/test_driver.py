@@ -151,7 +151,7 @@ def test_killing_node_in_mid_trace_is_told_and_a_later_start_begins_anew(tmp_pat
     target = stub(tmp_path, "return Promise.resolve('')")
     pid = pid_of(target)
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(TargetError, match=r"the Node driver ended unexpectedly \(exit status -9\)"):
+    with pytest.raises(TargetError, match="the Node process of the SDK was killed by SIGKILL"):
         target.feed(Called(1, GetToken()), 0)
     target.start(Runtime.HEADLESS, FIRST)
     assert target.feed(Called(1, GetToken()), 0) == (CallSettled(1, None, "null"),)
@@ -161,7 +161,7 @@ def test_killing_node_in_mid_trace_is_told_and_a_later_start_begins_anew(tmp_pat
 def test_node_dying_between_two_traces_is_told_too(tmp_path: Path) -> None:
     target = stub(tmp_path, "return Promise.resolve('')")
     os.kill(pid_of(target), signal.SIGKILL)
-    with pytest.raises(TargetError, match="the Node driver ended unexpectedly"):
+    with pytest.raises(TargetError, match="the Node process of the SDK was killed by SIGKILL"):
         for _ in range(2):  # the first line may still fit into the pipe
             target.finish()
             target.start(Runtime.HEADLESS, FIRST)
@@ -186,18 +186,21 @@ def test_ctrl_c_is_for_us_and_not_for_node(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="NOT CHECKED: orphans; needs Linux to wait for them")
-def test_node_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
-    stub(tmp_path, "return null").close()
+@pytest.mark.parametrize("before", ["", "for (;;);"], ids=["idle", "in a loop"])
+def test_node_ends_when_the_process_that_started_it_is_killed(tmp_path: Path, before: str) -> None:
+    (tmp_path / "stub.js").write_text(before + STUB % "return null")
     program = (
         "import sys; from pathlib import Path; from properties.targets.clerk.target import bundle_target\n"
-        "target = bundle_target(Path(sys.argv[1])); target.prepare()\n"
-        "print(target._driver.pid, flush=True); sys.stdin.read()"
+        "from properties.targets.node import Driver\n"
+        "tell = Driver.tell\n"
+        "Driver.tell = lambda driver, command: (tell(driver, command), print(driver.pid, flush=True))\n"
+        "bundle_target(Path(sys.argv[1])).prepare(); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "stub.js")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as parent:
         assert parent.stdout is not None
-        driver = os.pidfd_open(int(parent.stdout.readline()))
+        driver = os.pidfd_open(int(parent.stdout.readline()))  # its first command is in its pipe by now
         try:
             parent.kill()
             assert select.select([driver], [], [], 10)[0], "Node outlived the process that started it"
@@ -205,9 +208,55 @@ def test_node_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) ->
             os.close(driver)
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
+def test_the_signal_that_ends_node_is_named(tmp_path: Path, sent: signal.Signals) -> None:
+    target = stub(tmp_path, "return Promise.resolve('')")
+    os.kill(pid_of(target), sent)
+    with pytest.raises(TargetError, match=f"^the Node process of the SDK was killed by {sent.name}: run again"):
+        target.feed(Called(1, GetToken()), 0)
+    target.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "flag"),
+    [
+        ((18, 20), None),
+        ((20, 0), "--experimental-permission"),
+        ((22, 12), "--experimental-permission"),
+        ((22, 13), "--permission"),
+        ((23, 4), "--experimental-permission"),
+        ((23, 5), "--permission"),
+        ((24, 1), "--permission"),
+    ],
+)
+def test_node_has_the_permissions_that_its_version_knows(version: tuple[int, int], flag: str | None) -> None:
+    assert next(iter(node.permissions(version, [])), None) == flag
+
+
+def test_node_may_read_what_it_is_given_and_nothing_else(tmp_path: Path) -> None:
+    flags = node.permissions(node.installed_node()[1], [tmp_path / "given"])
+    if not flags:
+        pytest.skip("NOT CHECKED: the permissions of Node; needs Node 20 or newer")
+    for name in ("given", "other"):
+        (tmp_path / name).write_text("")
+    for name, code in (("given", 0), ("other", 1)):
+        read = ["-e", "fs.readFileSync(process.argv[1])", str(tmp_path / name)]
+        done = subprocess.run(
+            [node.node_executable(), *flags, *read], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert ("ERR_ACCESS_DENIED" in done.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("name", ["a,b", "a*b", "a b", "ü", "-"])
+def test_a_bundle_is_read_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    stub(tmp_path / name, "return ''").close()
+
+
 def test_without_node_one_line_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    node.node_executable.cache_clear()
+    node.installed_node.cache_clear()
     try:
         with pytest.raises(TargetError, match=r"Node 18 or newer is needed .* the model targets work without it"):
             node.node_executable()
@@ -217,4 +266,4 @@ def test_without_node_one_line_says_what_is_missing(tmp_path: Path, monkeypatch:
         with pytest.raises(TargetError, match=r"Node 18 or newer is needed .* and this is v16\.20\.2"):
             node.node_executable()
     finally:
-        node.node_executable.cache_clear()
+        node.installed_node.cache_clear()

@@ -80,7 +80,7 @@ class NodeTarget:
         self.name, self.sdk = name, sdk
         self.threw: list[str] = []
         """The messages of uncaught errors and unhandled rejections of the SDK in this trace."""
-        self._glue, self._server, self._policy = glue.resolve().as_uri(), server, policy
+        self._glue, self._server, self._policy = glue.resolve(), server, policy
         self._find_bundle, self._find_packages = cache(find_bundle), cache(find_packages)
         self._find_dom, self._say = cache(lambda: fetch_dom(say)), say
         self._driver: Driver | None = None
@@ -151,18 +151,20 @@ class NodeTarget:
 
     def _load(self, runtime: Runtime, token: Token) -> None:
         bundle = self._find_bundle(runtime).resolve()
-        dom = str(self._find_dom()) if runtime is Runtime.BROWSER else None
-        if self._driver is None:
-            self._driver = Driver()
+        packages = {name: folder.resolve() for name, folder in self._find_packages().items()}
+        dom = self._find_dom().resolve() if runtime is Runtime.BROWSER else None
+        self._stop()
+        readable = [self._glue.parent, bundle, *packages.values(), *([dom] if dom else [])]
+        self._driver = Driver(readable, page=dom is not None)
         load = protocol.LoadCommand(
-            self._glue,
+            self._glue.as_uri(),
             str(bundle),
             self._server.epoch * 1000,
             runtime,
             self._server.boot(token),
-            {name: str(folder.resolve()) for name, folder in self._find_packages().items()},
+            {name: str(folder) for name, folder in packages.items()},
             self._server.credential(),
-            dom,
+            str(dom) if dom else None,
         )
         try:
             self._ask(load)
@@ -232,8 +234,6 @@ class NodeTarget:
                 case protocol.ThrewMessage(text):
                     self.threw.append(text)
                     outputs.append(Uncaught())
-                case protocol.StormMessage(count):
-                    raise TargetError(f"one stimulus set off {count} requests at one instant ({at} ms)")
         return tuple(outputs)
 
     def _request_sent(self, message: protocol.RequestMessage) -> RequestSent:

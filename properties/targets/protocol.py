@@ -169,12 +169,6 @@ class ThrewMessage(msgspec.Struct, array_like=True, tag="threw", frozen=True):
     message: str
 
 
-class StormMessage(msgspec.Struct, array_like=True, tag="storm", frozen=True):
-    """One stimulus triggered so many requests (`count`) that the driver stopped."""
-
-    count: int
-
-
 Message: TypeAlias = (
     TimerMessage
     | ClearMessage
@@ -185,7 +179,6 @@ Message: TypeAlias = (
     | SettledMessage
     | StoredMessage
     | ThrewMessage
-    | StormMessage
 )
 
 

@@ -1,18 +1,19 @@
 // One instance of an SDK: a bundle evaluated afresh, with a clock, timers, a network and globals of its own.
 //
 // It knows no SDK: what one is called, exports and needs around it is the glue's part. It reads no commands: that
-// is loop.mjs. An instance never acts by itself; it says what it wants:
+// is loop.mjs. An instance never acts by itself; it says what it wants, and there is a bound on how much of it after
+// one stimulus:
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, query, headers, body|null, cause]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, value|null, error|null]
 //   ["signed_in", cause]        (what it had dropped it holds again)
-//   ["threw", message]          ["storm", count]               ["stored", value|null]
+//   ["threw", message]          ["stored", value|null]
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
 // happened, or null: kept when a timer is set, restored when it fires; promises carry it by themselves.
 // A request's query and headers are objects of strings, the names of headers in lower case; its body is the text.
 //
-// A glue module exports
+// A glue module runs in the realm of Node, and the SDK in one of its own (realm.mjs). It exports
 //
 //   environment(runtime)   the globals by which the SDK learns where it runs
 //   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held)` is to be
@@ -30,13 +31,18 @@
 // the glue was told and what the SDK holds differ.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
-import vm from 'node:vm';
 
 import { DriverError, oneLine } from './errors.mjs';
 import { requireIn } from './modules.mjs';
-import { NAMES, pageOf } from './page.mjs';
+import { pageOf } from './page.mjs';
+import { realmOf } from './realm.mjs';
 
-const REQUESTS_PER_STIMULUS = 200; // beyond this, one stimulus has set off a storm
+// How many of them one stimulus may set off. Beyond this it is a loop.
+const MOST_REQUESTS = 200;
+const MOST_OUTPUTS = 10_000;
+const MOST_TEXT = 2 ** 24; // characters in all of them
+
+const LONGEST_DELAY = 2 ** 52; // ms: what JSON and the other side have for `never`
 
 const causes = new AsyncLocalStorage();
 const cause = () => causes.getStore() ?? null;
@@ -46,34 +52,20 @@ const cause = () => causes.getStore() ?? null;
 const realSetImmediate = setImmediate;
 export const drain = () => new Promise(resolve => realSetImmediate(resolve));
 
-// -- clock and timers -------------------------------------------------------------------------------------
+// -- timers -----------------------------------------------------------------------------------------------
 
-function clockOf(instance, epoch) {
-  const now = () => epoch + instance.at;
-  class VirtualDate extends Date {
-    constructor(...parts) {
-      super(...(parts.length ? parts : [now()]));
-    }
-    static now = now;
-  }
+function setTimer(instance, callback, delay, repeats) {
+  if (instance.failure) throw new DriverError(instance.failure); // which ends a loop of them
+  const id = ++instance.lastTimer;
+  const wait = Math.min(Math.max(repeats ? 1 : 0, Math.trunc(delay) || 0), LONGEST_DELAY);
+  const timer = { callback, cause: cause(), every: repeats ? wait : null };
+  instance.timers.set(id, timer);
+  instance.emit('timer', id, instance.at + wait, timer.cause);
+  return id; // a number, as in React Native and in browsers
+}
 
-  const arm = (callback, delay, args, repeats) => {
-    const id = ++instance.lastTimer;
-    const wait = Math.max(repeats ? 1 : 0, Math.trunc(delay) || 0);
-    const timer = { callback, args, cause: cause(), every: repeats ? wait : null };
-    instance.timers.set(id, timer);
-    instance.emit('timer', id, instance.at + wait, timer.cause);
-    return id; // a number, as in React Native and in browsers
-  };
-  const clear = id => void (instance.timers.delete(id) && instance.emit('clear', id));
-
-  return {
-    Date: VirtualDate,
-    setTimeout: (callback, delay, ...args) => arm(callback, delay, args, false),
-    setInterval: (callback, delay, ...args) => arm(callback, delay, args, true),
-    clearTimeout: clear,
-    clearInterval: clear,
-  };
+function clearTimer(instance, id) {
+  if (instance.timers.delete(id)) instance.emit('clear', id);
 }
 
 function fire(instance, id) {
@@ -82,7 +74,7 @@ function fire(instance, id) {
   if (timer.every === null) instance.timers.delete(id);
   causes.run(timer.cause, () => {
     try {
-      timer.callback(...timer.args);
+      timer.callback();
     } catch (error) {
       instance.emit('threw', oneLine(error));
     }
@@ -91,124 +83,51 @@ function fire(instance, id) {
   if (again) instance.emit('timer', id, instance.at + timer.every, timer.cause);
 }
 
-// -- network ----------------------------------------------------------------------------------------------
-
-// Not a real Response: its body would be a stream, which takes more than microtasks to read.
-function response({ status, headers, body }) {
-  return {
-    ok: status >= 200 && status < 300,
-    status,
-    statusText: '',
-    headers: new Headers(headers),
-    json: async () => JSON.parse(body),
-    text: async () => body,
-    clone: () => response({ status, headers, body }),
-  };
-}
+// -- the network ------------------------------------------------------------------------------------------
 
 const textOf = body => (typeof body === 'string' || body instanceof URLSearchParams ? String(body) : null);
 
-// `boot` answers the requests of load(), which nobody else sees: [{request: "GET /path", status, headers, body}], the
-// first that fits. One that is `without` a header is for requests in which that is missing or empty.
-function networkOf(instance, boot) {
-  return (target, init = {}) => {
-    const method = init.method ?? 'GET';
-    const { pathname, searchParams } = target instanceof URL ? target : new URL(target);
-    const headers = new Headers(init.headers);
-    if (instance.booting) {
-      const request = `${method} ${pathname}`;
-      const fits = one => one.request === request && !(one.without && headers.get(one.without));
-      const found = boot.find(fits);
-      if (found) return Promise.resolve(response(found));
-      instance.unanswered = request;
-      return new Promise(() => {});
-    }
-    if (++instance.sent > REQUESTS_PER_STIMULUS) {
-      if (instance.sent === REQUESTS_PER_STIMULUS + 1) instance.emit('storm', instance.sent);
-      return new Promise(() => {}); // nobody will ever answer: this ends the storm
-    }
-    const id = ++instance.lastRequest;
-    const [query, sent] = [searchParams, headers].map(Object.fromEntries);
-    instance.emit('request', id, method, pathname, query, sent, textOf(init.body), cause());
-    return new Promise((resolve, reject) => {
-      instance.requests.set(id, { resolve, reject });
-      const abort = () => instance.requests.delete(id) && reject(init.signal.reason);
-      init.signal?.addEventListener('abort', abort);
-    });
-  };
+// `request` has `answer`, `lose` and `abort`, one of which is to be called. `boot` answers the requests of load(),
+// which nobody else sees: [{request: "GET /path", status, headers, body}], the first that fits. One that is
+// `without` a header is for requests in which that is missing or empty.
+function send(instance, boot, target, init, request) {
+  const method = String(init.method ?? 'GET');
+  const { pathname, searchParams } = target instanceof URL ? target : new URL(target);
+  const headers = new Headers(init.headers);
+  if (instance.booting) {
+    const asked = `${method} ${pathname}`;
+    const found = boot.find(one => one.request === asked && !(one.without && headers.get(one.without)));
+    if (found) request.answer(found);
+    else instance.unanswered = asked;
+    return;
+  }
+  if (++instance.sent > MOST_REQUESTS) {
+    const storm = `one stimulus set off ${instance.sent} requests at one instant (${instance.at} ms)`;
+    instance.fail(`${storm}: look for a loop in the SDK that asks again at once`);
+    return; // nobody will ever answer: this ends the storm
+  }
+  const id = ++instance.lastRequest;
+  const [query, sent] = [searchParams, headers].map(Object.fromEntries);
+  instance.emit('request', id, method, pathname, query, sent, textOf(init.body), cause());
+  instance.requests.set(id, request);
+  init.signal?.addEventListener('abort', () => {
+    if (instance.requests.delete(id)) request.abort(init.signal.reason);
+  });
 }
 
 function answer(instance, { request: id, lost, ...reply }) {
   const request = instance.requests.get(id);
   if (!request) throw new DriverError(`request ${id} is not in flight`);
   instance.requests.delete(id);
-  if (lost) request.reject(new TypeError('Network request failed')); // React Native's words
-  else request.resolve(response(reply));
+  if (lost) request.lose();
+  else request.answer(reply);
 }
 
-// -- isolation --------------------------------------------------------------------------------------------
-
-// Names that Node has and the place an SDK believes it runs in has not, or has otherwise. The bundle is
-// compiled as a function with these parameters, so that neither its free names nor its properties of the
-// global object reach the real ones. Everything else (URL, Headers, Promise, ...) it inherits.
-const SHADOWED = [
-  ...['globalThis', 'window', 'self', 'global', 'navigator', 'location', 'document', 'fetch', 'console'],
-  ...['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate', 'clearImmediate'],
-  ...['Date', 'Math', 'performance', 'crypto', 'process', 'Buffer', 'localStorage', 'sessionStorage'],
-  ...['BroadcastChannel', 'MessageChannel', 'Worker', 'WebSocket', 'EventSource', 'XMLHttpRequest'],
-];
-
-const quiet = new Proxy({}, { get: () => () => {} });
-const loud = new Proxy({}, { get: () => console.error }); // stdout is the protocol's
-
-const namesOf = ({ jsdom }) => (jsdom ? [...SHADOWED, ...NAMES] : SHADOWED);
-
-// A bundle as a function of its surroundings. Compiled once, called for each instance.
-export function compile(source, filename, recipe) {
-  const parameters = ['module', 'exports', 'require', ...namesOf(recipe)];
-  try {
-    return new vm.Script(`(function(${parameters}){${source}\n})`, { filename }).runInThisContext();
-  } catch (error) {
-    throw new DriverError(`the bundle throws while loading: ${error.name}: ${oneLine(error)}`);
-  }
-}
-
-function sandboxOf(instance, { epoch, glue, runtime, boot: answers }) {
-  const own = {
-    ...Object.fromEntries(SHADOWED.map(name => [name, undefined])),
-    ...clockOf(instance, epoch),
-    ...instance.page?.globals,
-    ...glue.environment(runtime),
-    fetch: networkOf(instance, answers),
-    Math: Object.create(Math, { random: { value: () => 0 } }), // the least jitter, and always the same
-    performance: { now: () => instance.at },
-    console: process.env.SESSIONPROOF_DRIVER_DEBUG ? loud : quiet,
-  };
-  // Defined, not assigned: some of the real ones are getters that refuse.
-  const sandbox = Object.create(globalThis, Object.getOwnPropertyDescriptors(own));
-  instance.navigator = own.navigator;
-  for (const name of ['globalThis', 'window', 'self', 'global']) sandbox[name] = sandbox; // as React Native
-  if (instance.page) sandbox.top = sandbox.parent = sandbox; // in no frame
-  return sandbox;
-}
-
-// SDKs keep state in module singletons and static sets, so each instance evaluates its code anew. Returns what
-// the bundle exports, and what requires a module of the recipe's packages, with the glue's stubs in place.
-function evaluate(instance, recipe) {
-  const sandbox = sandboxOf(instance, recipe);
-  const surroundings = namesOf(recipe).map(name => sandbox[name]);
-  const run = (program, module, require) => program(module, module.exports, require, ...surroundings);
-  const module = { exports: {} };
-  const alone = name => {
-    throw new Error(`it requires '${name}', and a target has no node_modules`);
-  };
-  try {
-    run(recipe.program, module, alone);
-  } catch (error) {
-    throw new DriverError(`the bundle throws while loading: ${error?.name ?? 'Error'}: ${oneLine(error)}`);
-  }
-  const require = stubs => requireIn(recipe.library, stubs, run);
-  return { exports: module.exports, require };
+// The characters of all texts in it.
+function sizeOf(value) {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.entries(value).reduce((sum, [name, part]) => sum + name.length + sizeOf(part), 0);
 }
 
 // -- the instance -----------------------------------------------------------------------------------------
@@ -216,9 +135,11 @@ function evaluate(instance, recipe) {
 export class Instance {
   at = 0; // ms
   out = [];
+  size = 0; // of all texts in it
   open = true;
   booting = true;
   unanswered = null; // the request of load() that has no answer
+  failure = null; // why what it does is of no use, in one line
   page = null; // what is around an SDK in a browser (page.mjs)
   navigator = null; // where an SDK looks whether it is online
   stored = null; // what the page kept for the app's own server when it was last looked at
@@ -230,32 +151,60 @@ export class Instance {
   device = {}; // what the SDK has left on the device: a glue's affair
 
   // An instance that has ended may still have promises under way; what they do is nobody's output.
-  emit = (...output) => this.open && this.out.push(output);
+  emit(...output) {
+    if (!this.open || this.failure) return;
+    this.size += sizeOf(output);
+    if (this.out.length === MOST_OUTPUTS) {
+      this.fail(`one stimulus set off more than ${MOST_OUTPUTS} outputs: look for a loop in the SDK`);
+    } else if (this.size > MOST_TEXT) {
+      this.fail(`one stimulus set off more than ${MOST_TEXT >> 20} MB of output: look for a request that is too long`);
+    } else {
+      this.out.push(output);
+    }
+  }
+
+  fail(why) {
+    this.failure ??= why;
+  }
 
   // Evaluates the bundle and loads the SDK: for the first time on its device, or `at` some ms in the place of
   // `before`, whose process has ended. Throws a DriverError.
   async boot(recipe, before = null, at = 0) {
-    const { glue, jsdom, epoch, runtime, credential } = recipe;
+    const { glue, jsdom, epoch, runtime, credential, boot: answers } = recipe;
     this.glue = glue;
     this.at = at;
     if (before) {
       const { lastTimer, lastRequest, stored, device } = before;
       Object.assign(this, { lastTimer, lastRequest, stored, device });
     }
-    if (jsdom && glue.page) this.page = pageOf(jsdom, () => epoch + this.at, glue.page, before?.page);
-    const { exports, require } = evaluate(this, recipe);
+    const now = () => epoch + this.at;
+    if (jsdom && glue.page) this.page = pageOf(jsdom, now, glue.page, before?.page);
+    const host = {
+      now,
+      elapsed: () => this.at,
+      setTimer: (...timer) => setTimer(this, ...timer),
+      clearTimer: id => clearTimer(this, id),
+      send: (...request) => send(this, answers, ...request),
+    };
+    const globals = { ...this.page?.globals, ...glue.environment(runtime) };
+    this.navigator = globals.navigator;
+    const realm = realmOf(host, globals);
+    this.page?.enter(realm);
+    const exports = realm.exports(recipe.program);
     const { device, page } = this;
+    const around = { require: stubs => requireIn(recipe.library, stubs, realm), credential, device, page };
     const announce = held => this.booting || this.emit(held ? 'signed_in' : 'signed_out', cause());
-    this.sdk = glue.create(exports, runtime, announce, { require, credential, device, page });
-    let failure = 'load() does not settle';
+    this.sdk = glue.create(exports, runtime, announce, around);
+    let failure = 'load() does not settle: it waits for something other than the answers to its requests';
     this.sdk.load().then(
       () => (failure = null),
       error => (failure = `load() fails: ${oneLine(error)}`),
     );
     await drain();
     if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
+    failure = this.failure ?? failure;
     if (failure) throw new DriverError(failure);
-    this.active = this.sdk.activeToken?.() ?? null;
+    this.active = this.token('activeToken');
     if (before && this.active) this.emit('active', this.active, null);
     if (!this.sdk.signedIn()) {
       if (!before) throw new DriverError('load() does not sign in');
@@ -277,9 +226,10 @@ export class Instance {
     await drain();
     this.sdk.check?.();
     const before = this.active;
-    this.active = this.sdk.activeToken?.() ?? before;
+    this.active = this.token('activeToken') ?? before;
     if (this.active !== before) this.emit('active', this.active, before);
     this.look();
+    if (this.failure) throw new DriverError(this.failure);
   }
 
   // An SDK that looks sees it; only a page has somebody to listen for it.
@@ -291,17 +241,42 @@ export class Instance {
   // What the page keeps for the app's own server, if that has changed.
   look() {
     const before = this.stored;
-    this.stored = this.sdk.stored?.() ?? null;
+    this.stored = this.token('stored');
     if (this.stored !== before) this.emit('stored', this.stored);
+  }
+
+  // What the SDK shows as a token, if it shows one.
+  token(where) {
+    const token = this.sdk[where]?.() ?? null;
+    if (token !== null && typeof token !== 'string') throw new DriverError(`the SDK's ${where} is no text`);
+    return token;
   }
 
   call({ call, operation: name, arguments: given }) {
     const { operations } = this.sdk;
     if (!Object.hasOwn(operations, name)) throw new DriverError(`the SDK has no operation '${name}'`);
-    causes.run(call, () => operations[name](given)).then(
-      value => this.emit('settled', call, (typeof value === 'string' && value) || null, null),
-      error => this.emit('settled', call, null, this.glue.errorName(error)),
-    );
+    let pending = true;
+    const settle = (value, error) => {
+      if (pending) this.emit('settled', call, value, error);
+      pending = false; // a promise of the SDK's own making may settle twice
+    };
+    const resolve = value => settle((typeof value === 'string' && value) || null, null);
+    const reject = error => settle(null, this.errorName(error));
+    try {
+      const promise = causes.run(call, () => operations[name](given));
+      if (typeof promise?.then === 'function') promise.then(resolve, reject);
+      else resolve(promise);
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  errorName(error) {
+    try {
+      return oneLine(this.glue.errorName(error));
+    } catch {
+      return oneLine(error);
+    }
   }
 
   end() {
@@ -311,7 +286,7 @@ export class Instance {
 
   take() {
     const { out } = this;
-    this.out = [];
+    Object.assign(this, { out: [], size: 0 });
     return out;
   }
 }

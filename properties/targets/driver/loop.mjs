@@ -21,14 +21,36 @@
 
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
+import net from 'node:net';
 import v8 from 'node:v8';
+import vm from 'node:vm';
+import { Worker } from 'node:worker_threads';
 
-import { DriverError, oneLine } from './errors.mjs';
-import { Instance, compile } from './instance.mjs';
+import { DriverError, driverError, oneLine } from './errors.mjs';
+import { Instance } from './instance.mjs';
 import { library } from './modules.mjs';
+import { compile } from './realm.mjs';
 
 // Optimized code seldom lives long enough here to pay: the instance it was made for is gone. Wait longer.
-v8.setFlagsFromString('--interrupt-budget=2000000');
+if (parseInt(process.versions.node) < 22) v8.setFlagsFromString('--interrupt-budget=2000000'); // later ones have no such flag
+
+// A full collection, for us alone: no realm made later has a `gc`.
+v8.setFlagsFromString('--expose-gc');
+const gc = vm.runInNewContext('gc');
+v8.setFlagsFromString('--no-expose-gc');
+
+// No code in this process has a network, whatever it gets hold of.
+net.Socket.prototype.connect = () => {
+  throw new Error('a target has no network');
+};
+
+// The id of the process that starts this one, which is over when that is, and how much this one may hold.
+const [parent, megabytes] = process.argv.slice(2).map(Number);
+if (parent) {
+  const workerData = { parent, bytes: megabytes * 2 ** 20 };
+  const resourceLimits = { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 16 };
+  new Worker(new URL('./watchdog.mjs', import.meta.url), { workerData, resourceLimits }).unref();
+}
 
 const LINE_BREAK = 10;
 const INSTANCES_PER_COLLECTION = 40;
@@ -57,27 +79,27 @@ async function boot(boots = instance => instance.boot(recipe)) {
     await boots(instance);
     return instance;
   } catch (error) {
-    return error;
+    return driverError(error);
   } finally {
     current = before;
   }
 }
 
 // Dead instances survive the collections of the young generation, which copy them in vain; a full one costs less
-// than two of those. It needs --expose-gc.
+// than two of those.
 function collect() {
-  if (++ended % INSTANCES_PER_COLLECTION === 0) globalThis.gc?.();
+  if (++ended % INSTANCES_PER_COLLECTION === 0) gc();
 }
 
 const commands = {
   async load({ glue, bundle, packages, dom, ...settings }) {
     recipe = null;
     const jsdom = dom && createRequire(`${dom}/`)('jsdom');
-    const module = file => (file.endsWith('.json') ? JSON.parse(read(file)) : compile(read(file), file, { jsdom }));
-    const program = compile(read(bundle), bundle, { jsdom });
+    const module = file => compile(file.endsWith('.json') ? `module.exports = ${read(file)}` : read(file), file);
+    const program = compile(read(bundle), bundle);
     recipe = { ...settings, jsdom, program, library: library(packages, module), glue: await import(glue) };
     next = await boot();
-    if (next instanceof Error) throw next;
+    if (!(next instanceof Instance)) throw next;
     return [];
   },
   async begin() {
@@ -86,7 +108,7 @@ const commands = {
     current = null;
     const booted = next ?? (await boot());
     next = null;
-    if (booted instanceof Error) throw booted;
+    if (!(booted instanceof Instance)) throw booted;
     current = booted;
     return current.take();
   },
@@ -97,7 +119,7 @@ const commands = {
     before.end();
     collect();
     current = null;
-    if (booted instanceof Error) throw booted;
+    if (!(booted instanceof Instance)) throw booted;
     current = booted;
     return current.take();
   },
@@ -122,7 +144,7 @@ async function obey(line) {
     const command = JSON.parse(line);
     return await commands[command.do](command).then(out => out && { out });
   } catch (error) {
-    return { error: error instanceof DriverError ? error.message : `${error?.name}: ${oneLine(error)}` };
+    return { error: driverError(error).message };
   }
 }
 

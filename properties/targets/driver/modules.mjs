@@ -29,8 +29,8 @@ function exported(folder, subpath) {
   return null;
 }
 
-// Looks for modules in `packages`, {name: folder}. `read` gives a program for a file, or the value of a JSON file;
-// both are remembered here, for every instance.
+// Looks for modules in `packages`, {name: folder}. `read` gives a program for a file, which is remembered here, for
+// every instance.
 export function library(packages, read) {
   const files = new Map(); // by who requires what
   const contents = new Map();
@@ -56,19 +56,18 @@ export function library(packages, read) {
   };
 }
 
-// A `require` for one instance. `stubs` stand in for packages; `run` evaluates a program in the instance.
-export function requireIn({ find, read }, stubs, run) {
+// A `require` for one instance. `stubs` stand in for packages; `realm` is the instance's.
+export function requireIn({ find, read }, stubs, realm) {
   const modules = new Map();
   const from = file => request => {
     if (Object.hasOwn(stubs, request)) return stubs[request];
     const found = find(request, file);
     const who = file ? path.basename(file) : 'the glue';
     if (!found) throw new DriverError(`${who} requires '${request}', which is neither there nor stubbed`);
-    if (found.endsWith('.json')) return read(found);
     if (!modules.has(found)) {
-      const module = { exports: {} };
+      const module = realm.module();
       modules.set(found, module); // before it runs: modules may require each other
-      run(read(found), module, from(found));
+      realm.run(read(found), module, from(found));
     }
     return modules.get(found).exports;
   };

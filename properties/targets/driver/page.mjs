@@ -1,7 +1,6 @@
 // What a page has around an SDK that Node has not: a document with cookies, storage, events, locks. No SDK's.
 //
-// It is jsdom's, as far as jsdom has it, evaluated in our realm, in which the bundle is compiled once. A tab that
-// is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
+// It is jsdom's, as far as jsdom has it, made in Node's realm. A tab that is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
 //
 // Without a Worker, as under a content security policy that forbids workers made of a blob; alone on its channels,
 // because there is no other tab.
@@ -67,11 +66,10 @@ const digest = async (algorithm, data) => {
   return new Uint8Array(crypto.createHash(name).update(data).digest()).buffer;
 };
 
-// The names that the global object of a page has, and Node's has not or has otherwise.
-export const NAMES = [
-  ...['addEventListener', 'removeEventListener', 'dispatchEvent', 'isSecureContext', 'history', 'top', 'parent'],
-  ...['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 'Element', 'HTMLElement', 'opener'],
-];
+const METHODS = ['addEventListener', 'removeEventListener', 'dispatchEvent'];
+const CLASSES = ['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 'Element', 'HTMLElement'];
+
+const REAL = ['performance', 'XMLHttpRequest', 'WebSocket']; // with a clock or a network that is not ours
 
 // A page of its own at `url`: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded
 // anew, in the place of `before`, it has what that has left: cookies, and storage of both kinds.
@@ -79,6 +77,7 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
   const jar = before?.jar ?? cookieJar(jsdom);
   jar.now = now;
   const { window } = new jsdom.JSDOM('', { url, cookieJar: jar });
+  for (const name of REAL) delete window[name];
   const { document } = window;
   if (!before) for (const cookie of cookies) document.cookie = cookie;
   const { localStorage, sessionStorage } = window;
@@ -99,8 +98,8 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
   const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
 
   const own = {};
-  for (const name of ['addEventListener', 'removeEventListener', 'dispatchEvent']) own[name] = window[name].bind(window);
-  for (const name of NAMES.slice(NAMES.indexOf('Event'), -1)) own[name] = window[name];
+  for (const name of METHODS) own[name] = window[name].bind(window);
+  for (const name of CLASSES) own[name] = window[name];
   return {
     globals: {
       ...own,
@@ -112,6 +111,11 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
     jar,
     storage,
     cookie,
+    // What is around the SDK whose realm this is.
+    enter({ timers, global, define }) {
+      Object.assign(window, timers);
+      define({ top: global, parent: global }); // in no frame
+    },
     announce: name => window.dispatchEvent(new window.Event(name)),
     close: () => window.close(),
   };
