@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import networkx as nx
-
 from model.step import Span
 from model.terms import Operation, TimerId
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline, UnlockKeychain
@@ -30,6 +28,8 @@ from properties.system.event_kinds import brief
 def path_without_recovery(problem: Problem, graph: Graph) -> tuple[str, ...]:
     """The events that lead to a state of a closed graph from which the foreground may not recover, followed by
     those of the fair cycle there, if it is no deadlock. Empty if every state recovers."""
+    import networkx as nx  # noqa: PLC0415 (a fifth of the time in which every other command starts)
+
     sdk = problem.model.sdk
     healthy: nx.MultiDiGraph[int] = nx.MultiDiGraph()
     for number, state in enumerate(graph.states):
