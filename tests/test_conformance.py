@@ -84,8 +84,14 @@ def compared(build: NodeTarget, policy: Policy, *assumptions: str, traces: int, 
 
 @pytest.mark.parametrize(
     ("release", "runtime"),
-    [(release, Runtime.HEADLESS) for release in EVERY_RELEASE]
-    + [(release, Runtime.BROWSER_LIKE) for release in ("6.0.0", "6.3.3", "6.7.4", "6.24.0", "6.40.0")],
+    [
+        pytest.param(release, runtime, marks=[pytest.mark.slow] * (release not in RELEASES))
+        for runtime, releases in (
+            (Runtime.HEADLESS, EVERY_RELEASE),
+            (Runtime.BROWSER_LIKE, ("6.0.0", "6.3.3", "6.7.4", "6.24.0", "6.40.0")),
+        )
+        for release in releases
+    ],
 )
 def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> None:
     policy = policy_of(release)
@@ -213,7 +219,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(words: tuple[str, ...], sai
 
 
 @pytest.mark.parametrize("kind", FreezeKind)
-@pytest.mark.parametrize("real", [False, True], ids=["model", "build"])
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["model", "build"])
 def test_the_fixed_release_holds_where_the_one_before_falls(
     builds: dict[str, NodeTarget], real: bool, kind: FreezeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:

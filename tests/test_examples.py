@@ -497,6 +497,7 @@ SEED = (
 )
 
 
+@pytest.mark.slow
 def test_the_option_and_the_variable_say_where_examples_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -309,6 +309,7 @@ EVERY_KILL = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @EVERY_KILL
 def test_the_random_engine_lets_every_invariant_kill_its_mutant(
     mutant: Patch, assumptions: tuple[str, ...], killer: str, monkeypatch: pytest.MonkeyPatch
