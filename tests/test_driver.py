@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from model.clerk.terms import GetToken
-from model.terms import Called, CallSettled, Runtime, TimerCleared, TimerDue, TimerSet
+from model.terms import Called, CallSettled, Runtime, TimerCleared, TimerDue, TimerSet, Uncaught
 from properties.system.target import TargetError
 from properties.targets import node
 from properties.targets.clerk.target import bundle_target
@@ -56,8 +56,8 @@ def test_what_nobody_catches_is_recorded_and_ends_nothing(tmp_path: Path) -> Non
         "Promise.reject(new Error('rejected')); setTimeout(() => { throw new Error('thrown'); }, 5);"
         "return Promise.resolve('');",
     )
-    assert target.feed(Called(1, GetToken()), 0) == (TimerSet(1, 5, 1), CallSettled(1, None, "null"))
-    assert target.feed(TimerDue(1), 5) == ()
+    assert target.feed(Called(1, GetToken()), 0) == (TimerSet(1, 5, 1), CallSettled(1, None, "null"), Uncaught())
+    assert target.feed(TimerDue(1), 5) == (Uncaught(),)
     assert target.threw == ["rejected", "thrown"]
     target.close()
 
