@@ -7,6 +7,7 @@ with it. `properties/run/counterexample.py` adds further fields to the document.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 import shlex
@@ -156,6 +157,7 @@ def read(path: Path) -> dict[str, Any]:
 def document_in(raw: bytes, where: object, **given: str | None) -> dict[str, Any]:
     """The document that some bytes are, as JSON or as text, with what is `given` beside it in place of its own.
     `where` is for the error message. Raises `BadTrace`."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if LONG_NUMBER.search(raw):
         raise BadTrace(f"{where}: not a {FORMAT} (it has a number of a thousand digits)")
     fields: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -164,7 +166,7 @@ def document_in(raw: bytes, where: object, **given: str | None) -> dict[str, Any
     try:
         if raw.lstrip().startswith(b"{"):
             return msgspec.json.decode(raw, type=dict[str, Any]) | fields
-        return _from_text(raw.decode("utf-8-sig"), fields)
+        return _from_text(raw.decode(), fields)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadTrace(f"{where}: not a whole JSON document ({error})") from error
     except ValueError as error:
@@ -189,7 +191,7 @@ def _from_text(text: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(text: str) -> list[str]:
-    return re.split(r"[,\s]+", text.strip())
+    return re.findall(r"[^,\s]+", text)
 
 
 class _Fields(Struct, frozen=True):

@@ -14,6 +14,8 @@ const BUNDLE = require('path').resolve(process.env.CLERK_BUNDLE ?? 'dist/clerk.n
 function cannot(why) {
   throw why instanceof Error ? why : new Error(why);
 }
+const lines = []; // what happens, for the message of a failure
+vi.spyOn(console, 'log').mockImplementation(line => lines.push(line));
 //: else
 const BUNDLE = require('path').resolve(process.argv[2] ?? 'node_modules/@clerk/clerk-js/dist/clerk.native.js');
 function cannot(why) {
@@ -584,7 +586,7 @@ __STORY__
   }
   const end = await story().catch(thrown => thrown);
   if (!(end instanceof Verdict)) throw end;
-  expect(end.message).toBe(NONE);
+  expect(end.message, lines.join('\n')).toBe(NONE);
 });
 //: else
 // -- What happens. The user is signed in, with a token of 60 s; the server holds the session for 30 days.
