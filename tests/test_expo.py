@@ -175,7 +175,9 @@ def settled(ran: Run) -> list[Settled]:
 # -- verdicts ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("version", "holds"), [(BEFORE, False), (SINCE, True), (NEWEST, True)])
+@pytest.mark.parametrize(
+    ("version", "holds"), [(BEFORE, False), pytest.param(SINCE, True, marks=pytest.mark.slow), (NEWEST, True)]
+)
 def test_a_starved_refresh_signs_out_before_the_fix_and_not_since(
     expos: dict[str, ExpoTarget], version: str, holds: bool
 ) -> None:

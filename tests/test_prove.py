@@ -63,7 +63,11 @@ def test_without_the_guard_a_starved_timer_signs_out_in_three_events() -> None:
     assert verdict.trace.path.exists()
 
 
-@pytest.mark.parametrize("app", [replace(ONE_CALL, calls=calls) for calls in (0, 1, 2)], ids=str)
+@pytest.mark.parametrize(
+    "app",
+    [replace(ONE_CALL, calls=0), ONE_CALL, pytest.param(replace(ONE_CALL, calls=2), marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_under_the_theory_of_8303_the_guard_is_proved(app: App) -> None:
     found = proof("6.7.4", "starvation", "stale-after-expiry", judging=DEFAULT_INVARIANTS, app=app)
     assert all(isinstance(one, Proved) for one in found.verdicts.values())

@@ -165,7 +165,9 @@ def test_the_tables_have_the_states_and_edges_of_the_plain_functions(
 # -- nothing is left out ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", [QUIET, model("6.40.0")], ids=["quiet", "6.40.0"])
+@pytest.mark.parametrize(
+    "target", [QUIET, pytest.param(model("6.40.0"), marks=pytest.mark.slow)], ids=["quiet", "6.40.0"]
+)
 def test_random_traces_stay_within_the_graph(target: ModelTarget) -> None:
     tables, _ = product(target, *EVERYTHING)
     for run, client in wandering(target, assuming(*EVERYTHING), traces=30):
@@ -188,7 +190,7 @@ def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
     [
         (QUIET, Runtime.HEADLESS),
         (model("6.40.0"), Runtime.HEADLESS),
-        (model("6.0.0"), Runtime.BROWSER_LIKE),
+        pytest.param(model("6.0.0"), Runtime.BROWSER_LIKE, marks=pytest.mark.slow),
     ],
     ids=["quiet", "6.40.0", "6.0.0"],
 )

@@ -26,7 +26,7 @@ def planned(target: ModelTarget, *names: str, states: int = 10_000, pairs: bool 
     return plan_tour(problem(target, Runtime.HEADLESS, assuming(*names)), limits, lambda line: None, pairs)
 
 
-@pytest.mark.parametrize("release", ["6.7.4", "6.40.0"])
+@pytest.mark.parametrize("release", [pytest.param("6.7.4", marks=pytest.mark.slow), "6.40.0"])
 def test_every_transition_is_taken_on_the_build_in_lock_step(builds: dict[str, NodeTarget], release: str) -> None:
     ready(builds[release])
     done = sessionproof("tour", f"--target=clerk-js@{release}")
