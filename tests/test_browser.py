@@ -248,6 +248,12 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeTarget]:
         ("document.cookie = 'a=1; max-age=0'; document.cookie", "__client_uat=1767225600"),
         ("document.cookie = `a=1; expires=${new Date(Date.now() + 1000)}`; document.cookie.slice(25)", "a=1"),
         ("document.cookie = `a=1; expires=${new Date(Date.now())}`; document.cookie.slice(25)", ""),
+        ("[new Event('x').timeStamp, new CustomEvent('x').timeStamp, document.lastModified]", "0,0,"),
+        (
+            "['XMLHttpRequest', 'WebSocket', 'performance'].map(name => name in document.defaultView)",
+            "false,false,false",
+        ),
+        ("document.defaultView.setTimeout === setTimeout", "true"),
         ("[typeof process, typeof Buffer, typeof Worker]", "undefined,undefined,undefined"),
         ("let n = 0; addEventListener('focus', () => n++); window.dispatchEvent(new Event('focus')); n", "1"),
         (

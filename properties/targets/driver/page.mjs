@@ -78,6 +78,9 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
   jar.now = now;
   const { window } = new jsdom.JSDOM('', { url, cookieJar: jar });
   for (const name of REAL) delete window[name];
+  delete window.Document.prototype.lastModified; // by the real clock, as is what events have
+  const loaded = now();
+  Object.defineProperty(window.Event.prototype, 'timeStamp', { get: () => now() - loaded });
   const { document } = window;
   if (!before) for (const cookie of cookies) document.cookie = cookie;
   const { localStorage, sessionStorage } = window;

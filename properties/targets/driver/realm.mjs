@@ -12,7 +12,7 @@ import { DriverError, oneLine } from './errors.mjs';
 
 // What React Native and browsers have, and can be used without a clock or a network.
 const CLASSES = [
-  ...['URL', 'URLSearchParams', 'Headers', 'Request', 'Response', 'FormData', 'Blob', 'File'],
+  ...['URL', 'URLSearchParams', 'Headers', 'Request', 'Response', 'FormData', 'Blob'],
   ...['AbortController', 'AbortSignal', 'DOMException', 'Event', 'EventTarget', 'CustomEvent'],
   ...['TextEncoder', 'TextDecoder', 'ReadableStream', 'WritableStream', 'TransformStream'],
 ];
