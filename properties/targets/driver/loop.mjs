@@ -53,7 +53,7 @@ if (parent) {
 }
 
 const LINE_BREAK = 10;
-const INSTANCES_PER_COLLECTION = 40;
+const INSTANCES_PER_COLLECTION = 15;
 
 // What instances are made of: {program, library, glue, epoch, runtime, boot, credential, jsdom}.
 let recipe = null;
