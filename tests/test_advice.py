@@ -76,7 +76,15 @@ def findings(package: str, *runtimes: Runtime) -> list[Known]:
 
 
 @pytest.mark.parametrize(
-    "target", ["clerk-js@6.7.1", "clerk-js@6.9.0", "clerk-js@6.40.0", "expo@3.2.5"], indirect=True
+    "target",
+    [
+        "clerk-js@6.7.1",
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in ("clerk-js@6.9.0", "clerk-js@6.40.0", "expo@3.2.5")
+        ),
+    ],
+    indirect=True,
 )
 def test_a_judgement_in_the_table_is_that_of_the_build(target: NodeTarget) -> None:
     package, _, version = target.name.partition("@")
