@@ -12,6 +12,7 @@ import click
 import pytest
 
 import properties
+from properties.system.failures import interrupts
 from properties.targets.names import built_in
 
 WITHOUT_VERDICT = range(pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED + 1)
@@ -99,4 +100,6 @@ def _run(*words: str) -> NoReturn:
     os.environ |= pytest_environment()
     os.environ.pop("PYTEST_ADDOPTS", None)
     code = int(pytest.main(pytest_words("-q", "--no-header", "-rN", "--tb=no", *words)))
+    if interrupts and code == pytest.ExitCode.INTERRUPTED:  # where pytest says nothing of it
+        raise interrupts[0]
     sys.exit(2 if code in WITHOUT_VERDICT else code)

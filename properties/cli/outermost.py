@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from properties.system.failures import Failure, heed_termination, told, written_out
+from properties.system.failures import Failure, heed_interrupts, told, written_out
 from properties.system.trace import print_unsaved
 
 PROGRAM = "sessionproof"
@@ -25,7 +25,7 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run the command that `args` name; by default, that of the command line."""
-        heed_termination()
+        heed_interrupts()
         try:
             with written_out():
                 try:

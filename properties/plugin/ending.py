@@ -9,7 +9,7 @@ import click
 import pytest
 
 from properties.plugin.workers import FAILED, is_worker, kill_workers
-from properties.system.failures import Failure, heed_termination, told, written_out
+from properties.system.failures import Failure, heed_interrupts, told, written_out
 from properties.system.trace import print_unsaved
 
 ENDED = pytest.StashKey[BaseException]()
@@ -36,7 +36,7 @@ def one_line(what: str = "") -> Iterator[None]:
 
 def pytest_configure() -> None:
     """Let SIGTERM end the run as Ctrl-C does."""
-    heed_termination()
+    heed_interrupts()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,6 +32,8 @@ from properties.prove.parameters import GIVEN, SENSIBLE, UNKNOWNS, Formula, Symb
 from properties.system.target import stepped
 from properties.targets.model import ModelTarget
 
+z3.set_param("ctrl_c", False)  # else an interrupt reaches z3 alone, which then calls a formula undecided
+
 
 class Prefix(Struct, frozen=True):
     """A prefix of a trace: the configuration that it leads to, its events, and its path condition (`known`)."""

@@ -23,7 +23,7 @@ from properties.run.sensitivity import say
 from properties.system.event_kinds import brief
 from properties.system.fact_kind import Rows
 from properties.system.fact_kinds import notable, row_of, tell
-from properties.system.trace import Trace
+from properties.system.trace import Trace, unsaved
 from properties.system.wording import ahead, clock, duration, listed, one_line, token_state
 
 LANES = ("OS", "timer", "SDK", "network", "server", "app")
@@ -108,7 +108,7 @@ def view(found: Counterexample) -> View:
         needs=tuple(say(need, trace) for need in found.needs),
         terms=_terms(trace, moments),
         events=str(trace),
-        replay=f"sessionproof replay {trace.path}",
+        replay=trace.command if trace.path in unsaved else f"sessionproof replay {trace.path}",
     )
 
 

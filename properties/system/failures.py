@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from properties.system.wording import one_line
 
@@ -28,13 +29,31 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM. Neither Hypothesis nor pytest takes an interrupt for a failure of the code under test."""
 
 
-def heed_termination() -> None:
-    """Let SIGTERM raise `Terminated`, so that the processes of this one are ended, too."""
-    signal.signal(signal.SIGTERM, _terminate)
+interrupts: list[KeyboardInterrupt] = []
+"""The interrupts of this process so far."""
 
 
-def _terminate(*_: object) -> None:
-    raise Terminated
+def heed_interrupts() -> None:
+    """Let SIGTERM raise `Terminated`, as Ctrl-C raises an interrupt, so that the processes of this one are ended,
+    too. An interrupt in a finalizer, which Python ignores, comes again."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    if callable(signal.getsignal(signal.SIGINT)):  # a shell starts what runs in the background without it
+        signal.signal(signal.SIGINT, _interrupt)
+    sys.unraisablehook = _again
+
+
+def _interrupt(number: int, _: object) -> None:
+    interrupts.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+    raise interrupts[-1]
+
+
+def _again(ignored: Any) -> None:
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
+    signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def told(error: BaseException) -> tuple[str, int]:

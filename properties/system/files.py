@@ -16,7 +16,7 @@ class NotWritten(Failure):
 def write(path: Path, content: str | bytes) -> Path:
     """Write a file atomically, and make its folder. Returns its path. Raises `NotWritten`."""
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    draft = path.with_name(f".new-{uuid.uuid4().hex}")  # of its own: two processes may write the same file
+    draft = path.parent / f".new-{uuid.uuid4().hex}"  # of its own: two processes may write the same file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
