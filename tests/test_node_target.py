@@ -31,6 +31,7 @@ from model.terms import (
 )
 from model.world.events import Advance, Answer
 from properties.system.target import TargetError
+from properties.targets.node import DRIVER
 from properties.targets.node_target import NodeTarget
 from properties.targets.server import HttpRequest
 from tests.support import ROOT, fresh, run
@@ -240,6 +241,28 @@ def test_every_token_that_was_handed_out_is_verified_and_each_only_once(tmp_path
         target.feed(Called(2, FetchToken()), 7_500)
         target.close()
     assert [server.verified for server in servers] == [[FIRST], []]
+
+
+GLUE = """
+import {{ DriverError }} from '{errors}';
+export const environment = () => ({{}});
+export const errorName = error => error.message;
+export const create = () => ({{
+  async load() {{}},
+  signedIn: () => true,
+  operations: {{ fetchToken: {asynchronous} () => {{ throw new DriverError('out of order'); }} }},
+}});
+"""
+
+
+@pytest.mark.parametrize("asynchronous", ["", "async"])
+def test_what_a_glue_says_is_wrong_is_no_answer_of_the_sdk(tmp_path: Path, asynchronous: str) -> None:
+    glue = tmp_path / "glue.mjs"
+    glue.write_text(GLUE.format(errors=(DRIVER / "errors.mjs").as_uri(), asynchronous=asynchronous))
+    target = fresh(NodeTarget("toy", TOY, glue, ToyServer(), lambda runtime: HERE / "bundle.cjs"))
+    with pytest.raises(TargetError, match=r"^out of order$"):
+        target.feed(Called(1, FetchToken()), 0)
+    target.close()
 
 
 # -- the driver -----------------------------------------------------------------------------------------------

@@ -261,7 +261,10 @@ export class Instance {
       pending = false; // a promise of the SDK's own making may settle twice
     };
     const resolve = value => settle((typeof value === 'string' && value) || null, null);
-    const reject = error => settle(null, this.errorName(error));
+    const reject = error => {
+      if (error instanceof DriverError) this.fail(error.message);
+      else settle(null, this.errorName(error));
+    };
     try {
       const promise = causes.run(call, () => operations[name](given));
       if (typeof promise?.then === 'function') promise.then(resolve, reject);
