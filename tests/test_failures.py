@@ -45,6 +45,8 @@ COMMANDS = {
     "replay": ("replay", "trace.txt"),
     "explain": ("explain", "trace.txt"),
     "campaign": ("campaign", "--traces=10", "--workers=1", "--assume=calm", INVARIANT),
+    "advise": ("advise", "--clerk-js=6.7.1"),
+    "releases": ("releases",),
 }
 """A short run of each command."""
 
@@ -58,6 +60,12 @@ def failing(command: str, how: str) -> tuple[str, ...] | None:
     """The words with which a command meets a failure; None if it cannot."""
     words = COMMANDS[command]
     match how, command:
+        case "wrong name", "advise":
+            return ("advise", "--clerk-js=newest")
+        case "wrong name", "releases":
+            return ("releases", "--sdk=nobody")
+        case "unreadable file", "advise":
+            return ("advise", "--lockfile=latin.txt")
         case "wrong name", _:
             return (*words, "--target=nobody" if command in OF_TARGET else "--invariant=nobody")
         case "unreadable file", "check":
