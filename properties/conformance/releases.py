@@ -36,8 +36,8 @@ from properties.targets.npm import released_versions
 Count: TypeAlias = Callable[[int, int], None]
 """Gets the number of traces that a search has tried, and that it will try."""
 
-PROOF_LIMITS = Limits(depth=8, seconds=600, states=300)
-"""The graphs that close have about a hundred states."""
+PROOF_LIMITS = Limits(depth=8, seconds=600, states=600)
+"""The graphs that close have less than 300 states."""
 
 
 def judge(target: Target, known: Known, profile: settings, tell: Count) -> Judgement:
