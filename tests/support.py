@@ -47,6 +47,15 @@ FIRST = Token(1, SESSION_TOKEN, 0, 60)
 
 HEADLINE = "background-never-destroys-valid-session"
 
+SEED_CAUSE = (
+    "a timer",
+    "mint in the background: unauthorized",
+    "expired before it was sent",
+    "introspect in the background: no-session",
+    "signed out in the background",
+)
+"""The cause of the defect of #8303: a refresh is sent after the token has expired, its 401 signs the user out."""
+
 
 Build = TypeVar("Build", bound=NodeTarget)
 

@@ -205,7 +205,7 @@ def test_the_main_job_and_its_files_are_there() -> None:
 @pytest.mark.usefixtures("toy")
 def test_a_range_of_releases_is_in_the_order_of_its_own_sdk(pattern: str, covered: bool) -> None:
     cell = Cell("toy@0.9.1", Runtime.HEADLESS, assuming("calm"))
-    assert Finding((pattern,), "calm", (HEADLINE,)).covers(cell, HEADLINE) is covered
+    assert Finding((pattern,), "calm", (HEADLINE,), ("a timer",)).covers(cell, HEADLINE) is covered
 
 
 # -- documents ------------------------------------------------------------------------------------------------

@@ -19,7 +19,18 @@ from properties.invariants.catalogue import DEFAULT_INVARIANTS
 from properties.system.trace import Trace
 from properties.targets.clerk.builds import fetch_build
 from properties.targets.node_target import NodeTarget
-from tests.support import HEADLINE, HOUR, ROOT, assuming, check, command, complaint, ready, sessionproof
+from tests.support import (
+    HEADLINE,
+    HOUR,
+    ROOT,
+    SEED_CAUSE,
+    assuming,
+    check,
+    command,
+    complaint,
+    ready,
+    sessionproof,
+)
 
 SEED_TRACE = Trace(
     "model@CLERK_JS_6_7_1",
@@ -108,7 +119,8 @@ def expectations(folder: Path, target: str) -> str:
     path = folder / "expectations.toml"
     path.write_text(
         f'[[finding]]\ntargets = ["{target}"]\nassume = "starvation,stale-after-expiry"\n'
-        f'invariants = ["{HEADLINE}"]\nreason = "no guard yet"\nlink = "https://example.org/1"\n'
+        f'invariants = ["{HEADLINE}"]\ncause = {[*SEED_CAUSE]}\n'
+        'reason = "no guard yet"\nlink = "https://example.org/1"\n'
     )
     return f"--expectations={path}"
 

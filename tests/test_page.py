@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Cell
+from properties.invariants.verdict import Cell, Violated
 from properties.render.files import FORMATS
 from properties.render.page import matrix, page
 from properties.render.table import table
@@ -144,8 +144,9 @@ def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
     browser: str, tmp_path: Path
 ) -> None:
     findings = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
-    pages = {(findings.cell, HEADLINE): "seed's page.html"}
-    document = shown(browser, tmp_path, matrix(table([findings], (), pages)))
+    verdict = findings.verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    document = shown(browser, tmp_path, matrix(table([findings], {verdict.trace: "seed's page.html"})))
     (body,) = re.findall(r"<thead>.*?</table>", document, re.DOTALL)
     assert body.count("<td>") == len(findings.verdicts)
     assert 'href="seed\'s%20page.html"' in document
@@ -162,7 +163,7 @@ def test_the_matrix_of_every_invariant_fits_a_laptop(browser: str, tmp_path: Pat
         cell=replace(found.cell, target=target),
         verdicts=dict.fromkeys(INVARIANTS, held) | found.verdicts,
     )
-    document = shown(browser, tmp_path, matrix(table([whole], {(whole.cell, HEADLINE)}, {})), width=1280)
+    document = shown(browser, tmp_path, matrix(table([whole], {})), width=1280)
     (width,) = re.findall(r'data-width="(\d+)"', document)
     assert int(width) <= 1280
     assert all(f"<span>{name}</span></th>" in document for name in INVARIANTS)
@@ -175,7 +176,7 @@ def test_the_rows_of_a_matrix_are_in_the_order_of_the_cells() -> None:
         for target in ("model@CLERK_JS_6_7_4", "clerk-js@6.7.4")
         for name in ("calm", "outage")
     ]
-    shown_table = table([replace(found, cell=cell) for cell in cells], (), {})
+    shown_table = table([replace(found, cell=cell) for cell in cells], {})
     assert [(group["assuming"], [row["target"] for row in group["rows"]]) for group in shown_table["groups"]] == [
         ("calm", ["model@CLERK_JS_6_7_4", "clerk-js@6.7.4"]),
         ("outage", ["model@CLERK_JS_6_7_4", "clerk-js@6.7.4"]),

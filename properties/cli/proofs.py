@@ -173,7 +173,7 @@ def _shown_if_cut_short(done: Sequence[Findings]) -> Iterator[None]:
 
 
 def _print(findings: Sequence[Findings]) -> None:
-    click.echo(plain(verdict_table(findings, ()), *terminal()), nl=False)
+    click.echo(plain(verdict_table(findings), *terminal()), nl=False)
 
 
 def _timelines(found: Findings) -> list[str]:

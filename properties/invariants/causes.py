@@ -137,7 +137,7 @@ def _about(subject: Subject, facts: Sequence[Fact], because: Links) -> list[Inde
         case GivenToken(token):
             return _last(facts, lambda fact: isinstance(fact, Settled) and fact.token == token)
         case Renewal(token):
-            return [*_arrival(token, facts), *_attempt(token, facts)]
+            return [*_arrival(token, facts), *_attempt(token, facts), *_conditions(facts)]
         case Choice(token):
             return _choice(token, facts)
 
@@ -188,6 +188,14 @@ def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
         or _last(later, lambda fact: isinstance(fact, Frozen | ClockSet))
     )
     return [came + 1 + index for index in found]
+
+
+def _conditions(facts: Sequence[Fact]) -> list[Index]:
+    """What decides when a token is renewed: a clock that was set wrong, and the app's last choice of a token."""
+    return [
+        *_last(facts, lambda fact: isinstance(fact, ClockSet) and fact.skew != 0),
+        *_last(facts, lambda fact: isinstance(fact, CallStarted) and fact.operation.changes_session),
+    ]
 
 
 def _choice(token: Token, facts: Sequence[Fact]) -> list[Index]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
@@ -37,7 +38,8 @@ class Violated(_Verdict, frozen=True):
 
     `shortest`: no trace with fewer events does. `replayed`: it is the trace of a known finding. Otherwise the
     trace was shrunk. `confirmed` says on which build a trace of the model was replayed, and whether it violated
-    the invariant there.
+    the invariant there. `accepted` is the reason why a known finding lists it; None if none does. `others` are
+    violations of the same invariant by other causes.
     """
 
     trace: Trace
@@ -47,6 +49,13 @@ class Violated(_Verdict, frozen=True):
     shortest: bool = False
     confirmed: str = ""
     replayed: bool = False
+    accepted: str | None = None
+    others: tuple[Violated, ...] = ()
+
+    @property
+    def each(self) -> tuple[Violated, ...]:
+        """This violation and the others."""
+        return (replace(self, others=()), *self.others)
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -132,13 +141,21 @@ class Cell(Struct, frozen=True):
 
 
 class Findings(Struct, frozen=True):
-    """The verdicts of one search of a cell. `reached` counts traces by the landmarks that they reached."""
+    """The verdicts of one search of a cell. `reached` counts traces by the landmarks that they reached. `met` has
+    the first violation that the search met by each known cause, by invariant; these were not shrunk."""
 
     cell: Cell
     verdicts: dict[str, Verdict]
     traces: int
     reached: dict[str, int]
     seconds: float
+    met: dict[str, tuple[Violated, ...]] = {}
+
+    @property
+    def violations(self) -> tuple[Violated, ...]:
+        """Every violation in this cell."""
+        violated = (verdict for verdict in self.verdicts.values() if isinstance(verdict, Violated))
+        return tuple(one for verdict in violated for one in verdict.each)
 
     @property
     def unused(self) -> tuple[str, ...]:

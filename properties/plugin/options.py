@@ -89,6 +89,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="report which branches and transitions of the model were taken (slower; one process only)",
     )
     group.addoption(
+        "--sarif",
+        metavar="FILE",
+        help="write the findings to this file as SARIF, for the annotations of a code host",
+    )
+    group.addoption(
         "--pages",
         metavar="FOLDER",
         help="write the verdict table to this folder as a page, with a page for each counterexample",

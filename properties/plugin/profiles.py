@@ -7,11 +7,14 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.errors import InvalidArgument
+from msgspec.structs import replace
 
+from properties.invariants.verdict import Cell
 from properties.plugin.ending import one_line
 from properties.plugin.stash import PROFILE
+from properties.run.known import load
 from properties.search.examples import database
-from properties.targets.names import UnknownName, one_of
+from properties.targets.names import UnknownName, adapter_of, one_of
 
 # `dev` stores failures and draws new traces in every run; `ci` and `check` are deterministic. Traces can be slow
 # to generate on a cold machine, so the health check too_slow is off. On CI, Hypothesis loads a profile of its
@@ -29,6 +32,7 @@ PROFILES = {
     "check": CHECK,
     "glance": settings(CHECK, max_examples=100),
     "thorough": settings(COMMON, max_examples=20_000),
+    "fast": settings(CHECK, stateful_step_count=30),
 }
 
 
@@ -50,6 +54,28 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Choose the profile of the search. By now Hypothesis has loaded the one that the command line names."""
     with one_line():
         session.config.stash[PROFILE] = _profile(session.config)
+
+
+def profile_of(config: pytest.Config, cell: Cell) -> settings:
+    """The profile of the search of a cell. With `fast`, a cell in which the releases of the SDK do not differ
+    gets a glance: what changes from release to release shows in the others."""
+    if _named(config) == "fast" and not _differs(cell):
+        return PROFILES["glance"]
+    return config.stash[PROFILE]
+
+
+def _differs(cell: Cell) -> bool:
+    """Do the known findings of the SDK's releases differ under these assumptions? Yes, if nothing is known."""
+    adapter = adapter_of(cell.target)
+    if adapter is None or not adapter.expectations.is_file():
+        return True
+    known = load(adapter.expectations)
+    releases = [replace(cell, target=f"model@{policy}") for policy in adapter.checked]
+    findings = {
+        frozenset((name, one.cause) for one in known for name in one.invariants if one.covers(release, name))
+        for release in releases
+    }
+    return len(findings) != 1 or findings == {frozenset()}
 
 
 def _named(config: pytest.Config) -> str | None:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from rich.console import RenderableType
 
-from properties.invariants.verdict import Vacuous, Violated
+from properties.invariants.verdict import Findings, Vacuous, Violated
 from properties.plugin import summary as terminal_summary
 from properties.plugin.observers import observed
 from properties.plugin.stash import CELLS, FINDINGS, KNOWN, REPORTS
 from properties.plugin.workers import is_worker
+from properties.render.sarif import sarif
 from properties.render.summary import summary
-from properties.render.tables import WIDTH, known_findings, never_used, no_longer_happens, plain, verdict_table
+from properties.render.tables import (
+    WIDTH,
+    as_expected,
+    known_findings,
+    never_used,
+    no_longer_happens,
+    plain,
+    verdict_table,
+)
 from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run.counterexample import Counterexample, Found
+from properties.run.known import Claim, Finding, gone
+from properties.system.trace import write
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -39,46 +51,61 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The verdict table, each new violation (or else one known violation), and the known findings."""
+    """The report. It is short if a run is to say little (-qq) and every verdict is the expected one."""
     cells = config.stash[CELLS]
     findings = sorted(config.stash[FINDINGS].values(), key=lambda found: cells.index(found.cell))
     if not findings or is_worker(config):
         return
-    verdicts = {(found.cell, name): verdict for found in findings for name, verdict in found.verdicts.items()}
-    known = {place: finding for place in verdicts for finding in config.stash[KNOWN] if finding.covers(*place)}
-    reasons = {place: str(finding) for place, finding in known.items()}
-    violations = {place: verdict for place, verdict in verdicts.items() if isinstance(verdict, Violated)}
-    reported = config.stash[REPORTS]
-    for place, found in violations.items():  # an interrupt may come before the explanation
-        bare = Counterexample(found.trace, found.played, Found({}))
-        reported.setdefault(place, (bare, []))
-    news = [reported[place] for place in violations if place not in known]
-    expected = [(violations[place], reasons[place]) for place in violations if place in known]
-    # Prefer the counterexample of a build to that of a model.
-    expected.sort(key=lambda pair: pair[0].trace.target.startswith("model"))
-    sections: list[RenderableType] = [verdict_table(findings, reasons)]
-    if unused := never_used(findings):
-        sections.append(unused)
-    sections += terminal_summary.violation_sections(news)
-    if expected and not news:
-        first = expected[0][0]
-        sections.append(timeline(view(Counterexample(first.trace, first.played, Found({})))))
-    if expected:
-        sections.append(known_findings([(verdict.trace, reason) for verdict, reason in expected]))
-    judged = {place: verdict for place, verdict in verdicts.items() if not isinstance(verdict, Vacuous)}
-    gone = [known[place] for place in known if place in judged and place not in violations]
-    if gone and not config.getoption("update_expectations"):
-        sections.append(no_longer_happens(config.getoption("expectations"), dict.fromkeys(gone)))
+    known, reported = config.stash[KNOWN], config.stash[REPORTS]
+    violations = [one for found in findings for one in found.violations]
+    for one in violations:  # an interrupt may come before the explanation
+        reported.setdefault(one.trace, (Counterexample(one.trace, one.played, Found({})), []))
+    news = [one for one in violations if one.accepted is None]
+    expected = [one for one in violations if one.accepted is not None]
+    stopped = {(found.cell, name): gone(found, name, known) for found in findings for name in found.verdicts}
+    stopped = {claim: some for claim, some in stopped.items() if some}
+    vacuous = any(isinstance(verdict, Vacuous) for found in findings for verdict in found.verdicts.values())
+    if config.option.verbose < -1 and not (news or stopped or vacuous):
+        sections: list[RenderableType] = [as_expected(findings, expected)]
+    else:
+        sections = [*_sections(config, findings, news, expected, stopped)]
     width = terminalreporter._tw.fullwidth if terminalreporter.isatty else WIDTH
     for section in sections:
         terminalreporter.write("\n" + plain(section, width, terminalreporter.hasmarkup))
     terminalreporter.write("".join(f"{line}\n" for line in observed(config)))
     if config.getoption("update_expectations"):
         path = Path(config.getoption("expectations"))
-        terminalreporter.write("\n" + terminal_summary.update_expectations(path, judged, violations, reported))
+        terminalreporter.write("\n" + terminal_summary.update_expectations(path, findings, reported))
     if folder := config.getoption("pages"):
-        index = terminal_summary.write_pages(Path(folder), findings, reasons, reported)
+        index = terminal_summary.write_pages(Path(folder), findings, reported)
         terminalreporter.write(f"\npages   {index}\n")
+    if file := config.getoption("sarif"):
+        document = sarif(findings, known, config.getoption("expectations") or "sessionproof.toml")
+        write(Path(file), document)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
-            file.write(summary(findings, reasons, [found for found, _ in news]))
+            file.write(summary(findings, stopped, [reported[one.trace][0] for one in news]))
+
+
+def _sections(
+    config: pytest.Config,
+    findings: Sequence[Findings],
+    news: Sequence[Violated],
+    expected: Sequence[Violated],
+    stopped: Mapping[Claim, Sequence[Finding]],
+) -> Iterator[RenderableType]:
+    """The whole report: the verdict table, each new violation or else one known violation, and what is known."""
+    yield verdict_table(findings, stopped)
+    if unused := never_used(findings):
+        yield unused
+    reported, known = config.stash[REPORTS], config.stash[KNOWN]
+    yield from terminal_summary.violation_sections(news, reported, known)
+    if expected and not news:
+        # Prefer the counterexample of a build to that of a model.
+        first = min(expected, key=lambda one: one.trace.target.startswith("model"))
+        yield timeline(view(Counterexample(first.trace, first.played, Found({}))))
+    if expected:
+        yield known_findings([(one.trace, str(one.accepted)) for one in expected])
+    if stopped and not config.getoption("update_expectations"):
+        gone_ones = dict.fromkeys(finding for some in stopped.values() for finding in some)
+        yield no_longer_happens(config.getoption("expectations"), gone_ones)

@@ -9,13 +9,14 @@ from hypothesis import settings
 
 from properties.invariants.verdict import Cell, Findings
 from properties.run.counterexample import Counterexample
-from properties.run.known import Claim, Finding
+from properties.run.known import Finding
 from properties.system.target import Target
+from properties.system.trace import Trace
 
 TARGETS = pytest.StashKey[dict[str, Target]]()
 CELLS = pytest.StashKey[list[Cell]]()
 KNOWN = pytest.StashKey[tuple[Finding, ...]]()
 PROFILE = pytest.StashKey[settings]()
 FINDINGS = pytest.StashKey[dict[Cell, Findings]]()
-REPORTS = pytest.StashKey[dict[Claim, tuple[Counterexample, list[Path]]]]()
-"""Counterexamples by claim, each with the files that it was saved in."""
+REPORTS = pytest.StashKey[dict[Trace, tuple[Counterexample, list[Path]]]]()
+"""Counterexamples by trace, each with the files that it was saved in."""

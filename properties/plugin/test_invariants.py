@@ -3,58 +3,67 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from properties.campaign.progress import search_line
 from properties.invariants.catalogue import INVARIANTS, Invariant, default_invariants
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.plugin.ending import one_line
 from properties.plugin.observers import watched
-from properties.plugin.stash import CELLS, FINDINGS, KNOWN, PROFILE, REPORTS, TARGETS
+from properties.plugin.profiles import profile_of
+from properties.plugin.stash import CELLS, FINDINGS, KNOWN, REPORTS, TARGETS
 from properties.plugin.workers import is_worker
 from properties.render.files import save
-from properties.run import known as expectations
+from properties.render.tables import different
 from properties.run.counterexample import Counterexample
 from properties.run.explain import explain
+from properties.run.known import Finding, gone, nearest
 from properties.run.run import Violation
-from properties.search.search import search
+from properties.search.gate import judge
 from properties.system.event_kinds import brief
 from properties.system.files import NotWritten
 from properties.system.target import Target
-from properties.system.trace import unsaved
+from properties.system.trace import Trace, unsaved
 from properties.targets.closing import close_all
 
 
-class NoEvidence(Exception):
-    """A search never met what it assumes."""
+def test_invariant(
+    cell: Cell, invariant: Invariant, explore: Callable[[Cell], Findings], pytestconfig: pytest.Config
+) -> None:
+    """The invariant holds in this cell, in all traces of this run, but for the known findings, which happen."""
+    known = pytestconfig.stash[KNOWN]
+    findings = explore(cell)
+    verdict = findings.verdicts[invariant.id]
+    violations = verdict.each if isinstance(verdict, Violated) else ()
+    if news := [one.trace for one in violations if one.accepted is None]:
+        pytest.fail("\n".join(_told(trace, known) for trace in news), pytrace=False)
+    if isinstance(verdict, Vacuous):
+        never = ", ".join(verdict.never)
+        pytest.fail(f"vacuous: in {verdict.traces} traces never reached: {never}", pytrace=False)
+    if stopped := gone(findings, invariant.id, known):
+        lines = ", ".join(str(one.line) for one in stopped)
+        pytest.fail(f"a known finding no longer happens: line {lines}", pytrace=False)
+    if violations:
+        pytest.xfail("; ".join(dict.fromkeys(str(one.accepted) for one in violations)))
 
 
-def test_invariant(cell: Cell, invariant: Invariant, explore: Callable[[Cell], Findings]) -> None:
-    """The invariant holds in this cell, in all traces of this run."""
-    match explore(cell).verdicts[invariant.id]:
-        case Violated(trace):
-            steps = " -> ".join(map(brief, trace.events))
-            pytest.fail(f"{trace.why}: {steps}", pytrace=False)
-        case Vacuous(traces, _, never):
-            # A known finding expects the failure of a violation (see below), so this has to be another.
-            raise NoEvidence(f"vacuous: in {traces} traces never reached: {', '.join(never)}")
-        case _:
-            pass
+def _told(trace: Trace, known: Collection[Finding]) -> str:
+    """A new violation in one line, with its difference from what is known."""
+    steps = " -> ".join(map(brief, trace.events))
+    near = nearest(trace, known)
+    return f"{trace.why}: {steps}" + (f" ({different(*near)})" if near else "")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each cell and invariant."""
-    parameters = []
-    for cell in metafunc.config.stash[CELLS]:
-        for name in _judged(metafunc.config, cell):
-            known = [f for f in metafunc.config.stash[KNOWN] if f.covers(cell, name)]
-            marks = [pytest.mark.xfail(raises=pytest.fail.Exception, strict=True, reason=str(f)) for f in known]
-            label = f"{cell.target}-{cell.assumptions}-{name}"
-            parameters.append(pytest.param(cell, INVARIANTS[name], id=label, marks=marks))
+    parameters = [
+        pytest.param(cell, INVARIANTS[name], id=f"{cell.target}-{cell.assumptions}-{name}")
+        for cell in metafunc.config.stash[CELLS]
+        for name in _judged(metafunc.config, cell)
+    ]
     metafunc.parametrize(("cell", "invariant"), parameters)
 
 
@@ -85,22 +94,19 @@ def _judged(config: pytest.Config, cell: Cell) -> list[str]:
 
 
 def _search(config: pytest.Config, cell: Cell, target: Target, progress: Callable[[int, int], None]) -> Findings:
-    """Replay what is known of the cell, then search for the rest."""
-    names = _judged(config, cell)
-    again = expectations.replays(cell, names, config.stash[KNOWN], target)
-    judged = watched(config, cell, target, [INVARIANTS[name] for name in names if name not in again])
-    found = search(target, cell, judged, config.stash[PROFILE], progress)
-    return replace(found, verdicts={name: (again | found.verdicts)[name] for name in names})
+    """The verdicts of a cell."""
+    judged = watched(config, cell, target, [INVARIANTS[name] for name in _judged(config, cell)])
+    known = config.stash[KNOWN]
+    return judge(target, cell, judged, known, profile_of(config, cell), progress)
 
 
 def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:
     """Explain each new violation, or every one if pages are written, while its target is running."""
-    for name, verdict in findings.verdicts.items():
-        known = any(finding.covers(findings.cell, name) for finding in config.stash[KNOWN])
-        if isinstance(verdict, Violated) and (config.getoption("pages") or not known):
+    for one in findings.violations:
+        if config.getoption("pages") or one.accepted is None:
             seed = config.getoption("hypothesis_seed", None)
-            found = explain(Violation(verdict.trace, verdict.played), target, seed)
-            config.stash[REPORTS][findings.cell, name] = (found, _saved(found))
+            found = explain(Violation(one.trace, one.played), target, seed)
+            config.stash[REPORTS][one.trace] = (found, _saved(found))
 
 
 def _saved(found: Counterexample) -> list[Path]:

@@ -87,7 +87,8 @@ def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any,
         sent, found = config.stash.setdefault(SENT, set()), config.stash[FINDINGS]
         new = {cell: one for cell, one in found.items() if cell not in sent}
         sent |= set(new)
-        reports = {claim: one for claim, one in config.stash[REPORTS].items() if claim[0] in new}
+        traces = {one.trace for found in new.values() for one in found.violations}
+        reports = {trace: one for trace, one in config.stash[REPORTS].items() if trace in traces}
         data[SENDS] = pickle.dumps((new, reports, unsaved))
     return data
 

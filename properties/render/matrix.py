@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from properties.invariants.verdict import Cell, Findings, Violated
+from properties.invariants.verdict import Findings, Violated
 from properties.render.files import save
 from properties.render.page import matrix as matrix_page
 from properties.render.table import table
@@ -15,6 +15,7 @@ from properties.render.tables import describe
 from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.system.files import write
+from properties.system.trace import Trace
 from properties.targets.names import model_named
 
 
@@ -29,7 +30,7 @@ def as_json(findings: Iterable[Findings]) -> str:
                 "assumptions": list(found.cell.assumptions.names),
                 "invariant": name,
                 "verdict": str(verdict),
-                "evidence": describe(verdict, False, found.reached)[2],
+                "evidence": describe(verdict, found.reached)[2],
             }
             if isinstance(verdict, Violated):
                 row["events"] = str(verdict.trace)
@@ -55,19 +56,19 @@ def as_markdown(findings: Sequence[Findings]) -> str:
 
 def _cell(found: Findings, name: str) -> str:
     verdict = found.verdicts[name]
-    word, evidence = describe(verdict, False, found.reached)[1:]
+    word, evidence = describe(verdict, found.reached)[1:]
     return f"**{word}**, {evidence}" if isinstance(verdict, Violated) else f"{word}, {evidence}"
 
 
 def write_pages(findings: Sequence[Findings], folder: Path) -> Path:
     """Write the matrix as a page, and a page for each counterexample. Returns the path of the former. Raises
     `NotWritten`."""
-    pages: dict[tuple[Cell, str], str] = {}
+    pages: dict[Trace, str] = {}
     for found in findings:
         target = model_named(found.cell.target.removeprefix("model@"))
-        for name, verdict in found.verdicts.items():
+        for verdict in found.verdicts.values():
             if isinstance(verdict, Violated):
                 counterexample = explain(Violation(verdict.trace, verdict.played), target)
                 (page,) = (path for path in save(counterexample, folder) if path.suffix == ".html")
-                pages[found.cell, name] = page.name
-    return write(folder / "index.html", matrix_page(table(findings, (), pages)))
+                pages[verdict.trace] = page.name
+    return write(folder / "index.html", matrix_page(table(findings, pages)))

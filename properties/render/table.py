@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import (
-    Cell,
     Findings,
     Held,
     HeldTo,
@@ -21,13 +20,12 @@ from properties.invariants.verdict import (
 )
 from properties.render.tables import describe
 from properties.run.counterexample import versions
+from properties.system.trace import Trace
 
 
-def table(
-    findings: Iterable[Findings], known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
-) -> dict[str, Any]:
-    """The table as plain values, with rows in the order of `findings`. `known` has the known violations, `pages`
-    the file name of each counterexample's page."""
+def table(findings: Iterable[Findings], pages: Mapping[Trace, str]) -> dict[str, Any]:
+    """The table as plain values, with rows in the order of `findings`. `pages` has the file name of each
+    counterexample's page."""
     findings = list(findings)
     ran = {name for found in findings for name in found.verdicts}
     names = [name for name in INVARIANTS if name in ran]
@@ -42,7 +40,7 @@ def table(
                 "rows": [
                     {
                         "target": found.cell.target,
-                        "cells": [_cell(found, name, known, pages) for name in names],
+                        "cells": [_cell(found, name, pages) for name in names],
                     }
                     for found in findings
                     if found.cell.assumptions == assumptions
@@ -53,20 +51,19 @@ def table(
     }
 
 
-def _cell(
-    found: Findings, name: str, known: Collection[tuple[Cell, str]], pages: Mapping[tuple[Cell, str], str]
-) -> dict[str, Any]:
-    place = found.cell, name
+def _cell(found: Findings, name: str, pages: Mapping[Trace, str]) -> dict[str, Any]:
+    """The first violation stands for all of an invariant: a new one, if there is one."""
     verdict = found.verdicts[name]
-    _, _, evidence = describe(verdict, place in known, found.reached)
-    word, short = _word(verdict, place in known)
-    return {"invariant": name, "verdict": word, "short": short, "evidence": evidence, "href": pages.get(place)}
+    _, _, evidence = describe(verdict, found.reached)
+    word, short = _word(verdict)
+    href = pages.get(verdict.trace) if isinstance(verdict, Violated) else None
+    return {"invariant": name, "verdict": word, "short": short, "evidence": evidence, "href": href}
 
 
-def _word(verdict: Verdict, known: bool) -> tuple[str, str]:
+def _word(verdict: Verdict) -> tuple[str, str]:
     match verdict:
-        case Violated(trace):
-            return "known" if known else "violated", f"{len(trace.events)} events"
+        case Violated(trace, accepted=accepted):
+            return "violated" if accepted is None else "known", f"{len(trace.events)} events"
         case Held(traces):
             return "held", f"{traces} traces"
         case Proved(states):

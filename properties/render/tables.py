@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from model.assumptions.landmarks import LATE_TIMER
+from properties.invariants.identity import Difference
 from properties.invariants.verdict import (
-    Cell,
     Findings,
     Held,
     HeldTo,
@@ -24,7 +24,7 @@ from properties.invariants.verdict import (
     Verdict,
     Violated,
 )
-from properties.run.known import Finding
+from properties.run.known import Claim, Finding
 from properties.system.trace import FOLDER, Trace
 
 
@@ -77,14 +77,22 @@ def labelled(label: str, text: str, width: int = 6) -> RenderableType:
     return row
 
 
+def different(finding: Finding, difference: Difference) -> str:
+    """How a new violation differs from the known finding that is nearest to it, in one line."""
+    sides = (("Only here", difference.only_new), ("Only there", difference.only_known))
+    marks = " ".join(f"{side}: {', '.join(some)}." for side, some in sides if some)
+    return f"another cause than the known finding in line {finding.line} has. {marks}"
+
+
 def _uncut(*parts: str | tuple[str, str]) -> Text:
     """A line that is never wrapped, so that it can be copied."""
     return Text.assemble(*parts, no_wrap=True, overflow="ignore")
 
 
-def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell, str]]) -> Table:
+def verdict_table(findings: Iterable[Findings], stopped: Collection[Claim] = ()) -> Table:
     """The verdict table: verdict, invariant, evidence and seconds for each set of assumptions and target.
-    Invariants of a cell with the same verdict and evidence share a row. `expected` has the known violations."""
+    Invariants of a cell with the same verdict and evidence share a row. `stopped` has the claims of which a known
+    finding no longer happens."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("target", "verdict", "invariant", "evidence"):
         table.add_column(heading, no_wrap=heading != "evidence", overflow="fold")
@@ -93,18 +101,19 @@ def verdict_table(findings: Iterable[Findings], expected: Collection[tuple[Cell,
         lines = textwrap.wrap(f"assuming {assumptions}".replace(",", ", "), 60, break_on_hyphens=False)
         table.add_row(Text("\n".join(lines).replace(", ", ","), style="bold"))
         for found in cells:
-            for place, (style, *row) in enumerate(_rows(found, expected)):
+            for place, (style, *row) in enumerate(_rows(found, stopped)):
                 first, last = (found.cell.target, f"{found.seconds:.1f}") if place == 0 else ("", "")
                 table.add_row(f"  {first}", Text(row[0], style=style), *row[1:], last)
     return table
 
 
-def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple[str, str, str, str]]:
+def _rows(found: Findings, stopped: Collection[Claim]) -> list[tuple[str, str, str, str]]:
     """Rows of (style, verdict, invariant, evidence): first one per violation, then one per distinct other
     verdict."""
     described = [
-        (describe(verdict, (found.cell, name) in expected, found.reached), name)
+        (describe(one, found.reached, (found.cell, name) in stopped), name)
         for name, verdict in found.verdicts.items()
+        for one in (verdict.each if isinstance(verdict, Violated) else (verdict,))
     ]
     rows = [(d[0], d[1], name, d[2]) for d, name in described if d[1].startswith("VIOLATED")]
     groups: dict[tuple[str, str, str], list[str]] = {}
@@ -118,19 +127,21 @@ def _rows(found: Findings, expected: Collection[tuple[Cell, str]]) -> list[tuple
     return rows
 
 
-def describe(verdict: Verdict, expected: bool, reached: dict[str, int]) -> tuple[str, str, str]:
-    """(style, verdict, evidence)."""
+def describe(verdict: Verdict, reached: dict[str, int], stopped: bool = False) -> tuple[str, str, str]:
+    """(style, verdict, evidence). `stopped`: a known finding about this no longer happens."""
     match verdict:
-        case Violated(trace, shortest=shortest, confirmed=confirmed, replayed=replayed):
-            style, word = ("yellow", "VIOLATED, known") if expected else ("bold red", "VIOLATED")
+        case Violated(trace, traces=traces, shortest=shortest, confirmed=confirmed, replayed=replayed):
+            known = verdict.accepted is not None
+            style, word = ("yellow", "VIOLATED, known") if known else ("bold red", "VIOLATED")
             how = "shortest" if shortest else "replayed" if replayed else "shrunk"
             evidence = f"{len(trace.events)} events, {how}"
+            evidence += f"; no other in {traces} traces" if known and traces else ""
             return style, word, f"{evidence}, {confirmed}" if confirmed else evidence
         case Held(traces, steps):
             late = reached.get(LATE_TIMER.name, 0)
             evidence = f"{traces} traces, {steps} steps" + (f", {LATE_TIMER.name} in {late}" if late else "")
             return (
-                ("bold red", "held, though known to break", evidence) if expected else ("green", "held", evidence)
+                ("bold red", "held, though known to break", evidence) if stopped else ("green", "held", evidence)
             )
         case Proved(states, steps, recovers):
             graph = f"closed graph of {states} states, {steps} steps"
@@ -165,6 +176,21 @@ def known_findings(violations: Sequence[tuple[Trace, str]]) -> RenderableType:
             Text.assemble(("known     ", "dim"), reason),
         ]
     return Group(*lines)
+
+
+def as_expected(findings: Sequence[Findings], known: Sequence[Violated]) -> RenderableType:
+    """The short report of a run whose every verdict is the expected one: each known finding is one line."""
+    traces = sum(found.traces for found in findings)
+    listed = dict.fromkeys(
+        (str(one.trace.assumptions), str(one.trace.invariant), str(one.accepted)) for one in known
+    )
+    lines = [
+        Text.assemble((f"known  {assumptions}: {name}  ", ""), (reason, "dim"), no_wrap=True, overflow="ellipsis")
+        for assumptions, name, reason in listed
+    ]
+    nothing = "nothing else" if known else "nothing"
+    head = f"as expected: {nothing} is violated, in {len(findings)} cells and {traces:,} traces"
+    return Group(Text(head, style="bold"), *lines)
 
 
 WIDTH = 150

@@ -1,32 +1,31 @@
 """The known findings: violations that a run is expected to reproduce, each with its reason.
 
-The file lists *findings*: cells in which an invariant is known to be violated. Everywhere else it is expected to
-hold. A run fails on a new violation, and on a known finding that no longer happens.
+The file lists *findings*: cells in which an invariant is known to be violated, and by which cause. Everything
+else is expected to hold. A run fails on a new violation, and on a known finding that no longer happens.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import tomlkit
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 from tomlkit.exceptions import TOMLKitError
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Cell, Violated
-from properties.run.shrink import violates
+from properties.invariants.identity import Difference, difference, explains
+from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.system.failures import Failure
-from properties.system.files import read_text, write
-from properties.system.target import Target
-from properties.system.trace import load as load_trace
+from properties.system.files import read_text
+from properties.system.trace import Trace
 from properties.targets.names import adapter_of
 
 UNEXPLAINED = "not explained yet: say here why this is accepted"
@@ -46,16 +45,18 @@ class BadExpectations(Failure):
 
 
 class Finding(Struct, frozen=True, forbid_unknown_fields=True):
-    """A known violation of `invariants` on `targets` under `assume`, with its reason and a link.
+    """A known violation of `invariants` by `cause` on `targets` under `assume`, with its reason and a link.
 
     `assume` is a set of assumptions, or a glob (`*`: any). A target is a name, a glob (`sdk@6.7.*`) or a range of
-    releases (`sdk@6.7.4..6.40.0`, both ends included). `trace` is the path of a trace that shows it. `line` is
-    the line in the file at which the finding begins, from 1.
+    releases (`sdk@6.7.4..6.40.0`, both ends included). The finding is every violation whose cause has all the
+    marks of `cause` (`properties/invariants/identity.py`). `trace` is the path of a trace that shows it. `line`
+    is the line in the file at which the finding begins, from 1.
     """
 
     targets: tuple[str, ...]
     assume: str
     invariants: tuple[str, ...]
+    cause: Annotated[tuple[str, ...], Meta(min_length=1)]
     reason: str = UNEXPLAINED
     link: str = ""
     trace: str = ""
@@ -63,13 +64,17 @@ class Finding(Struct, frozen=True, forbid_unknown_fields=True):
     line: int = 0
 
     def covers(self, cell: Cell, invariant: str) -> bool:
-        """Does this finding cover `invariant` in `cell`?"""
+        """Is this finding about `invariant` in `cell`?"""
         return (
             any(_matches(pattern, cell.target) for pattern in self.targets)
             and fnmatchcase(str(cell.assumptions), self.assume)
             and cell.runtime == self.runtime
             and invariant in self.invariants
         )
+
+    def has(self, trace: Trace) -> bool:
+        """Is the violation in this trace, of an invariant and in a cell that it covers, the finding?"""
+        return explains(self.cause, trace.cause)
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.link}" if self.link else self.reason
@@ -102,7 +107,9 @@ def _finding(entry: Any, path: Path, line: int) -> Finding:
     try:
         finding = replace(msgspec.convert(entry, Finding), line=line)
     except msgspec.ValidationError as error:
-        raise BadExpectations(f"{path}:{line}: not a finding ({error})") from error
+        lacking = "`cause`" in str(error)
+        remedy = ": delete it, and `sessionproof baseline --update` writes it with its cause" if lacking else ""
+        raise BadExpectations(f"{path}:{line}: not a finding ({error}){remedy}") from error
     names = {
         "invariant": (finding.invariants, INVARIANTS),
         "runtime": ((finding.runtime,), tuple(Runtime)),
@@ -139,75 +146,20 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
         raise BadExpectations(f"{path}: not a list of findings ({error})") from error
 
 
-def update(path: Path, ran: Collection[Claim], violated: Mapping[Claim, str]) -> list[str]:
-    """Bring the file in line with a run: `ran` has the claims whose verdict is evidence, `violated` those that
-    were violated, each with the path of its trace. Findings that did not run stay as they are, comments included,
-    and findings that still happen keep their reason and link. Returns one line for each change; without a change,
-    nothing is written but a file that was not there: an empty one says that nothing is known. Raises
-    `BadExpectations` and `NotWritten`.
-    """
-    new = not path.exists()
-    document = tomlkit.document() if new else _document(path)
-    findings = () if new else load(path)
-    changes: list[str] = []
-    kept = tomlkit.aot()
-    for finding, entry in zip(findings, document.get("finding", []), strict=True):
-        seen = [place for place in ran if finding.covers(*place)]
-        if seen and not any(place in violated for place in seen):
-            changes.append(f"- line {finding.line}: {finding.assume}: {', '.join(finding.invariants)}: gone")
-            continue
-        for cell, invariant in seen:
-            if (cell, invariant) not in violated:
-                changes.append(
-                    f"! line {finding.line}: {cell.target} does not break {invariant} any more: edit it"
-                )
-        kept.append(entry)
-    for (cell, invariant), trace in violated.items():
-        if any(finding.covers(cell, invariant) for finding in findings):
-            continue
-        changes.append(f"+ {cell.target}, assuming {cell.assumptions}: {invariant}")
-        kept.append(_entry(cell, invariant, trace))
-    if new and not kept:
-        document.add(tomlkit.comment("Known findings. There are none: every violation is new."))
-        changes.append("an empty list: nothing is violated")
-    if changes:
-        if "finding" in document:
-            document.remove("finding")
-        if kept:
-            document.append("finding", kept)
-        write(path, tomlkit.dumps(document))
-    return changes
+def gone(findings: Findings, invariant: str, known: Collection[Finding]) -> list[Finding]:
+    """The findings about `invariant` in this cell that no longer happen. A vacuous verdict is no evidence."""
+    verdict = findings.verdicts[invariant]
+    if isinstance(verdict, Vacuous):
+        return []
+    happens = verdict.each if isinstance(verdict, Violated) else ()
+    covering = [one for one in known if one.covers(findings.cell, invariant)]
+    return [one for one in covering if not any(one.has(violated.trace) for violated in happens)]
 
 
-def _entry(cell: Cell, invariant: str, trace: str) -> Any:
-    entry = tomlkit.table()
-    entry.update(
-        {
-            "targets": [cell.target],
-            "assume": str(cell.assumptions),
-            "invariants": [invariant],
-            "reason": UNEXPLAINED,
-            "link": "",
-            "trace": trace,
-        }
-    )
-    if cell.runtime != "headless":
-        entry["runtime"] = str(cell.runtime)
-    return entry
-
-
-def replays(
-    cell: Cell, names: Collection[str], known: tuple[Finding, ...], target: Target
-) -> dict[str, Violated]:
-    """The known violations of a cell that happen again, by invariant: the shortest of each. What a trace shows
-    needs no search, and no search finds it every time. The findings are `located`. Raises `BadTrace` and
-    `TargetError`."""
-    violated: dict[str, Violated] = {}
-    for name in names:
-        for trace in (load_trace(Path(one.trace)) for one in known if one.trace and one.covers(cell, name)):
-            here = replace(trace, target=cell.target, runtime=cell.runtime, assumptions=cell.assumptions)
-            again = violates(here, target, INVARIANTS[name])
-            if again and (name not in violated or len(again.trace.events) < len(violated[name].trace.events)):
-                again.trace.save()
-                violated[name] = Violated(again.trace, again.played, 1, len(again.played), replayed=True)
-    return violated
+def nearest(trace: Trace, known: Collection[Finding]) -> tuple[Finding, Difference] | None:
+    """Of the known findings of the same invariant in the same cell, the one that differs least from a new
+    violation, with the difference; None if there is none."""
+    cell = Cell(trace.target, trace.runtime, trace.assumptions)
+    covering = [one for one in known if one.covers(cell, str(trace.invariant))]
+    differences = [(one, difference(one.cause, trace.cause)) for one in covering]
+    return min(differences, key=lambda pair: len(pair[1].only_new) + len(pair[1].only_known), default=None)

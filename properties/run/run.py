@@ -5,7 +5,8 @@ The random machine, replays and tests all drive a `Run`, which depends on none o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from model.world.events import Answer, Deliver, Event
 from model.world.facts import Answered, Fact, Origin, SessionDropped
 from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
+from properties.invariants.identity import cause_of
 from properties.run.lockstep import LockStep
 from properties.run.reference import with_reference
 from properties.system.fact_kinds import facts_of
@@ -54,12 +56,28 @@ LANDMARKS: tuple[Landmark, ...] = (
 """The landmarks that reports count in every search, so that a reader sees what the traces reached."""
 
 
+Counts: TypeAlias = Callable[[Violation], bool]
+"""Does this violation count? One that does not is passed over, and the trace goes on."""
+
+
+def always(_violation: Violation) -> bool:
+    """Every violation counts."""
+    return True
+
+
 class Run:
-    """A trace in progress on a target. `play` raises `Violation`, `NotEnabled` and `TargetError`."""
+    """A trace in progress on a target. `play` raises `NotEnabled`, `TargetError`, and each `Violation` that
+    `counts`."""
 
     def __init__(
-        self, target: Target, runtime: Runtime, assumptions: Assumptions, invariants: Iterable[Invariant]
+        self,
+        target: Target,
+        runtime: Runtime,
+        assumptions: Assumptions,
+        invariants: Iterable[Invariant],
+        counts: Counts = always,
     ) -> None:
+        self.counts = counts
         self.assumptions = assumptions
         self.invariants = tuple(one for one in invariants if runtime in one.runtimes)
         self.target = with_reference(target, self.invariants)
@@ -99,8 +117,11 @@ class Run:
         self.steps.append(step)
         for invariant in self.invariants:
             if breach := invariant.check(step):
-                trace = replace(self.trace, invariant=invariant.id, why=breach.why)
-                raise Violation(trace, tuple(self.steps))
+                cause = cause_of(self.steps, breach)
+                trace = replace(self.trace, invariant=invariant.id, why=breach.why, cause=cause)
+                violation = Violation(trace, tuple(self.steps))
+                if self.counts(violation):
+                    raise violation
         return step
 
     def recover(self) -> None:

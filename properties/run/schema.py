@@ -88,6 +88,7 @@ def _document(where: dict[type[Any], Any], events: list[Any], facts: list[Any]) 
             "assume": {"type": "array", "items": {"enum": list(ASSUMPTIONS)}},
             "invariant": {"type": ["string", "null"]},
             "why": {"type": ["string", "null"]},
+            "cause": {"type": "array", "items": text},
             "events": {"type": "array", "items": {"oneOf": events}},
             "digest": text,
             "found": where[Found],

@@ -19,6 +19,7 @@ from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, Serve
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
 from properties.run.counterexample import Need
+from properties.run.distinct import NOTHING, simpler
 from properties.run.lengths import SECOND
 from properties.run.run import Violation
 from properties.run.shrink import alternatives, requests_sent, violates, without
@@ -56,7 +57,7 @@ def necessities(violation: Violation, target: Target, invariant: Invariant) -> t
             return violates(changed, target, invariant, beyond_assumptions=beyond) is not None
 
         dropped = replace(trace, events=without(trace.events, place, sent))
-        if violates(dropped, target, invariant):
+        if violates(dropped, target, invariant, counts=simpler(violation, NOTHING)):
             found.append(Need(place + 1, "the event", ("without it",), (), 1))
         found += _variations(event, stays, violation, place)
     return tuple(found)

@@ -19,30 +19,34 @@ from model.world.facts import Sent
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
 from properties.run.lengths import outlives_token, to_refresh
-from properties.run.run import Run, Violation
+from properties.run.run import Counts, Run, Violation, always
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
 
 
-def reduce(violation: Violation, target: Target, invariant: Invariant) -> Violation:
-    """The same violation with a locally minimal trace. Takes some tens of runs.
+def reduce(violation: Violation, target: Target, invariant: Invariant, counts: Counts = always) -> Violation:
+    """The same violation with a locally minimal trace, through violations that count. Takes some tens of runs.
 
     Raises `TargetError`.
     """
     better: Violation | None = violation
     while better:
         violation = better
-        tries = (violates(trace, target, invariant) for trace in _simpler(violation, target))
+        tries = (violates(trace, target, invariant, counts=counts) for trace in _simpler(violation, target))
         better = next((found for found in tries if found), None)
     return violation
 
 
 def violates(
-    trace: Trace, target: Target, invariant: Invariant, *, beyond_assumptions: bool = False
+    trace: Trace,
+    target: Target,
+    *invariants: Invariant,
+    beyond_assumptions: bool = False,
+    counts: Counts = always,
 ) -> Violation | None:
-    """Play `trace`. Returns its violation; None if there is none, or if the assumptions do not permit some event.
-    `beyond_assumptions` skips that check. Raises `TargetError`."""
-    run = Run(target, trace.runtime, trace.assumptions, [invariant])
+    """Play `trace`. Returns its first violation that counts; None if there is none, or if the assumptions do not
+    permit some event. `beyond_assumptions` skips that check. Raises `TargetError`."""
+    run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
     try:
         for wanted in trace.events:
             event = _readdressed(wanted, run.world)

@@ -1,7 +1,8 @@
 """The random engine: many random traces of one cell, and a verdict for each invariant.
 
 Hypothesis generates and shrinks the traces. All invariants are checked on the same traces. When one is violated,
-the search starts again for the others, so that every "held" rests on the full number of traces.
+the search starts again for the others, and for other causes, so that every "held" rests on the full number of
+traces. A violation by a known cause is passed over: the trace goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -22,10 +23,13 @@ from hypothesis.errors import Flaky
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 from hypothesis.stateful import run_state_machine_as_test
+from msgspec.structs import replace
 
 from model.step import App
 from properties.invariants.catalogue import Invariant
+from properties.invariants.identity import Cause, explains
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.run.distinct import NOTHING, Known, new, simpler, widened
 from properties.run.run import LANDMARKS, Run, Violation
 from properties.run.shrink import reduce, violates
 from properties.search.machine import SessionMachine, needless_rules
@@ -44,10 +48,19 @@ class _Tally:
     traces: int = 0
     steps: int = 0
     reached: Counter[str] = field(default_factory=Counter)
+    first: Violation | None = None
     found: Violation | None = None
+    met: dict[tuple[str, Cause], Violation] = field(default_factory=dict)
     running: Run | None = None
     broken: Exception | None = None
     interrupt: Callable[[], object] | None = None
+
+    def keep(self, violation: Violation) -> None:
+        """Save the newest form of the violation in place of the one before."""
+        old, path = self.found, violation.trace.save()
+        self.found = violation
+        if old is not None and old.trace.path != path:
+            old.trace.path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def holding_interrupts(self) -> Iterator[None]:
@@ -103,9 +116,12 @@ def search(
     tell: Callable[[int, int], None] = lambda traces, of: None,
     seed: int | None = None,
     app: App | None = None,
+    known: Known = NOTHING,
+    most: int = 1,
 ) -> Findings:
     """Search `cell` for violations of `invariants`, with as many traces as `profile` says. With a `seed`, the
     search is deterministic, whatever the profile says. By default the app makes every call that its SDK has.
+    Violations by `known` causes do not count. An invariant is searched until `most` causes are found.
 
     `tell(traces, of)` reports progress. Raises `TargetError` when the target breaks. Then, and after an
     interrupt, the trace so far is saved.
@@ -117,24 +133,49 @@ def search(
     open_ones = [one for one in invariants if one.id not in verdicts]
     tally = _Tally()
     total = 0
+    causes = {one.id: [*known.get(one.id, ())] for one in open_ones}
+    found: dict[str, list[Violated]] = {}
+    met: dict[tuple[str, Cause], Violation] = {}
     while open_ones:
-        tally = _round(target, cell, open_ones, profile, tell, seed, app or App(target.sdk.operations))
+        tally = _round(target, cell, open_ones, profile, tell, seed, app or App(target.sdk.operations), causes)
         total += tally.traces
+        met = tally.met | met
         if tally.found is None:
             break
+        trace = tally.found.trace
         for one in open_ones:  # a trace may violate several invariants: no need to search again
-            if also := violates(tally.found.trace, target, one):
+            if also := violates(trace, target, one, counts=new(causes)):
+                also = widened(also, target, one)
+                if one.id == trace.invariant:
+                    tally.keep(also)
                 also.trace.save()
-                verdicts[one.id] = Violated(also.trace, also.played, tally.traces, tally.steps)
-        if tally.found.trace.invariant not in verdicts:
-            raise TargetError(f"{tally.found.trace}: found once and not again: not deterministic")
-        open_ones = [one for one in open_ones if one.id not in verdicts]
+                violated = Violated(also.trace, also.played, tally.traces, tally.steps)
+                found.setdefault(one.id, []).append(violated)
+                causes[one.id].append(also.trace.cause)
+        if new(causes)(tally.found):
+            raise TargetError(f"{trace}: found once and not again: not deterministic")
+        open_ones = [one for one in open_ones if len(found.get(one.id, ())) < most]
     never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
     for one in open_ones:
         held = Held(tally.traces, tally.steps)
         verdicts[one.id] = Vacuous(tally.traces, tally.steps, never) if never else held
+    verdicts |= {name: replace(first, others=tuple(others)) for name, (first, *others) in found.items()}
     verdicts = {one.id: verdicts[one.id] for one in invariants}
-    return Findings(cell, verdicts, total, dict(tally.reached), time.perf_counter() - began)
+    return Findings(
+        cell, verdicts, total, dict(tally.reached), time.perf_counter() - began, _by_invariant(met, known)
+    )
+
+
+def _by_invariant(met: Mapping[tuple[str, Cause], Violation], known: Known) -> dict[str, tuple[Violated, ...]]:
+    """The violations that were met by each of the `known` causes."""
+    return {
+        name: tuple(
+            Violated(violation.trace, violation.played, 0, 0)
+            for (which, cause), violation in met.items()
+            if which == name and cause in known[name]
+        )
+        for name in known
+    }
 
 
 def _round(
@@ -145,6 +186,7 @@ def _round(
     tell: Callable[[int, int], None],
     seed: int | None,
     app: App,
+    known: Known,
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or all traces are done."""
     tally = _Tally()
@@ -152,11 +194,19 @@ def _round(
         {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
     )
 
+    def counts(violation: Violation) -> bool:
+        name, cause = str(violation.trace.invariant), violation.trace.cause
+        explaining = [one for one in known[name] if explains(one, cause)]
+        for one in explaining:
+            tally.met.setdefault((name, one), violation)
+        return not explaining
+
     def new_run() -> Run:
-        judged = invariants
-        if tally.found is not None:  # shrink this violation; do not slip to another invariant
-            judged = [one for one in invariants if one.id == tally.found.trace.invariant]
-        tally.running = Run(target, cell.runtime, cell.assumptions, judged)
+        if tally.first is None:
+            tally.running = Run(target, cell.runtime, cell.assumptions, invariants, counts)
+        else:  # shrink this violation; do not slip to another
+            judged = [one for one in invariants if one.id == tally.first.trace.invariant]
+            tally.running = Run(target, cell.runtime, cell.assumptions, judged, simpler(tally.first, known))
         return tally.running
 
     def done(run: Run) -> None:
@@ -170,9 +220,8 @@ def _round(
         with tally.holding_interrupts(), without_module_constants():
             run_state_machine_as_test(machine, settings=_engine_settings(profile))
     except Violation as violation:
-        by_id = {one.id: one for one in invariants}
-        tally.found = reduce(violation, target, by_id[str(violation.trace.invariant)])
-        tally.found.trace.save()
+        (invariant,) = (one for one in invariants if one.id == violation.trace.invariant)
+        tally.keep(reduce(violation, target, invariant, simpler(violation, known)))
     except (Stopped, Flaky, KeyboardInterrupt) as stop:
         if tally.found is None and tally.running is not None:
             tally.running.trace.save()
@@ -222,9 +271,8 @@ def _machine(
                 with tally.stopping_at_errors():
                     super()._guarded(act)
             except Violation as violation:
-                if tally.found is None or len(violation.trace.events) <= len(tally.found.trace.events):
-                    violation.trace.save()
-                tally.found = violation
+                tally.first = tally.first or violation
+                tally.keep(violation)
                 raise
 
     for name in needless_rules(cell.assumptions, app, cell.runtime):

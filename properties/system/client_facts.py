@@ -27,6 +27,7 @@ from properties.system.fact_kind import (
     FactKind,
     Rows,
     because_frozen,
+    no_marks,
 )
 from properties.system.wording import (
     ASKED_FOR,
@@ -68,6 +69,10 @@ def _sent(fact: Sent, before: Before) -> str:
     return f"the SDK {what}{without} in the {fact.origin} (request {fact.request}){expired}"
 
 
+def _request_marks(fact: Sent, _before: Before) -> tuple[str, ...]:
+    return (f"{fact.endpoint} in the {fact.origin}", *["without the credential"] * fact.unauthenticated)
+
+
 def _request_details(fact: Sent) -> Rows:
     return (
         ("request", str(fact.request)),
@@ -101,6 +106,16 @@ def _settled(fact: Settled, before: Before) -> str:
         return what
     why = _skewed(before) or _frozen_since(before, fact.at - past, fact.at)
     return f"{what}, which had expired {duration(past)} before{why}"
+
+
+def _settled_marks(fact: Settled, _before: Before) -> tuple[str, ...]:
+    if fact.error:
+        return (f"error {fact.error}",)
+    if fact.token is None:
+        return ("a call ends well",)
+    if fact.token.token_id != fact.token_id:
+        return ("a call gets another token",)
+    return ("a call gets an expired token" if fact.at >= fact.token.expires * 1000 else "a call gets a token",)
 
 
 def _settled_details(fact: Settled) -> Rows:
@@ -181,6 +196,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         lane="SDK",
         to="timer",
         moment="armed",
+        marks=no_marks,
         present=lambda fact: f"sets a timer for {clock(fact.due)}",
         past=lambda fact, _: f"the SDK set a timer for {clock(fact.due)}",
         brings=lambda fact: (Dependency(DependencyKind.TIMER, fact.timer),),
@@ -191,6 +207,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         lane="SDK",
         to="server",
         moment="request",
+        marks=_request_marks,
         present=_sends,
         past=_sent,
         details=_request_details,
@@ -202,6 +219,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         kind=SessionDropped,
         lane="SDK",
         moment="dropped",
+        marks=lambda fact, _: (f"signed out in the {fact.origin}",),
         present=lambda fact: (
             f"signs the user out, in the {fact.origin}" + (", while the session is valid" if fact.valid else "")
         ),
@@ -219,6 +237,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         kind=SessionRegained,
         lane="SDK",
         moment="regained",
+        marks=lambda *_: ("signed in again",),
         present=lambda fact: f"holds the session again, in the {fact.origin}",
         past=lambda *_: "and so the SDK held the session again",
     ),
@@ -227,6 +246,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         lane="SDK",
         to="app",
         moment="settled",
+        marks=_settled_marks,
         present=_settles,
         past=_settled,
         details=_settled_details,
@@ -237,6 +257,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         kind=Announced,
         lane="SDK",
         moment="announced",
+        marks=lambda fact, _: ("older data replaces fresher",) if fact.backwards else (),
         present=_announces,
         past=_announced,
         details=_announced_details,
@@ -248,6 +269,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         kind=Shown,
         lane="SDK",
         moment="shown",
+        marks=lambda fact, _: ("no token shown",) if fact.emptied else (),
         present=_shows,
         past=_shown,
         details=_shown_details,
@@ -263,6 +285,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         kind=Uncaught,
         lane="SDK",
         moment="uncaught",
+        marks=lambda *_: ("an uncaught error",),
         present=lambda _: "throws an error that nobody catches",
         past=lambda *_: "and so an error was thrown that nobody caught",
         effect=True,

@@ -47,8 +47,8 @@ STIMULUS = Dependency(DependencyKind.STIMULUS)
 
 
 class Before(Struct, frozen=True):
-    """The context of a clause: all facts `seen` before it, and those that the sentence has `mentioned`
-    already."""
+    """The context of a fact in a causal chain: all facts `seen` before it, and those that the chain has
+    `mentioned` already."""
 
     seen: Sequence[Fact]
     mentioned: Sequence[Fact]
@@ -79,6 +79,11 @@ def _never(_fact: object) -> bool:
     return False
 
 
+def no_marks(_fact: object, _before: Before) -> tuple[str, ...]:
+    """The usual course of things: nothing that tells one violation from another."""
+    return ()
+
+
 class FactKind(Struct, Generic[F], frozen=True, kw_only=True):
     """How reports present one kind of fact, and how it depends on other facts."""
 
@@ -93,6 +98,9 @@ class FactKind(Struct, Generic[F], frozen=True, kw_only=True):
     """What the lane does, in the present tense: `signs the user out`."""
     past: Callable[[F, Before], str]
     """A clause of the cause sentence, in the past tense: `and so the SDK signed the user out`."""
+    marks: Callable[[F, Before], tuple[str, ...]]
+    """What it adds to the identity of a violation that it led to (`properties/invariants/identity.py`), in words
+    without numbers: `a late answer`. Lists of known findings quote these words, so they do not change."""
     details: Callable[[F], Rows] = _no_details
     needs: Callable[[F], tuple[Dependency, ...]] = _the_stimulus
     """What it depends on; what triggers it comes first. A dependency that no fact brought existed from the

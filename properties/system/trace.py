@@ -55,7 +55,11 @@ class BadTrace(Failure):
 
 
 class Trace(Struct, frozen=True):
-    """The events of a run, and the invariant that they violate, with the reason; both None if none is known."""
+    """The events of a run, and the invariant that they violate, with the reason; both None if none is known.
+
+    `cause` has the kinds of facts that led to the violation (`properties/invariants/identity.py`); empty if none
+    is known.
+    """
 
     target: str
     runtime: Runtime
@@ -63,6 +67,7 @@ class Trace(Struct, frozen=True):
     events: tuple[Event, ...]
     invariant: str | None = None
     why: str | None = None
+    cause: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return " -> ".join(brief(event) for event in self.events) or "(nothing happened)"
@@ -84,9 +89,9 @@ class Trace(Struct, frozen=True):
 
     @property
     def path(self) -> Path:
-        """Where this trace is saved: one file for each target, runtime, assumptions and invariant."""
+        """Where this trace is saved: one file for each target, runtime, assumptions, invariant and cause."""
         words = (self.target, str(self.runtime), str(self.assumptions), self.invariant or "interrupted")
-        return FOLDER / f"{_file_name('--'.join(words))}.json"
+        return FOLDER / f"{_file_name('--'.join(words), *sorted(self.cause))}.json"
 
     def document(self) -> dict[str, Any]:
         """The trace as plain values, for its JSON document."""
@@ -98,6 +103,7 @@ class Trace(Struct, frozen=True):
             "assume": list(self.assumptions.names),
             "invariant": self.invariant,
             "why": self.why,
+            **({"cause": list(self.cause)} if self.cause else {}),
             "events": list(map(encoded, self.events)),
         }
 
@@ -128,12 +134,14 @@ def print_unsaved(tell: Callable[[str], object]) -> None:
         raise files.NotWritten(f"{why}; traces that are not saved: {len(lost)}, printed above as JSON")
 
 
-def _file_name(whole: str) -> str:
-    """A file name for a text: short, and a different one for each. A plain text of moderate length is its own."""
+def _file_name(whole: str, *more: str) -> str:
+    """A file name for a text: short, and a different one for each, and for what `more` there is to tell apart. A
+    plain text of moderate length is its own."""
     plain = re.sub(r"[^A-Za-z0-9.,@-]+", "_", whole)
-    if plain == whole and len(plain) <= LONGEST_NAME:
+    if plain == whole and len(plain) <= LONGEST_NAME and not more:
         return plain
-    return f"{plain[: LONGEST_NAME - DIGITS - 1]}-{hashlib.sha256(whole.encode()).hexdigest()[:DIGITS]}"
+    digest = hashlib.sha256("\n".join((whole, *more)).encode()).hexdigest()[:DIGITS]
+    return f"{plain[: LONGEST_NAME - DIGITS - 1]}-{digest}"
 
 
 def write(path: Path, document: dict[str, Any]) -> Path:
@@ -205,6 +213,7 @@ class _Fields(Struct, frozen=True):
     runtime: Runtime = Runtime.HEADLESS
     invariant: str | None = None
     why: str | None = None
+    cause: tuple[str, ...] = ()
 
 
 def decode(document: dict[str, Any], path: object) -> Trace:
@@ -224,6 +233,7 @@ def decode(document: dict[str, Any], path: object) -> Trace:
         own = sdks_of(fields.target)
         events = tuple(decoded(entry, own) for entry in fields.events)
         assumptions = Assumptions(fields.assume)
-        return Trace(fields.target, fields.runtime, assumptions, events, fields.invariant, fields.why)
+        violation = (fields.invariant, fields.why, fields.cause)
+        return Trace(fields.target, fields.runtime, assumptions, events, *violation)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadTrace(f"{path}: not a trace ({error})") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Millis, Outcome
+from model.terms import Millis, Outcome, Timings
 from model.world.facts import (
     Answered,
     CallStarted,
@@ -159,6 +159,25 @@ def _lies(fact: Answered) -> bool:
     return not fact.honest and fact.outcome in REFUSALS
 
 
+def _answer_marks(fact: Answered, before: Before) -> tuple[str, ...]:
+    """The request and how it ended. What an honest server grants in time has no mark.
+
+    A false claim that the session has ended may rest on the age of the credential. So the first one in the chain,
+    which the others follow, also says when that had expired.
+    """
+    if fact.outcome in (Outcome.GRANTED, Outcome.SESSION):
+        return ("a late answer",) * (fact.at - fact.sent_at > Timings().patience)
+    asked = next((one for one in before.mentioned if isinstance(one, Sent) and one.request == fact.request), None)
+    what = (f"{fact.endpoint} in the {fact.origin}: {fact.outcome}",)
+    if asked and asked.unauthenticated:
+        return (*what, "without the credential")
+    if not _lies(fact) or any(isinstance(one, Answered) and _lies(one) for one in before.mentioned):
+        return what
+    if asked and asked.stale_for:
+        return (*what, "expired before it was sent")
+    return (*what, *["expired in flight"] * bool(fact.stale_for))
+
+
 def _answer_details(fact: Answered) -> Rows:
     return (
         ("request", str(fact.request)),
@@ -193,6 +212,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=Frozen,
         lane="OS",
         moment="freeze",
+        marks=lambda *_: ("a freeze",),
         present=lambda fact: FREEZES_FOR[fact.kind].format(duration(fact.until - fact.at)),
         past=lambda fact, _: FROZE_FOR[fact.kind].format(duration(fact.until - fact.at)),
         details=lambda fact: (
@@ -206,6 +226,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=ClockSet,
         lane="OS",
         moment="clock",
+        marks=lambda fact, _: (f"a clock {'ahead' if fact.skew > 0 else 'behind'}",) if fact.skew else (),
         present=lambda fact: f"sets the device's clock {ahead(fact.skew)}",
         past=lambda fact, _: f"the device's clock was set {ahead(fact.skew)}",
         details=lambda fact: (("device's clock", ahead(fact.skew)),),
@@ -218,6 +239,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=KeychainChanged,
         lane="OS",
         moment="keychain",
+        marks=lambda fact, _: ("a locked keychain",) if fact.locked else (),
         present=lambda fact: LOCKS if fact.locked else UNLOCKS,
         past=lambda fact, _: f"the operating system {LOCKS if fact.locked else UNLOCKS}",
         needs=no_dependencies,
@@ -230,6 +252,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=NetworkChanged,
         lane="OS",
         moment="network",
+        marks=lambda fact, _: () if fact.online else ("offline",),
         present=lambda fact: REGAINS_NETWORK if fact.online else LOSES_NETWORK,
         past=lambda fact, _: f"the operating system {REGAINS_NETWORK if fact.online else LOSES_NETWORK}",
         needs=no_dependencies,
@@ -241,6 +264,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         kind=SessionEnded,
         lane="server",
         moment="ended",
+        marks=lambda *_: ("the session ended",),
         present=lambda fact: ENDS[fact.ending],
         past=lambda fact, _: f"the server {ENDED_SO[fact.ending]}",
         needs=no_dependencies,
@@ -251,6 +275,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         lane="OS",
         to="SDK",
         moment="restarted",
+        marks=lambda *_: ("a restart",),
         present=_restarts,
         past=lambda fact, _: f"the app was killed and started again, with {fact.token or 'no session'}",
         details=_restart_details,
@@ -263,6 +288,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         lane="app",
         to="SDK",
         moment="asked",
+        marks=lambda fact, _: (fact.operation.verb,) if fact.operation.changes_session else (),
         present=_calls,
         past=lambda fact, _: f"the app called {fact.operation.verb} (call {fact.call})",
         needs=no_dependencies,
@@ -274,6 +300,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         lane="timer",
         to="SDK",
         moment="timer",
+        marks=lambda *_: ("a timer",),
         present=_fires,
         past=_fired,
         details=_timer_details,
@@ -286,6 +313,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         lane="server",
         to="network",
         moment="served",
+        marks=lambda fact, _: (f"{fact.endpoint} served: {fact.outcome}",),
         present=_serves,
         past=_served,
         details=lambda fact: (
@@ -304,6 +332,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         ),
         to="SDK",
         moment="answer",
+        marks=_answer_marks,
         present=_answers,
         past=_answered,
         details=_answer_details,

@@ -78,6 +78,11 @@ class Adapter:
         """The table of releases, which `sessionproof releases` writes."""
         return self.folder / "releases.json"
 
+    @property
+    def known_traces(self) -> list[Path]:
+        """The traces of all that is known: the corpus, and the other evidence of the list of known findings."""
+        return sorted(path for name in ("corpus", "traces") for path in (self.folder / name).glob("*.json"))
+
     def target(self, spec: str, say: Say) -> Target | None:
         """The build that a spec names, not yet prepared; None if the spec has none of this adapter's forms.
 

@@ -1,0 +1,212 @@
+"""The identity of a violation: the same whatever the lengths of time, another for another cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import settings
+from msgspec.structs import replace
+
+from model.clerk.terms import GetToken
+from model.terms import Outcome, Runtime
+from model.world.events import Advance, Answer, Event, Freeze
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.identity import difference, explains
+from properties.invariants.verdict import Cell, Findings, Held, Verdict, Violated
+from properties.run import known as expectations
+from properties.run.distinct import NOTHING, Known, simpler
+from properties.run.known import Finding
+from properties.run.run import Violation
+from properties.run.shrink import violates
+from properties.search.gate import judge
+from properties.search.search import search
+from properties.system.trace import Trace, load
+from properties.targets.model import ModelTarget
+from properties.targets.node_target import NodeTarget
+from tests.support import HEADLINE, HOUR, MINUTE, ROOT, SECOND, SEED_CAUSE, assuming, model, ready
+
+CORPUS = ROOT / "properties" / "targets" / "clerk" / "corpus"
+ON_ARRIVAL = ("starvation", "stale-on-arrival")
+IN_FLIGHT = (
+    "a timer",
+    "mint in the background: unauthorized",
+    "expired in flight",
+    "introspect in the background: no-session",
+    "signed out in the background",
+)
+"""The cause of the gap that the guard of #8303 leaves: the request was sent in time, and frozen."""
+
+LIES = (Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.NO_SESSION))
+
+
+def later(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """These answers, after one more request."""
+    return tuple(replace(one, request=one.request + 1) for one in answers)
+
+
+FROZEN_IN_FLIGHT = (Advance(43 * SECOND), Freeze(61 * SECOND), *LIES)
+
+
+def played(target: ModelTarget, *events: Event, assumptions: Sequence[str] = ON_ARRIVAL) -> Trace:
+    trace = Trace(target.name, Runtime.HEADLESS, assuming(*assumptions), events)
+    violation = violates(trace, target, INVARIANTS[HEADLINE])
+    assert violation is not None
+    return violation.trace
+
+
+# -- the identity -------------------------------------------------------------------------------------------
+
+
+def test_the_two_causes_of_a_sign_out_are_told_apart() -> None:
+    late, in_flight = played(model("6.7.1"), Freeze(8 * HOUR), *LIES), played(model("6.7.1"), *FROZEN_IN_FLIGHT)
+    assert late.cause == SEED_CAUSE
+    assert in_flight.cause == IN_FLIGHT
+    assert not explains(late.cause, in_flight.cause)
+    assert not explains(in_flight.cause, late.cause)
+    assert difference(IN_FLIGHT, SEED_CAUSE).only_new == ("expired before it was sent",)
+    assert difference(IN_FLIGHT, SEED_CAUSE).only_known == ("expired in flight",)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (Freeze(61 * SECOND), *LIES),
+        (Freeze(9 * MINUTE), *LIES),
+        (Advance(10 * SECOND), Freeze(61 * SECOND), *LIES),
+        (GetToken(), Freeze(HOUR), *LIES),
+        (Advance(43 * SECOND), Answer(1, Outcome.GRANTED), Freeze(HOUR), *later(LIES)),
+    ],
+)
+def test_lengths_and_detours_leave_a_defect_what_it_is(events: tuple[Event, ...]) -> None:
+    assert explains(SEED_CAUSE, played(model("6.7.1"), *events).cause)
+
+
+def test_a_model_and_its_build_have_the_same_identity(builds: dict[str, NodeTarget]) -> None:
+    build = ready(builds["6.40.0"])
+    trace = played(model("6.40.0"), *FROZEN_IN_FLIGHT)
+    again = violates(replace(trace, target=build.name), build, INVARIANTS[HEADLINE])
+    assert again is not None
+    assert again.trace.cause == trace.cause
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_from_another_seed_finds_the_same_identity(seed: int) -> None:
+    assert _searched("6.7.1", seed=seed).cause == SEED_CAUSE
+
+
+def _searched(release: str, seed: int) -> Trace:
+    target = model(release)
+    cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"))
+    profile = settings(max_examples=300, database=None, stateful_step_count=30)
+    verdict = search(target, cell, [INVARIANTS[HEADLINE]], profile, seed=seed).verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    return verdict.trace
+
+
+# -- the search for another cause ---------------------------------------------------------------------------
+
+PROFILE = settings(max_examples=300, derandomize=True, database=None, stateful_step_count=15)
+
+
+def searched(release: str, known: Known = NOTHING, most: int = 1) -> Verdict:
+    target = model(release)
+    cell = Cell(target.name, Runtime.HEADLESS, assuming(*ON_ARRIVAL))
+    found = search(target, cell, [INVARIANTS[HEADLINE]], PROFILE, known=known, most=most)
+    return found.verdicts[HEADLINE]
+
+
+def test_a_known_cause_hides_no_other_one_and_no_trace_shrinks_into_it() -> None:
+    verdict = searched("6.7.1", {HEADLINE: [IN_FLIGHT]})
+    assert isinstance(verdict, Violated)
+    assert verdict.trace.cause == SEED_CAUSE
+    assert len(verdict.trace.events) == 3
+
+
+def test_with_the_guard_only_the_known_cause_is_left() -> None:
+    assert isinstance(searched("6.40.0", {HEADLINE: [IN_FLIGHT]}), Held)
+
+
+def test_every_cause_is_found_where_several_are_wanted() -> None:
+    found = searched("6.7.1", most=9)
+    assert isinstance(found, Violated)
+    assert {one.trace.cause for one in found.each} == {SEED_CAUSE, IN_FLIGHT}
+    assert len({one.trace.path for one in found.each}) == 2
+    assert all(one.trace.path.is_file() for one in found.each)
+
+
+def test_shrinking_goes_by_the_same_marks_or_fewer() -> None:
+    late, in_flight = (
+        violates(played(model("6.7.1"), *events), model("6.7.1"), INVARIANTS[HEADLINE])
+        for events in ((Freeze(8 * HOUR), *LIES), FROZEN_IN_FLIGHT)
+    )
+    assert late
+    assert in_flight
+    detour = replace(late.trace, cause=("a restart", *late.trace.cause))
+    counts = simpler(Violation(detour, late.played), NOTHING)
+    assert counts(late)
+    assert not counts(in_flight)
+    assert not simpler(late, {HEADLINE: [SEED_CAUSE]})(late)
+
+
+# -- the gate of a cell -------------------------------------------------------------------------------------
+
+HANDED_OUT = "token-handed-out-is-valid"
+CLOCK_BEHIND = ("a clock behind", "a call gets an expired token")
+
+
+def judged(release: str, assumption: str, *known: Finding, traces: int = 20) -> Findings:
+    """A gate that hardly searches."""
+    target = model(release)
+    cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumption.split(",")))
+    profile = settings(PROFILE, max_examples=traces)
+    return judge(target, cell, [INVARIANTS[HANDED_OUT], INVARIANTS[HEADLINE]], known, profile)
+
+
+def of(release: str, cause: tuple[str, ...], trace: str = "", invariant: str = HANDED_OUT) -> Finding:
+    path = str(CORPUS / f"{trace}.json") if trace else ""
+    return Finding((model(release).name,), "*", (invariant,), cause, reason="known", trace=path)
+
+
+@pytest.mark.parametrize(("release", "happens"), [("6.40.0", True), ("6.7.4", False)])
+def test_a_known_finding_is_replayed_before_anything_is_searched(release: str, happens: bool) -> None:
+    """What 6.40.0 does where the device's clock is wrong. 6.7.4 never did."""
+    finding = of(release, CLOCK_BEHIND, "clock-behind-6.40.0")
+    found = judged(release, "clock-skew", finding)
+    known = [one for one in found.violations if one.accepted]
+    assert [one.accepted for one in known] == ["known"] * happens
+    assert all(one.replayed and one.trace.path.is_file() for one in known)
+    assert expectations.gone(found, HANDED_OUT, [finding]) == [finding] * (not happens)
+
+
+def test_what_other_releases_broke_is_replayed_too() -> None:
+    """A branch that lost the guard: no trace of its own list has that."""
+    in_flight = of("6.7.1", IN_FLIGHT, "frozen-in-flight-6.40.0", HEADLINE)
+    found = judged("6.7.1", ",".join(ON_ARRIVAL), in_flight, traces=1)
+    (new,) = (one for one in found.violations if one.accepted is None and one.trace.invariant == HEADLINE)
+    assert new.replayed
+    assert new.trace.cause == SEED_CAUSE
+    assert str(new.trace) == "freeze(1 min 1 s) -> answer(1, unauthorized) -> answer(2, no-session)"
+    near = expectations.nearest(new.trace, [in_flight])
+    assert near
+    assert near[1] == difference(IN_FLIGHT, SEED_CAUSE)
+
+
+def test_a_finding_whose_trace_leads_elsewhere_is_met_by_the_search() -> None:
+    """The trace of another defect, say, after a release in which requests come in another order."""
+    finding = of("6.7.1", SEED_CAUSE, "clock-behind-6.40.0", HEADLINE)
+    target = model("6.7.1")
+    cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"))
+    found = search(target, cell, [INVARIANTS[HEADLINE]], PROFILE, known={HEADLINE: [finding.cause]})
+    assert isinstance(found.verdicts[HEADLINE], Held)
+    (met,) = found.met[HEADLINE]
+    assert finding.has(met.trace)
+
+
+def test_of_two_known_traces_the_shorter_one_is_told() -> None:
+    short = load(CORPUS / "another-organization-6.40.0.json")
+    long = replace(short, events=(Advance(1000), *short.events), invariant="longer")
+    cause = ("setActive", "a timer", "a call gets another token")
+    findings = [replace(of("6.40.0", cause), trace=str(trace.save())) for trace in (long, short)]
+    (known,) = judged("6.40.0", "calm", *findings).violations
+    assert known.trace.events == short.events
