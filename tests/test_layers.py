@@ -29,8 +29,8 @@ CHAIN = 9
 
 
 def sources(folder: str) -> Iterator[Path]:
-    """The modules below a folder."""
-    return (ROOT / folder).rglob("*.py")
+    """The modules below a folder, but for the one that an installation has at the top level."""
+    return (path for path in (ROOT / folder).rglob("*.py") if path.parent.name != "launch")
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -97,6 +97,7 @@ def test_what_the_zones_break_is_not_proved_without_them(name: str) -> None:
         HEADLINE: ("6.7.1", "rotated-credential"),
         "valid-session-survives": ("6.40.0", "rotated-credential"),
         "revoked-session-signs-out": ("6.40.0", "revocation"),
+        "tokens-never-go-backwards": ("6.7.4", "stale-edge"),
         "no-token-of-another-user": ("6.40.0", "foreign-token"),
         "nothing-uncaught": ("6.40.0", "revocation"),
         "offline-is-not-signed-out": ("6.40.0", "outage"),

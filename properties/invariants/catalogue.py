@@ -44,8 +44,7 @@ class Invariant(Struct, frozen=True):
     history: bool = False
     """Reads the history of calls, so a proof has to keep it in the state."""
     ages: bool = False
-    """Reads which of two tokens is the fresher one, so a proof has to keep when they were issued, and which ones
-    the app was given."""
+    """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -198,7 +197,7 @@ def token_handed_out_is_valid(step: Step) -> Breach | None:
     return None
 
 
-@invariant("tokens-never-go-backwards", ages=True)
+@invariant("tokens-never-go-backwards", timeless=True)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:

@@ -73,9 +73,9 @@ class Memory(Struct, frozen=True):
     `history` of calls and how long each call `waits`: if an invariant reads them. `age` of requests: if an
     assumption bounds it. `baseline` of a fetch: if tokens may be stale. When a token expired: for `back` ms, by
     which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
-    the session's own token. The `order` in which tokens were minted: if replies may be late, so that a token may
-    arrive after one that was minted later, or if an invariant reads it. Which tokens were `given` to the app: if
-    an invariant reads that.
+    the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
+    was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
+    it. Which tokens were `given` to the app: if an invariant reads that.
     """
 
     history: bool = True
@@ -93,14 +93,15 @@ class Memory(Struct, frozen=True):
     ) -> Memory:
         """What a proof under these assumptions has to keep, for invariants that read the `history` of calls, how
         long they have waited (`waits`), or the `ages` of tokens."""
+        switches = any(operation.changes_session for operation in app.operations or ())
         return cls(
             history,
             history or not assumptions.may_hang,
             assumptions.may_lag,
             -min(assumptions.skews, default=0),
             waits,
-            any(operation.changes_session for operation in app.operations or ()),
-            ages or assumptions.may_delay,
+            switches,
+            ages or switches or assumptions.may_delay,
             ages,
         )
 

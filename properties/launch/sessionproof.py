@@ -1,7 +1,8 @@
 """The entry points of an installation: the command, and what loads the pytest plugin.
 
 Both begin here, in a module whose name is nobody else's, because `model` and `properties` may be: a collision of
-packages is one line and exit code 2.
+packages is one line and exit code 2. An installation has it at the top level, beside these two; the folder is on the
+path of an editable one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-HOME = Path(__file__).resolve().parent
+HOME = next(folder for folder in Path(__file__).resolve().parents if (folder / "properties").is_dir())
 """The folder that our packages are installed in, or the checkout."""
 
 PACKAGES = ("model", "properties")
