@@ -219,3 +219,13 @@ def test_sarif_has_what_is_new_what_is_known_and_what_is_gone() -> None:
     )
     assert told == [("error", False, 1), ("error", False, 6), ("note", True, 1)]
     assert run["tool"]["driver"]["rules"][0]["id"] == HEADLINE
+
+
+def test_each_cell_is_searched_by_one_worker() -> None:
+    """Also where the name of one invariant ends like another's."""
+    case = ("--target=model", "--assume=calm", "--assume=restart", "--hypothesis-profile=glance", "-n2", "-q")
+    done = check(*case)
+    searched = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("searching ")]
+    assert sorted(searched) == [
+        f"searching model@CLERK_JS_6_40_0, assuming {name}" for name in ("calm", "restart")
+    ]

@@ -36,7 +36,7 @@ class CellScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Assigns whole cells to workers."""
 
     def _split_scope(self, nodeid: str) -> str:
-        for name in INVARIANTS:
+        for name in sorted(INVARIANTS, key=len, reverse=True):  # one name may end like another
             if nodeid.endswith(f"-{name}]"):
                 return nodeid.removesuffix(f"-{name}]")
         return nodeid
