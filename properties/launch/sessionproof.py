@@ -1,8 +1,8 @@
 """The entry points of an installation: the command, and what loads the pytest plugin.
 
 Both begin here, in a module whose name is nobody else's, because `model` and `properties` may be: a collision of
-packages is one line and exit code 2. An installation has it at the top level, beside these two; the folder is on the
-path of an editable one.
+packages is one line and exit code 2. An installation has it at the top level, beside these two; the folder is on
+the path of an editable one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The pytest plugin: one test for each target, set of assumptions and invariant.
 
-A checkout loads it by its `conftest.py`, an installation by `launch/sessionproof.py`, where a run names our tests.
+A checkout loads it by its `conftest.py`, an installation by `launch/sessionproof.py`, if a run names our tests.
 """
 
 pytest_plugins = (
