@@ -37,7 +37,7 @@ if importlib.util.find_spec("distributed") is None:
     pytest.skip("NOT CHECKED: campaigns. dask.distributed is not installed", allow_module_level=True)
 
 PLAN = CampaignPlan(
-    traces=50,
+    traces=100,
     targets=("model",),
     assumptions=(("starvation", "stale-on-arrival"), ("calm",)),
     runtime=Runtime.HEADLESS,

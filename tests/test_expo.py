@@ -24,6 +24,7 @@ from properties.search.search import search
 from properties.system.target import Target, TargetError
 from properties.system.trace import load
 from properties.targets import npm as downloads
+from properties.targets.cache import SEAL, digest
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import clerk_js_target
@@ -247,6 +248,7 @@ def cached(cache: Path, name: str, version: str, **files: str) -> None:
         file = cache / name / version / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    (cache / name / version / SEAL).write_text(digest(cache / name / version))
 
 
 def test_a_release_that_depends_on_no_clerk_js_is_named(empty_cache: Path) -> None:

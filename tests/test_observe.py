@@ -57,7 +57,7 @@ def test_every_trace_can_be_written_down_for_tyche(workers: tuple[str, ...]) -> 
 
 def test_a_folder_that_cannot_be_written_gets_one_line() -> None:
     Path("seen").write_text("a file")
-    assert "--observe seen: " in complaint(check(*CASE, "--observe=seen"))
+    assert "seen: File exists" in complaint(check(*CASE, "--observe=seen"))
 
 
 def test_a_fault_that_was_allowed_and_never_used_is_named() -> None:

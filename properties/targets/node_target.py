@@ -193,6 +193,8 @@ class NodeTarget:
                 return None
             case TimerDue(timer):
                 return protocol.FireCommand(at, timer)
+            case Replied(request) if request not in self._asked:
+                raise TargetError(f"request {request} is not in flight")
             case Replied(request, Outcome.LOST):
                 return protocol.LostCommand(at, request)
             case Replied(request, outcome, token):
