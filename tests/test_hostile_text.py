@@ -178,7 +178,5 @@ def test_a_trace_of_any_target_is_saved_and_comes_back(target: str) -> None:
 
 def test_a_plain_name_is_read_as_it_is() -> None:
     """But for the digest of the cause: a cell may break an invariant in more than one way."""
-    words = (
-        "model@CLERK_JS_6_7_1--headless--starvation,stale-after-expiry--background-never-destroys-valid-session"
-    )
+    words = f"model@CLERK_JS_6_7_1--headless--starvation,stale-after-expiry--{defect().trace.invariant}"
     assert re.fullmatch(rf"{re.escape(words)}-[0-9a-f]+\.json", defect().trace.path.name)

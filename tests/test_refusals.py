@@ -97,3 +97,16 @@ def test_nobody_catches_the_failure_of_a_recovery_that_a_switch_has_started() ->
         Answer(3, Outcome.RATE_LIMITED),
     )
     assert len(of_kind(Uncaught, ran.facts)) == 1
+
+
+def test_a_401_to_a_recovery_that_nobody_waits_for_is_uncaught_in_the_end() -> None:
+    """The recovery that meets it starts another, and throws the 401 when that is over."""
+    ran = run(
+        model("6.40.0"),
+        *(SwitchOrganization("org_b"), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.SESSION)),
+        *(Answer(3, Outcome.UNAUTHORIZED),),
+    )
+    asked = ran.world.requests[-1].request
+    assert not of_kind(Uncaught, ran.facts)
+    ran.play(Answer(asked, Outcome.SESSION))
+    assert len(of_kind(Uncaught, ran.facts)) == 1

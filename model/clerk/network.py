@@ -31,7 +31,8 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         origin = flight.parent if flight.purpose is Purpose.RECOVERY else flight
         request = client.next_request
         recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
-        return turn.send(replace(recovery, offline=session.is_offline(client)))
+        nested = flight.purpose is Purpose.RECOVERY
+        return turn.send(replace(recovery, offline=session.is_offline(client), nested=nested))
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if outcome is Outcome.LEAN_SESSION:
@@ -96,8 +97,11 @@ def _rethrown(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
-    """A recovery is over: the request that waits for it fails, if there is one."""
-    return session.reject(turn, flight.parent, failure) if flight.parent else turn
+    """A recovery is over: the request that waits for it fails, if there is one. Without one, nobody catches the
+    401 that a nested recovery leaves to the one that it is part of."""
+    if flight.parent:
+        return session.reject(turn, flight.parent, failure)
+    return turn.put(Uncaught()) if flight.nested else turn
 
 
 def _network_retries(flight: Flight) -> int:

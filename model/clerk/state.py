@@ -72,6 +72,7 @@ class Flight(Struct, frozen=True, cache_hash=True):
     parent: Flight | None = None  # of a recovery: the request that met a 401 and stays unsettled, if one waits
     tries: int = 1  # of a recovery: how often it was sent
     offline: bool = False  # of a recovery: the client took itself for offline when it was first sent
+    nested: bool = False  # of a recovery: a 401 to another recovery started it
     asks: TokenId | None = None  # the token that it requests; None: that of the slot
     announces: bool = False  # what it brings may become the last active token
 

@@ -70,14 +70,11 @@ def _differs(cell: Cell) -> bool:
     adapter = adapter_of(cell.target)
     if adapter is None or not adapter.expectations.is_file():
         return True
+    known = load(adapter.expectations)
+    releases = [replace(cell, target=f"model@{policy}") for policy in adapter.checked]
     findings = [
-        {
-            (one, name)
-            for one in load(adapter.expectations)
-            for name in one.invariants
-            if one.covers(release, name)
-        }
-        for release in (replace(cell, target=f"model@{policy}") for policy in adapter.checked)
+        {(one, name) for one in known for name in one.invariants if one.covers(release, name)}
+        for release in releases
     ]
     here = {frozenset(name for one, name in some if one.assume != "*") for some in findings}
     return len(here) != 1 or not any(findings)
