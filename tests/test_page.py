@@ -150,8 +150,9 @@ def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
     (body,) = re.findall(r"<thead>.*?</table>", document, re.DOTALL)
     assert body.count("<td>") == len(findings.verdicts)
     assert 'href="seed\'s%20page.html"' in document
-    assert document.count('class="violated"') == 2
-    assert document.count('class="held"') == len(findings.verdicts) - 2
+    violated = sum(isinstance(one, Violated) for one in findings.verdicts.values())
+    assert document.count('class="violated"') == violated >= 2
+    assert document.count('class="held"') == len(findings.verdicts) - violated
 
 
 def test_the_matrix_of_every_invariant_fits_a_laptop(browser: str, tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ SHORT: dict[Outcome, str] = SAYS | {
     Outcome.SESSION: "the session",
     Outcome.GATEWAY_PAGE: "a gateway's page",
     Outcome.LOST: "no answer",
+    Outcome.RETRY_AFTER: "429 with Retry-After",
 }
 REFUSALS = (*ENDED, Outcome.NO_SESSION)
 """The outcomes that claim that the session has ended."""
