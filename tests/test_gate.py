@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -198,6 +199,7 @@ def test_a_named_target_replaces_those_of_the_main_job(monkeypatch: pytest.Monke
         return 0
 
     monkeypatch.setattr("properties.cli.gate.pytest.main", recorded)
+    monkeypatch.setattr(os, "environ", {**os.environ})  # the command prepares the one that pytest runs in
     for words in ([], ["--target=model"], ["--target", "model"]):
         CliRunner().invoke(main, ["check", *words])
     default, *named = ([word for word in command if word.startswith("--target=m")] for command in commands)
