@@ -15,7 +15,7 @@ NPM_7 = """{
   "name": "app", "lockfileVersion": 3, "requires": true,
   "packages": {
     "": {"name": "app", "dependencies": {"@clerk/expo": "^3.2.5"}},
-    "node_modules/@clerk/clerk-js": {"version": "6.9.0", "resolved": "https://example.org/x.tgz"},
+    "node_modules/@clerk/clerk-js": {"version": "6.9.0"},
     "node_modules/@clerk/clerk-js/node_modules/@clerk/shared": {"version": "4.8.6"},
     "node_modules/@clerk/expo": {"version": "3.2.5"},
     "node_modules/ours": {"resolved": "packages/ours", "link": true}
