@@ -294,6 +294,7 @@ class RequestSent(Struct, frozen=True):
     """The client sends a request. Requests are numbered 1, 2, ... as they are sent.
 
     `credential`: does the request carry the device's credential? None if the device adds it, not the client.
+    `details`: what else it says to the server, each as `name=value`.
     """
 
     request: RequestId
@@ -301,6 +302,7 @@ class RequestSent(Struct, frozen=True):
     token_id: TokenId
     cause: CallId | None
     credential: bool | None = None
+    details: tuple[str, ...] = ()
 
 
 class TimerSet(Struct, frozen=True):

@@ -157,7 +157,7 @@ def test_a_token_comes_back_as_the_symbol_it_was_minted_for(
     target = fresh(builds[NEWEST])
     call = GetToken(token_id.template, skip_cache=True, organization=token_id.organization)
     sent = target.feed(Called(1, call), 5_000)[-1]
-    assert sent == RequestSent(1, Endpoint.MINT, token_id, 1)
+    assert sent == RequestSent(1, Endpoint.MINT, token_id, 1, details=("debug=skip_cache",))
     second = token(2, 5_100, token_id)
     outputs = target.feed(Replied(1, Outcome.GRANTED, second), 5_100)
     assert CallSettled(1, second, None) in outputs
@@ -192,8 +192,9 @@ def test_a_lost_get_client_is_sent_again_after_100_700_and_1400_ms(builds: dict[
     for number, delay in enumerate((100, 700, 1_400)):
         assert target.feed(Replied(2 + number, Outcome.LOST), at) == (TimerSet(3 + number, at + delay, None),)
         at += delay
+        attempt = (f"_clerk_retry_attempt={number + 1}",)
         assert target.feed(TimerDue(3 + number), at) == (
-            RequestSent(3 + number, Endpoint.INTROSPECT, SESSION_TOKEN, None),
+            RequestSent(3 + number, Endpoint.INTROSPECT, SESSION_TOKEN, None, details=attempt),
         )
     assert target.feed(Replied(5, Outcome.LOST), at) == ()
 

@@ -20,7 +20,7 @@ from properties.run import schema
 from properties.run.counterexample import Counterexample, Found, digest, load
 from properties.run.explain import _model_says, explain, replay
 from properties.run.run import Violation
-from properties.run.sensitivity import lengths_tried, say
+from properties.run.variation import lengths_tried, say
 from properties.system.target import Target
 from properties.system.trace import BadTrace, Trace
 from properties.targets.node_target import NodeTarget

@@ -47,10 +47,11 @@ COMMANDS = {
     "campaign": ("campaign", "--traces=10", "--workers=1", "--assume=calm", INVARIANT),
     "advise": ("advise", "--clerk-js=6.7.1"),
     "releases": ("releases",),
+    "sensitivity": ("sensitivity", "--traces=1", "--mutants=1", "--workers=1"),
 }
 """A short run of each command."""
 
-OF_TARGET = ("check", "conform", "tour", "replay", "explain")
+OF_TARGET = ("check", "conform", "tour", "replay", "explain", "sensitivity")
 """Commands that have a target, but no invariant of their own choice."""
 
 BROKEN = ("--target=path:broken.cjs", "--policy=CLERK_JS_6_7_1")
@@ -93,7 +94,9 @@ def failing(command: str, how: str) -> tuple[str, ...] | None:
             return (*words, f"--report={NOWHERE}/report.md")
         case "no stdout", _:
             return words
-        case "killed worker", "check" | "gate" | "baseline" | "matrix":
+        case "unwritable file", "sensitivity":
+            return (*words, f"--out={NOWHERE}/mutants.json")
+        case "killed worker", "check" | "gate" | "baseline" | "matrix" | "sensitivity":
             return RUNS[command] if command != "baseline" else (*RUNS["baseline"], "-n2")
     return None
 

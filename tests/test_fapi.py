@@ -185,3 +185,36 @@ def test_a_request_names_its_organization_in_its_body(
     known = fapi.endpoint_of(HttpRequest("POST", path, body=f"other=1&{field}={says}"))
     assert known is not None
     assert known[1] == TokenId(organization=organization)
+
+
+AS_EVER = {"__clerk_api_version": "2026-08-20", "_clerk_js_version": "6.40.0"}
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def said(
+    query: dict[str, str] = AS_EVER, headers: dict[str, str] = FORM, body: str = "organization_id="
+) -> object:
+    """What a request for a token says beside its organization."""
+    request = HttpRequest("POST", fapi.TOKENS_PATH, query, headers, body, "include")
+    return fapi.ClerkServer().details(request)
+
+
+def test_what_every_request_says_is_no_detail() -> None:
+    assert said() == ()
+    assert said(body="organization_id=org_b") == ()
+
+
+def test_the_details_of_a_request_are_its_other_parameters_wherever_they_stand() -> None:
+    assert said({**AS_EVER, "debug": "skip_cache"}, {**FORM, "x-odd": ""}, "organization_id=&a=b") == (
+        *("a=b", "debug=skip_cache", "x-odd="),
+    )
+
+
+def test_what_a_request_should_say_and_does_not_is_a_detail() -> None:
+    assert said({}, {}, "") == (
+        *("no __clerk_api_version", "no _clerk_js_version", "no content-type", "no organization_id"),
+    )
+    assert said(headers={"content-type": "text/plain"}) == ("content-type=text/plain",)
+    assert fapi.ClerkServer().details(HttpRequest("GET", fapi.CLIENT_PATH, AS_EVER)) == (
+        "credentials=same-origin",
+    )

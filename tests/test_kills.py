@@ -48,6 +48,7 @@ RUNS = {
     "replay": ("replay", "long.txt"),
     "explain": ("explain", "long.txt"),
     "campaign": ("campaign", "--traces=1000000", "--workers=2", "--target=clerk-js@6.7.4"),
+    "sensitivity": ("sensitivity", "--traces=10", "--mutants=1000", "--workers=2"),
 }
 """A run of each command that takes much longer than it is left alone."""
 

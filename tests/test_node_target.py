@@ -166,6 +166,7 @@ def made(folder: Path, server: ToyServer, fetch_token: str) -> NodeTarget:
     ("init", "headers", "body"),
     [
         ("", {}, None),
+        (", { credentials: 'include' }", {}, None),
         (", { headers: { 'X-Odd': 'Yes' }, body: 'a=1&b=' }", {"x-odd": "Yes"}, "a=1&b="),
         (
             ", { headers: new Headers([['A', '1']]), body: new URLSearchParams({ c: 'd e' }) }",
@@ -182,7 +183,8 @@ def test_a_request_is_reported_as_it_was_sent(
     target = fresh(made(tmp_path, server, f"return fetch('https://toy.test/a/b?c=d&e='{init})"))
     target.feed(Called(1, FetchToken()), 0)
     target.close()
-    assert server.requests == [HttpRequest("GET", "/a/b", {"c": "d", "e": ""}, headers, body)]
+    credentials = "include" if "include" in init else "same-origin"
+    assert server.requests == [HttpRequest("GET", "/a/b", {"c": "d", "e": ""}, headers, body, credentials)]
 
 
 @pytest.mark.parametrize("nothing", ["null", "undefined", "''", "{}"])

@@ -35,8 +35,8 @@ from properties.run import schema
 from properties.run.counterexample import Counterexample, Found
 from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run, Violation
-from properties.run.sensitivity import necessities
 from properties.run.shrink import violates
+from properties.run.variation import necessities
 from properties.search.machine import needless_rules
 from properties.system.event_kinds import brief
 from properties.system.trace import Trace

@@ -48,6 +48,9 @@ class Policy(Struct, frozen=True):
     """A switch to another organization ends with the error of its touch, unless that is a 401 (#8004). Before, it
     went on whatever the error was, and took any 4xx for a 401."""
 
+    sends_intent: bool
+    """The touch of a switch says what it is for (Session.ts _touchPost, 6.3.2)."""
+
     banned_is_unauthenticated: bool
     """A switch whose touch is answered 403, because the user is banned, asks which sessions there are, as after a
     401 (packages/shared errors/helpers.ts isUnauthenticatedError, 6.13.0)."""
@@ -98,6 +101,7 @@ CLERK_JS_6_0_0 = Policy(
     sends_when_offline=True,
     retry_rate_limited=False,
     switch_fails_with_touch=False,
+    sends_intent=False,
     banned_is_unauthenticated=False,
     client_keeps_freshest=False,
     gateway_page_error="SyntaxError",
@@ -111,7 +115,7 @@ CLERK_JS_6_1_0 = replace(
     retry_rate_limited=True,
     switch_fails_with_touch=True,
 )
-CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False)
+CLERK_JS_6_3_2 = replace(CLERK_JS_6_1_0, name="CLERK_JS_6_3_2", offline_in_react_native=False, sends_intent=True)
 CLERK_JS_6_7_1 = replace(CLERK_JS_6_3_2, name="CLERK_JS_6_7_1", clear_replaced_timers=True)
 CLERK_JS_6_7_4 = replace(CLERK_JS_6_7_1, name="CLERK_JS_6_7_4", guard_expired_refresh=True)
 CLERK_JS_6_13_0 = replace(CLERK_JS_6_7_4, name="CLERK_JS_6_13_0", banned_is_unauthenticated=True)

@@ -92,7 +92,8 @@ def attempt(turn: Turn, call: Call) -> Turn:
     promise = Entry(token_id, call.holder, request=request, baseline=cache.freshest(turn, token_id))
     promise = replace(promise, asks=token_id, announces=announces)
     turn = cache.vacate(turn, token_id)
-    turn = turn.but(cache=(*turn.client.cache, promise)).send(flight)
+    turn = turn.but(cache=(*turn.client.cache, promise))
+    turn = turn.send(flight, *(["debug=skip_cache"] if call.skip_cache else []))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
@@ -103,7 +104,9 @@ def touch(turn: Turn, call: CallId, purpose: Purpose = Purpose.TOUCH) -> Turn:
     """
     holder, request = turn.client.current, turn.client.next_request
     active = TokenId(organization=turn.client.organization(holder))
-    return turn.send(Flight(request, purpose, active, holder, cause=call))
+    intends = purpose is Purpose.SWITCH and turn.client.policy.sends_intent
+    flight = Flight(request, purpose, active, holder, cause=call)
+    return turn.send(flight, *(["intent=select_org"] if intends else []))
 
 
 def switch(turn: Turn, call: CallId, organization: str | None) -> Turn:

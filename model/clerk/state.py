@@ -160,9 +160,9 @@ class Turn(sdk.Turn[Client], frozen=True):
         holders = self.client.holders
         return self.but(holders=(*holders[:holder], Holder(token, organization), *holders[holder + 1 :]))
 
-    def send(self, flight: Flight) -> Turn:
+    def send(self, flight: Flight, *details: str) -> Turn:
         """The same turn with a request sent. `flight.request` is the client's `next_request`."""
         asks = (flight.asks or flight.token_id).requested
         endpoint = ENDPOINTS.get(flight.purpose, Endpoint.MINT)
         turn = self.but(flights=(*self.client.flights, flight), next_request=flight.request + 1)
-        return turn.put(RequestSent(flight.request, endpoint, asks, flight.cause))
+        return turn.put(RequestSent(flight.request, endpoint, asks, flight.cause, details=details))

@@ -157,5 +157,6 @@ def _timer_due(turn: Turn, timer: TimerId) -> Turn:
     for resend, flight in client.resends:
         if resend == timer:
             turn = turn.but(resends=tuple(pair for pair in client.resends if pair[0] != timer))
-            return turn.send(replace(flight, request=client.next_request))
+            tries = flight.tries - 1
+            return turn.send(replace(flight, request=client.next_request), f"_clerk_retry_attempt={tries}")
     raise LookupError(f"the client has no timer {timer}")

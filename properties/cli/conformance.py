@@ -95,8 +95,8 @@ def conform(
 ) -> None:
     """Does the model agree with the builds? Run random traces on both in lock step, or one trace, as for replay.
 
-    After every stimulus it compares the requests, sign-outs, results of getToken, the last active token, and when
-    timers are due. With --against it compares two builds.
+    After every stimulus it compares the requests with what they carry, sign-outs, results of getToken, the last
+    active token, and when timers are due. With --against it compares two builds.
 
     Exits 0 when they agree, 1 when they differ, or when the traces never reached what is assumed. A difference is
     shrunk, saved and shown.
@@ -114,7 +114,7 @@ def conform(
                     word = "differ" if found else "agree"
                     click.echo(f"{pair.build.name} and {pair.model.name} {word}: {trace}")
                 else:
-                    assumed = parse_assumptions(names) if names else _everything(pair.sdk, Runtime(runtime))
+                    assumed = parse_assumptions(names) if names else everything(pair.sdk, Runtime(runtime))
                     cell = Cell(spec, Runtime(runtime), assumed)
                     findings = search(pair, cell, [conforms(pair)], profile(traces), counter(spec), seed)
                     found = _violation(findings)
@@ -128,7 +128,7 @@ def conform(
     sys.exit(not agreed)
 
 
-def _everything(sdk: Sdk, runtime: Runtime) -> Assumptions:
+def everything(sdk: Sdk, runtime: Runtime) -> Assumptions:
     """All assumptions that apply to this SDK on this runtime."""
     several = (one.name for one in ASSUMPTIONS.values() if one.possible(runtime, sdk.server))
     return Assumptions(tuple(name for name in several if name != "calm"))

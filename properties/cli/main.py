@@ -14,6 +14,7 @@ from properties.cli.gate import baseline, check, gate
 from properties.cli.outermost import Commands
 from properties.cli.proofs import condition, matrix, prove
 from properties.cli.releases import advise, releases
+from properties.cli.sensitivity import sensitivity
 from properties.cli.traces import explain, replay
 
 
@@ -36,6 +37,7 @@ for command in (
     matrix,
     conform,
     tour,
+    sensitivity,
     bisect,
     releases,
 ):

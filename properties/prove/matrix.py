@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,8 +16,7 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, Violated
 from properties.prove.prove import Limits, prove
 from properties.run.shrink import violates
-from properties.system.failures import Failure
-from properties.system.orphans import end_with
+from properties.system.processes import run_all
 from properties.system.target import Target
 from properties.targets.names import adapter_of, make_target, model_named, policies
 
@@ -65,36 +59,9 @@ def _saved_here(found: Findings) -> Findings:
 
 
 def prove_all(tasks: Sequence[Task], workers: int, tell: Callable[[Findings], None]) -> list[Findings]:
-    """The findings of every task, in order. `tell` gets them as they come.
-
-    Raises `Failure` if a worker process dies. Whatever ends this process also ends the workers.
-    """
-    if workers == 1 or len(tasks) == 1:
-        found = []
-        for task in tasks:
-            found.append(task.run())
-            tell(found[-1])
-        return found
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _begin_worker, (os.getpid(),))
-    futures: list[Future[Findings]] = []
-    try:
-        futures = [pool.submit(Task.run, task) for task in tasks]
-        for future in as_completed(futures):
-            tell(_saved_here(future.result()))
-    except BaseException as error:
-        for process in active_children():  # a proof does not check for cancellation
-            process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise Failure("a worker was killed: is there enough memory? Fewer --workers need less") from None
-        raise
-    pool.shutdown()
-    return [future.result() for future in futures]
-
-
-def _begin_worker(parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    end_with(parent)
+    """The findings of every task, in order. `tell` gets them as they come. Raises `Failure` if a worker process
+    dies."""
+    return run_all(tasks, workers, lambda found: tell(_saved_here(found)))
 
 
 def confirmed(findings: Sequence[Findings], say: Callable[[str], None]) -> list[Findings]:

@@ -8,7 +8,7 @@ from model.world.events import Advance, Event
 from properties.render.escape import code, fenced, markdown
 from properties.render.view import LANES, Moment, View, view
 from properties.run.counterexample import Counterexample
-from properties.run.sensitivity import say
+from properties.run.variation import say
 from properties.system.event_kinds import brief, named
 from properties.system.trace import Trace
 from properties.system.wording import duration, one_line

@@ -19,7 +19,7 @@ from properties.invariants.catalogue import INVARIANTS, breach_of
 from properties.invariants.causes import CausalChain, Waiting, causal_chain, cause_sentence, links
 from properties.render.fields import fields
 from properties.run.counterexample import Counterexample
-from properties.run.sensitivity import say
+from properties.run.variation import say
 from properties.system.event_kinds import brief
 from properties.system.fact_kind import Rows
 from properties.system.fact_kinds import notable, row_of, tell

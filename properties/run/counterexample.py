@@ -47,7 +47,7 @@ class Opinion(Struct, frozen=True):
 
 
 class Need(Struct, frozen=True):
-    """The sensitivity to one parameter of one event: the values that keep the violation, and those that remove
+    """What varying one parameter of one event shows: the values that keep the violation, and those that remove
     it.
 
     `event` counts from 1. Durations are ranges such as "12.001 s to 29 d". `tried` is the number of values run.

@@ -11,7 +11,7 @@ from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.run.counterexample import Counterexample, Found, Opinion, versions
 from properties.run.reference import model_of
 from properties.run.run import Run, Violation
-from properties.run.sensitivity import necessities
+from properties.run.variation import necessities
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets.model import as_model

@@ -12,6 +12,8 @@ from msgspec import Struct
 from model.sdk import Sdk
 from model.step import Step
 from model.terms import (
+    Called,
+    CallId,
     CallSettled,
     LockChanged,
     Millis,
@@ -76,6 +78,7 @@ class LockStep:
         self.build, self.model = build, model
         self.difference: Difference | None = None
         self._timers: dict[str, dict[TimerId, Millis]] = {}
+        self._pending: dict[str, set[CallId]] = {}
         self._locked = False
 
     @property
@@ -94,7 +97,8 @@ class LockStep:
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """Sign both in. Raises `TargetError`."""
-        self.difference, self._timers, self._locked = None, {"build": {}, "model": {}}, False
+        self.difference, self._locked = None, False
+        self._forget()
         return self._compared(None, 0, self.build.start(runtime, token), self.model.start(runtime, token))
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
@@ -103,8 +107,11 @@ class LockStep:
             return self.build.feed(stimulus, at)
         if isinstance(stimulus, LockChanged):
             self._locked = stimulus.locked
-        if isinstance(stimulus, Started):  # timers end with their process
-            self._timers = {"build": {}, "model": {}}
+        if isinstance(stimulus, Started):  # timers and calls end with their process
+            self._forget()
+        if isinstance(stimulus, Called):
+            for pending in self._pending.values():
+                pending.add(stimulus.call)
         twin = self._twin(stimulus)
         return self._compared(stimulus, at, self.build.feed(stimulus, at), self.model.feed(twin, at))
 
@@ -123,6 +130,13 @@ class LockStep:
     def described_by(self) -> Target | None:
         """The model of the build."""
         return self.build.described_by()
+
+    def _forget(self) -> None:
+        self._timers, self._pending = {"build": {}, "model": {}}, {"build": set(), "model": set()}
+
+    def _because(self, who: str, cause: CallId | None) -> str:
+        """The origin of an output, as the world sees it (`World.origin`)."""
+        return f"because of call {cause}" if cause in self._pending[who] else "in the background"
 
     def _twin(self, stimulus: Stimulus) -> Stimulus:
         """The same stimulus for the model. Timer ids may differ, so timers are paired by their due instant, and
@@ -152,21 +166,23 @@ class LockStep:
                     live[timer] = due
                 case TimerCleared(timer):
                     live.pop(timer, None)
-                case RequestSent(request, endpoint, token_id, _, credential):
+                case RequestSent(request, endpoint, token_id, cause, credential, details):
                     what = f"{endpoint}{f' ({token_id})' if str(token_id) else ''}"
                     bare = self._locked if credential is None else not credential  # then the world knows it
-                    did.append(f"sends request {request} for {what}{f', {WITHOUT_CREDENTIAL}' * bare}")
-                case SignedOut():
-                    did.append("signs the user out")
+                    said = [*details, *([WITHOUT_CREDENTIAL] if bare else []), self._because(who, cause)]
+                    did.append(f"sends request {request} for {', '.join([what, *said])}")
+                case SignedOut(cause):
+                    did.append(f"signs the user out, {self._because(who, cause)}")
                 case TokenAnnounced(token):
                     did.append(f"has {token} as its last active token")
-                case SignedIn():
-                    did.append("holds the session again")
+                case SignedIn(cause):
+                    did.append(f"holds the session again, {self._because(who, cause)}")
                 case TokenShown(token):
                     did.append(f"shows the app's own server {token or 'nothing'}")
                 case Uncaught():
                     did.append("throws an error that nobody catches")
                 case CallSettled(call, token, error):
+                    self._pending[who].discard(call)
                     did.append(f"ends call {call} with {token or error or 'success'}")
         return Seen(tuple(sorted(did)), tuple(sorted(live.values())))
 

@@ -34,6 +34,7 @@ from properties.run.run import LANDMARKS, Run, Violation
 from properties.run.shrink import reduce, violates
 from properties.search.machine import SessionMachine, needless_rules
 from properties.system.target import Target, TargetError
+from properties.system.trace import Trace
 
 
 class Stopped(BaseException):
@@ -118,10 +119,12 @@ def search(
     app: App | None = None,
     known: Known = NOTHING,
     most: int = 1,
+    keep: Callable[[Trace], object] = lambda trace: None,
 ) -> Findings:
     """Search `cell` for violations of `invariants`, with as many traces as `profile` says. With a `seed`, the
     search is deterministic, whatever the profile says. By default the app makes every call that its SDK has.
-    Violations by `known` causes do not count. An invariant is searched until `most` causes are found.
+    Violations by `known` causes do not count. An invariant is searched until `most` causes are found. `keep` gets
+    every trace that ends without a violation.
 
     `tell(traces, of)` reports progress. Raises `TargetError` when the target breaks. Then, and after an
     interrupt, the trace so far is saved.
@@ -137,7 +140,8 @@ def search(
     found: dict[str, list[Violated]] = {}
     met: dict[tuple[str, Cause], Violation] = {}
     while open_ones:
-        tally = _round(target, cell, open_ones, profile, tell, seed, app or App(target.sdk.operations), causes)
+        whole_app = app or App(target.sdk.operations)
+        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep)
         total += tally.traces
         met = tally.met | met
         if tally.found is None:
@@ -187,6 +191,7 @@ def _round(
     seed: int | None,
     app: App,
     known: Known,
+    keep: Callable[[Trace], object],
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or all traces are done."""
     tally = _Tally()
@@ -213,6 +218,7 @@ def _round(
         tally.traces += 1
         tally.steps += len(run.steps)
         tally.reached.update(run.reached(landmarks))
+        keep(run.trace)
         tell(tally.traces, profile.max_examples)
 
     machine = _machine(cell, invariants, new_run, done, tally, seed, app)

@@ -74,6 +74,16 @@ class Adapter:
         return self.folder / "advice.toml"
 
     @property
+    def logic(self) -> Path:
+        """The file that says which parts of a bundle are the session's logic."""
+        return self.folder / "logic.toml"
+
+    @property
+    def survivors(self) -> Path:
+        """The file that explains the mutants of a build that nothing notices."""
+        return self.folder / "survivors.toml"
+
+    @property
     def releases(self) -> Path:
         """The table of releases, which `sessionproof releases` writes."""
         return self.folder / "releases.json"

@@ -91,11 +91,13 @@ def permissions(version: tuple[int, int], readable: Iterable[Path]) -> list[str]
 class Driver:
     """A running driver process. It ends when it is closed or garbage-collected, or when this process ends."""
 
-    def __init__(self, readable: Iterable[Path] = (), *, page: bool = False) -> None:
+    def __init__(self, readable: Iterable[Path] = (), *, page: bool = False, inspected: bool = False) -> None:
         """Start a process that may read the files and folders `readable`. On a `page`, jsdom makes functions from
-        text. Raises `TargetError`."""
+        text. An `inspected` process has every permission, for without them all Node has no inspector. Raises
+        `TargetError`."""
         path, version = installed_node()
-        flags = [*FLAGS, f"--max-old-space-size={HEAP_MB}", *permissions(version, readable)]
+        flags = [*FLAGS, f"--max-old-space-size={HEAP_MB}"]
+        flags += [] if inspected else permissions(version, readable)
         flags += [] if page else [NO_CODE_FROM_TEXT]
         command = [path, *flags, str(LOOP), str(os.getpid()), str(MEMORY_MB)]
         # A file, not a pipe, which would fill up unless it is read. For debugging, our own stderr.

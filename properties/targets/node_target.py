@@ -83,6 +83,7 @@ class NodeTarget:
         self._glue, self._server, self._policy = glue.resolve(), server, policy
         self._find_bundle, self._find_packages = cache(find_bundle), cache(find_packages)
         self._find_dom, self._say = cache(lambda: fetch_dom(say)), say
+        self._covered = False
         self._driver: Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
@@ -143,6 +144,26 @@ class NodeTarget:
         """The model under its policy."""
         return ModelTarget(self.sdk, self._policy) if self._policy else None
 
+    def bundle(self, runtime: Runtime) -> Path:
+        """The path of the build for a runtime. Raises `TargetError`."""
+        return self._find_bundle(runtime).resolve()
+
+    def replace_bundle(self, bundle: Path) -> None:
+        """Run the bundle in this file from now on, in place of the build's own."""
+        self._stop()
+        self._find_bundle = cache(lambda runtime: bundle)
+
+    def count_coverage(self) -> None:
+        """Note from now on which ranges of the bundle run, for `coverage`."""
+        self._stop()
+        self._covered = True
+
+    def coverage(self) -> list[tuple[int, int]]:
+        """The ranges of the bundle that have run in the traces so far, but for what runs while the SDK loads, as
+        offsets in UTF-16 code units. Raises `TargetError`."""
+        found = self._ask(protocol.CoverageCommand())
+        return [(one.start, one.end) for one in found if isinstance(one, protocol.RanMessage)]
+
     def _stop(self) -> None:
         if self._driver is not None:
             self._driver.close()
@@ -150,12 +171,12 @@ class NodeTarget:
             self._loaded = None
 
     def _load(self, runtime: Runtime, token: Token) -> None:
-        bundle = self._find_bundle(runtime).resolve()
+        bundle = self.bundle(runtime)
         packages = {name: folder.resolve() for name, folder in self._find_packages().items()}
         dom = self._find_dom().resolve() if runtime is Runtime.BROWSER else None
         self._stop()
         readable = [self._glue.parent, bundle, *packages.values(), *([dom] if dom else [])]
-        self._driver = Driver(readable, page=dom is not None)
+        self._driver = Driver(readable, page=dom is not None, inspected=self._covered)
         load = protocol.LoadCommand(
             self._glue.as_uri(),
             str(bundle),
@@ -165,6 +186,7 @@ class NodeTarget:
             {name: str(folder) for name, folder in packages.items()},
             self._server.credential(),
             str(dom) if dom else None,
+            self._covered,
         )
         try:
             self._ask(load)
@@ -239,7 +261,8 @@ class NodeTarget:
         return tuple(outputs)
 
     def _request_sent(self, message: protocol.RequestMessage) -> RequestSent:
-        request = HttpRequest(message.method, message.path, message.query, message.headers, message.body)
+        said = (message.query, message.headers, message.body, message.credentials)
+        request = HttpRequest(message.method, message.path, *said)
         credential = self._server.carries(request)
         known = self._server.endpoint_of(request)
         if known is None:
@@ -248,7 +271,8 @@ class NodeTarget:
             )
         endpoint, token_id = known
         self._asked[message.request] = request
-        return RequestSent(message.request, endpoint, token_id, message.cause, credential)
+        details = self._server.details(request)
+        return RequestSent(message.request, endpoint, token_id, message.cause, credential, details)
 
     def _settled(self, message: protocol.SettledMessage, at: Millis) -> CallSettled:
         if message.error is not None or message.call not in self._awaiting:

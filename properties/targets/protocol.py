@@ -35,6 +35,8 @@ class LoadCommand(Command, frozen=True):
     """The credential in the device's store; None if the glue has no store."""
     dom: str | None
     """The folder of jsdom, for the browser runtime."""
+    coverage: bool
+    """Note which ranges of the bundle run in traces."""
 
 
 class BeginCommand(Command, frozen=True):
@@ -97,6 +99,10 @@ class ConnectCommand(Command, frozen=True):
     online: bool
 
 
+class CoverageCommand(Command, frozen=True):
+    """Ask which ranges of the bundle have run, in the traces that have ended."""
+
+
 class EndCommand(Command, frozen=True):
     """End the trace. The driver boots the next instance and sends no response."""
 
@@ -119,7 +125,8 @@ class ClearMessage(msgspec.Struct, array_like=True, tag="clear", frozen=True):
 
 
 class RequestMessage(msgspec.Struct, array_like=True, tag="request", frozen=True):
-    """A request was sent. Header names are in lower case; `body` is its text, if any."""
+    """A request was sent. Header names are in lower case; `body` is its text, if any;
+    `credentials` is what `fetch` was told of them."""
 
     request: RequestId
     method: str
@@ -127,6 +134,7 @@ class RequestMessage(msgspec.Struct, array_like=True, tag="request", frozen=True
     query: dict[str, str]
     headers: dict[str, str]
     body: str | None
+    credentials: str
     cause: CallId | None
 
 
@@ -169,6 +177,13 @@ class ThrewMessage(msgspec.Struct, array_like=True, tag="threw", frozen=True):
     message: str
 
 
+class RanMessage(msgspec.Struct, array_like=True, tag="ran", frozen=True):
+    """A range of the bundle has run, from the UTF-16 code unit `start` to that before `end`."""
+
+    start: int
+    end: int
+
+
 Message: TypeAlias = (
     TimerMessage
     | ClearMessage
@@ -179,6 +194,7 @@ Message: TypeAlias = (
     | SettledMessage
     | StoredMessage
     | ThrewMessage
+    | RanMessage
 )
 
 

@@ -22,6 +22,8 @@ class HttpRequest(Struct, frozen=True):
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
     body: str | None = None
+    credentials: str = "same-origin"
+    """Whether a browser adds its own, as `fetch` is told."""
 
 
 class HttpReply(Struct, frozen=True):
@@ -85,6 +87,10 @@ class FakeServer:
         """The endpoint and the token id of a request; None if this server has no such endpoint."""
         endpoint = self.endpoints.get(f"{request.method} {request.path}")
         return (endpoint, TokenIdStruct()) if endpoint else None
+
+    def details(self, request: HttpRequest) -> tuple[str, ...]:
+        """What a request says beside its endpoint and its token id: see `RequestSent.details`."""
+        return ()
 
     def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
         """The answer to a request for an outcome. Outcomes that bring a token carry `token`."""

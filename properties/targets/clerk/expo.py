@@ -46,6 +46,13 @@ RENEWS = DONE
 """The answers with which the server renews the device's credential."""
 
 
+ALWAYS = {
+    **fapi.ALWAYS,
+    **{"credentials": "omit", "authorization": ".*", "_is_native": "1"},
+    **{"x-mobile": "1", "x-expo-sdk-version": r"[\w.-]+"},
+}
+"""The parameters of every request (createClerkInstance.ts); of the credential, `ExpoServer.carries` decides."""
+
 SETUPS = ("rejecting-cache",)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
 
@@ -110,6 +117,8 @@ def _failed(output: Output) -> Output:
 
 class ExpoServer(ClerkServer):
     """The Frontend API for a device that stores its credential itself: a client JWT, which answers renew."""
+
+    always = ALWAYS
 
     def __init__(self) -> None:
         self.carried: list[str] = []

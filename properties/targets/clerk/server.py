@@ -8,7 +8,8 @@ Token.ts; and Base.ts for errors.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -253,6 +254,25 @@ def _field(request: HttpRequest, name: str) -> str | None:
     return dict(parse_qsl(request.body or "")).get(name)
 
 
+ALWAYS = {"__clerk_api_version": r"[\d-]+", "_clerk_js_version": r"[\w.-]+", "credentials": "include"}
+"""The parameters that every request has, and the pattern of their values."""
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+ORGANIZATION = {TOKENS_PATH: {"organization_id": ".*"}, TOUCH_PATH: {"active_organization_id": ".*"}}
+
+
+def details(request: HttpRequest, always: Mapping[str, str]) -> tuple[str, ...]:
+    """The parameters of a request in its query, form and headers, but for its organization and for what it is
+    `always` to have, if it has that."""
+    needed = {**always, **(FORM if request.method == "POST" else {}), **ORGANIZATION.get(request.path, {})}
+    form = dict(parse_qsl(request.body or "", keep_blank_values=True))
+    said = {**request.query, **form, **request.headers, "credentials": request.credentials}
+    unusual = {name: value for name, value in said.items() if not re.fullmatch(needed.get(name, r"(?!)"), value)}
+    return (
+        *sorted(f"{name}={value}" for name, value in unusual.items()),
+        *sorted(f"no {name}" for name in needed.keys() - said),
+    )
+
+
 # -- the server ---------------------------------------------------------------------------------------------
 
 
@@ -264,6 +284,11 @@ class ClerkServer(FakeServer):
     recognise = staticmethod(recognise)
     boot = staticmethod(boot_answers)
     endpoint_of = staticmethod(endpoint_of)
+    always: Mapping[str, str] = ALWAYS
+
+    def details(self, request: HttpRequest) -> tuple[str, ...]:
+        """Its parameters, but for the usual ones."""
+        return details(request, self.always)
 
     def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
         """In the format of the Frontend API."""

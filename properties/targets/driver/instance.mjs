@@ -4,7 +4,7 @@
 // is loop.mjs. An instance never acts by itself; it says what it wants, and there is a bound on how much of it after
 // one stimulus:
 //
-//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, query, headers, body|null, cause]
+//   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, query, headers, body|null, credentials, cause]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, value|null, error|null]
 //   ["signed_in", cause]        (what it had dropped it holds again)
 //   ["threw", message]          ["stored", value|null]
@@ -108,7 +108,8 @@ function send(instance, boot, target, init, request) {
   }
   const id = ++instance.lastRequest;
   const [query, sent] = [searchParams, headers].map(Object.fromEntries);
-  instance.emit('request', id, method, pathname, query, sent, textOf(init.body), cause());
+  const credentials = String(init.credentials ?? 'same-origin');
+  instance.emit('request', id, method, pathname, query, sent, textOf(init.body), credentials, cause());
   instance.requests.set(id, request);
   init.signal?.addEventListener('abort', () => {
     if (instance.requests.delete(id)) request.abort(init.signal.reason);

@@ -8,7 +8,8 @@
 //   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,
 //    "boot":[{"request":"GET /x","status":200,"headers":{},"body":text,"without":header|null}],
 //    "packages":{name:folder},"credential":text|null,          what else it consists of; what its device holds
-//    "dom":folder|null}                                        a page is made with the jsdom of that folder
+//    "dom":folder|null,                                        a page is made with the jsdom of that folder
+//    "coverage":bool}                                          note what of the bundle runs, for `coverage`
 //   {"do":"begin"}                                             a fresh instance, loaded at 0 ms
 //   {"do":"restart","at":ms,"boot":[...]}                      its process ends; another on the same device, loaded
 //   {"do":"fire","at":ms,"timer":id}                           the callback of a timer runs
@@ -17,6 +18,7 @@
 //   {"do":"connect","at":ms,"online":bool}                     the device has the network back, or has lost it
 //   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
+//   {"do":"coverage"}                                         ["ran", start, end] of each range that has run in a trace
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
 import fs from 'node:fs';
@@ -60,6 +62,7 @@ let recipe = null;
 let current = null; // the instance under way
 let next = null; // an instance that has booted ahead of its `begin`, or the error it met
 let ended = 0;
+let coverage = null; // of the bundle (coverage.mjs), if it is asked for
 
 function read(path) {
   try {
@@ -92,8 +95,9 @@ function collect() {
 }
 
 const commands = {
-  async load({ glue, bundle, packages, dom, ...settings }) {
+  async load({ glue, bundle, packages, dom, coverage: covered, ...settings }) {
     recipe = null;
+    if (covered) coverage = (await import('./coverage.mjs')).coverageOf(bundle, read(bundle).length);
     const jsdom = dom && createRequire(`${dom}/`)('jsdom');
     const module = file => compile(file.endsWith('.json') ? `module.exports = ${read(file)}` : read(file), file);
     const program = compile(read(bundle), bundle);
@@ -109,13 +113,16 @@ const commands = {
     const booted = next ?? (await boot());
     next = null;
     if (!(booted instanceof Instance)) throw booted;
+    coverage?.skip();
     current = booted;
     return current.take();
   },
   async restart({ at, boot: answers }) {
     if (!current) throw new DriverError('no trace has begun');
     const before = current;
+    coverage?.keep();
     const booted = await boot(instance => instance.boot({ ...recipe, boot: answers }, before, at));
+    coverage?.skip();
     before.end();
     collect();
     current = null;
@@ -128,8 +135,13 @@ const commands = {
     await current.feed(stimulus);
     return current.take();
   },
+  async coverage() {
+    if (!coverage) throw new DriverError('no coverage was asked for');
+    return coverage.ranges().map(range => ['ran', ...range]);
+  },
   // Booting costs more than all else in a trace; here it overlaps with whatever the other side does.
   async end() {
+    coverage?.keep();
     current?.end();
     current = null;
     next ??= recipe && (await boot());

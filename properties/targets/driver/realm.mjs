@@ -28,10 +28,13 @@ const NODES = {
 const globals = new URL('./globals.js', import.meta.url);
 const GLOBALS = new vm.Script(fs.readFileSync(globals, 'utf8'), { filename: globals.pathname });
 
+// What a program has before the source of its module.
+export const PREFIX = '(function(module,exports,require){';
+
 // A CommonJS module as a program. Compiled once, evaluated in the realm of each instance.
 export function compile(source, filename) {
   try {
-    return new vm.Script(`(function(module,exports,require){${source}\n})`, { filename });
+    return new vm.Script(`${PREFIX}${source}\n})`, { filename });
   } catch (error) {
     throw thrown(error);
   }

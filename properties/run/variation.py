@@ -1,4 +1,4 @@
-"""Sensitivity analysis: which parts of a counterexample are necessary? Vary one parameter at a time and replay.
+"""Variation: which parts of a counterexample are necessary? Vary one parameter at a time and replay.
 
 Durations vary within the assumptions, because the assumptions give them their meaning (a credential is stale
 after so many seconds). Outcomes of requests vary beyond the assumptions, because what the client does on a 429
@@ -156,7 +156,7 @@ def _range(low: Millis, high: Millis, longest: Millis) -> str:
 
 
 def say(need: Need, trace: Trace, event: str | None = None) -> str:
-    """The sensitivity to one parameter, in one line. `event` is the name of its event."""
+    """What varying one parameter shows, in one line. `event` is the name of its event."""
     event = event or brief(trace.events[need.event - 1])
     stays, goes = either(need.stays), either(need.goes)
     if need.parameter == "the event":
