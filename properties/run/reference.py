@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from model.sdk import Policy, Sdk
-from model.terms import Millis, Output, Stimulus
+from model.terms import Millis, Output, Runtime, Stimulus
 from properties.invariants.catalogue import Invariant
 from properties.run.lockstep import LockStep
 from properties.system.target import Target, TargetError
@@ -23,6 +23,16 @@ ROLES = ("the client", "the reference client")
 def model_of(target: Target) -> ModelTarget | None:
     """The model that describes a target; None for a build without a policy. Raises `TargetError`."""
     return as_model(target.described_by())
+
+
+def model_like(target: Target, runtime: Runtime) -> ModelTarget | None:
+    """The model that describes a build on a runtime, under the build's name; None for a model, and where there is
+    none. Raises `TargetError`."""
+    if as_model(target) or runtime not in target.sdk.runtimes:
+        return None
+    if model := model_of(target):
+        model.name = target.name
+    return model
 
 
 def with_reference(target: Target, invariants: Iterable[Invariant]) -> Target:

@@ -1,27 +1,33 @@
-"""The last pass of shrinking: drop events from a trace, together with the events that depend on them.
+"""Shrinking: drop events from a trace, together with the events that depend on them.
 
-Hypothesis shrinks the choices behind a trace, and stops after 200 attempts in a row without progress. A redundant
-call may remain, because dropping it also means dropping the answers to its requests and renumbering the later
-requests. Here that is one move. The result is a trace from which no event can be dropped.
+Hypothesis would shrink the bytes behind a trace, and knows nothing of dependencies: to drop a call also means to
+drop the answers to its requests, and to renumber the later requests. Here that is one move. The result is a trace
+from which no event can be dropped.
+
+Most of it happens on the model, where a trace takes a tenth of the time, and where there is time to drop two
+events at once, or one while another changes. What comes of that is shrunk further on the target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, combinations, count, pairwise, takewhile
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from model.terms import Operation
+from model.terms import Millis, Operation, RequestId, Timings
+from model.world import facts
 from model.world.course import NotEnabled
-from model.world.events import OF_REQUEST, Advance, Event, Freeze
-from model.world.facts import Sent
+from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, FreezeKind, Serve
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
-from properties.run.lengths import outlives_token, to_refresh
+from properties.run.lengths import menu, outlives_token, to_refresh
+from properties.run.reference import model_like
 from properties.run.run import Counts, Run, Violation, always
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
+from properties.targets.model import as_model
 
 
 def reduce(violation: Violation, target: Target, invariant: Invariant, counts: Counts = always) -> Violation:
@@ -29,11 +35,31 @@ def reduce(violation: Violation, target: Target, invariant: Invariant, counts: C
 
     Raises `TargetError`.
     """
+    if model := model_like(target, violation.trace.runtime):
+        again = violates(violation.trace, model, invariant, counts=counts)
+        short = again and _minimal(again, model, invariant, counts)
+        violation = (short and violates(short.trace, target, invariant, counts=counts)) or violation
+    return _minimal(violation, target, invariant, counts)
+
+
+def _minimal(violation: Violation, target: Target, invariant: Invariant, counts: Counts) -> Violation:
+    """The violation with a trace that no move makes simpler."""
+    tried: set[tuple[Event, ...]] = set()
     better: Violation | None = violation
     while better:
-        violation = better
-        tries = (violates(trace, target, invariant, counts=counts) for trace in _simpler(violation, target))
-        better = next((found for found in tries if found), None)
+        violation, better = better, None
+        events, sent = violation.trace.events, requests_sent(violation.trace, target)
+        near = ((moved, False) for moved in _near(violation.trace, sent, target))
+        far = ((moved, True) for moved in _far(violation.trace, sent, target)) if as_model(target) else ()
+        for moved, skips in chain(near, far):
+            if moved in tried:
+                continue
+            tried.add(moved)
+            trace = replace(violation.trace, events=moved)
+            found = violates(trace, target, invariant, skips=skips, counts=counts)
+            if found and (not skips or len(found.trace.events) < len(events)):
+                better = found
+                break
     return violation
 
 
@@ -42,15 +68,19 @@ def violates(
     target: Target,
     *invariants: Invariant,
     beyond_assumptions: bool = False,
+    skips: bool = False,
     counts: Counts = always,
 ) -> Violation | None:
     """Play `trace`. Returns its first violation that counts; None if there is none, or if the assumptions do not
-    permit some event. `beyond_assumptions` skips that check. Raises `TargetError`."""
+    permit some event. `beyond_assumptions` leaves that check out, and `skips` leaves out such an event. Raises
+    `TargetError`."""
     run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
     try:
         for wanted in trace.events:
             event = _readdressed(wanted, run.world)
             if not (beyond_assumptions or run.permits(event)):
+                if skips:
+                    continue
                 return None
             run.play(event)
     except Violation as violation:
@@ -69,32 +99,85 @@ def _readdressed(event: Event, world: World) -> Event:
     return event
 
 
-def _simpler(violation: Violation, target: Target) -> Iterator[Trace]:
-    """Simpler traces, the simplest first: one event dropped, two advances merged, a duration made round, or one
-    event dropped and one later call changed."""
-    trace = violation.trace
-    sent = requests_sent(trace, target)
-    for place in range(len(trace.events)):
-        yield replace(trace, events=without(trace.events, place, sent))
-    for place, (event, other) in enumerate(pairwise(trace.events), 1):
+Sent: TypeAlias = Sequence[Collection[RequestId]]
+"""The requests that a target sends in the step of each event of a trace."""
+
+
+def _near(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...]]:
+    """The simplest first: some events in a row dropped, one event dropped, two advances merged, a request
+    answered at one instant, a duration made round, or one event dropped and one later call changed."""
+    events = trace.events
+    for size in takewhile(bool, (len(events) >> halvings for halvings in count(1))):
+        for place in range(0, len(events), size):
+            yield without(events, range(place, place + size), sent)
+    for place, (event, other) in enumerate(pairwise(events), 1):
         if isinstance(event, Advance) and isinstance(other, Advance):
-            whole = Advance(event.ms + other.ms)
-            yield replace(trace, events=(*trace.events[: place - 1], whole, *trace.events[place + 1 :]))
-    timings = target.timings(trace.runtime)
-    plain = {
-        Advance: to_refresh(timings),
-        Freeze: outlives_token(timings),
-    }  # durations that a reader understands at once
-    for place, event in enumerate(trace.events):
-        if isinstance(event, Advance | Freeze) and event.ms != (ms := plain[type(event)]):
-            yield replace(trace, events=replaced(trace.events, place, replace(event, ms=ms)))
+            yield (*events[: place - 1], Advance(event.ms + other.ms), *events[place + 1 :])
+    for place, event in enumerate(events):
+        if (
+            isinstance(event, Freeze) and event.kind is not FreezeKind.STARVED
+        ):  # a timer may run at thaw, not later
+            starved = replaced(events, place, Freeze(event.ms))
+            yield from (_dropped(starved, other) for other in range(len(events)) if other != place)
+        if isinstance(event, Serve):
+            for heard in range(place + 1, len(events)):
+                if events[heard] == Deliver(event.request):
+                    answer = Answer(event.request, event.outcome)
+                    yield _dropped(replaced(events, place, answer), heard)
+                    yield _dropped(replaced(events, heard, answer), place)
+    for place, event in enumerate(events):
+        if isinstance(event, Advance | Freeze) and event.ms != (
+            ms := _plain(event, target.timings(trace.runtime))
+        ):
+            yield replaced(events, place, replace(event, ms=ms))
     # A trace from which no event can be dropped may still be longer than another of the same kind, in which the
     # app asks for something else: one event fewer, and one later call with other arguments.
-    for place in range(len(trace.events)):
-        fewer = without(trace.events, place, sent)
+    for place in range(len(events)):
+        fewer = without(events, [place], sent)
         for later in range(place, len(fewer)):
             for other in alternatives(fewer[later], target.sdk.operations):
-                yield replace(trace, events=replaced(fewer, later, other))
+                yield replaced(fewer, later, other)
+
+
+def _far(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...]]:
+    """Moves for which only a model is fast enough: a call replaced wherever it is made, one event dropped and
+    another of another length, two events dropped, and of a short trace two dropped and a call replaced. What they
+    make impossible is to be skipped."""
+    events, operations = trace.events, target.sdk.operations
+    for call in dict.fromkeys(event for event in events if isinstance(event, Operation)):
+        for other in operations:
+            yield tuple(other if event == call else event for event in events)
+    for place in range(len(events)):
+        fewer = _dropped(events, place)  # its requests may be sent in the step of another
+        for at, lasts in enumerate(fewer):
+            if isinstance(lasts, Advance | Freeze):
+                for longer in _otherwise(lasts, events[place], target.timings(trace.runtime)):
+                    yield replaced(fewer, at, longer)
+    pairs = [without(events, pair, sent) for pair in combinations(range(len(events)), 2)]
+    yield from pairs
+    if len(events) <= SHORT:
+        for fewer in pairs:
+            for at, event in enumerate(fewer):
+                yield from (replaced(fewer, at, other) for other in alternatives(event, operations))
+
+
+SHORT = 8
+"""The number of events of a trace for which there are not too many moves of three events."""
+
+
+def _otherwise(event: Advance | Freeze, dropped: Event, timings: Timings) -> Iterator[Event]:
+    """The event with another duration, and another kind of freeze, that may do for a `dropped` one."""
+    if isinstance(event, Freeze):
+        yield from (Freeze(_plain(event, timings), kind) for kind in FreezeKind)
+    elif isinstance(dropped, Advance):
+        yield from map(Advance, menu(timings, freezes=False))
+    if isinstance(dropped, Advance | Freeze):
+        yield replace(event, ms=event.ms + dropped.ms)
+
+
+def _plain(event: Advance | Freeze, timings: Timings) -> Millis:
+    """The duration of such an event that a reader understands at once."""
+    return to_refresh(timings) if isinstance(event, Advance) else outlives_token(timings)
 
 
 def alternatives(event: Event, operations: tuple[Operation, ...]) -> list[Operation]:
@@ -109,7 +192,12 @@ def replaced(events: tuple[Event, ...], place: int, event: Event) -> tuple[Event
     return (*events[:place], event, *events[place + 1 :])
 
 
-def requests_sent(trace: Trace, target: Target) -> list[set[int]]:
+def _dropped(events: tuple[Event, ...], place: int) -> tuple[Event, ...]:
+    """The events without the one at index `place` alone."""
+    return (*events[:place], *events[place + 1 :])
+
+
+def requests_sent(trace: Trace, target: Target) -> Sent:
     """The requests that the target sends in the step of each event. Raises `TargetError`, also if the trace
     cannot be replayed: then the target is not deterministic."""
     run = Run(target, trace.runtime, trace.assumptions, ())
@@ -119,17 +207,17 @@ def requests_sent(trace: Trace, target: Target) -> list[set[int]]:
         raise TargetError(f"{trace}: found once and not again ({error}): not deterministic") from error
     finally:
         target.finish()
-    return [{fact.request for fact in step.facts if isinstance(fact, Sent)} for step in steps]
+    return [{fact.request for fact in step.facts if isinstance(fact, facts.Sent)} for step in steps]
 
 
-def without(events: tuple[Event, ...], place: int, sent: list[set[int]]) -> tuple[Event, ...]:
-    """The events without the one at `place`, and without those of the requests that it caused, transitively; the
+def without(events: tuple[Event, ...], places: Collection[int], sent: Sent) -> tuple[Event, ...]:
+    """The events without those at `places`, and without those of the requests that they caused, transitively; the
     later requests are renumbered."""
     gone: set[int] = set()
     kept: list[Event] = []
     for at, event in enumerate(events):
-        if at == place or (isinstance(event, OF_REQUEST) and event.request in gone):
-            gone |= sent[at]
+        if at in places or (isinstance(event, OF_REQUEST) and event.request in gone):
+            gone.update(sent[at])
         else:
             kept.append(event)
     return tuple(

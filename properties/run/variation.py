@@ -56,7 +56,7 @@ def necessities(violation: Violation, target: Target, invariant: Invariant) -> t
             changed = replace(trace, events=events)
             return violates(changed, target, invariant, beyond_assumptions=beyond) is not None
 
-        dropped = replace(trace, events=without(trace.events, place, sent))
+        dropped = replace(trace, events=without(trace.events, [place], sent))
         if violates(dropped, target, invariant, counts=simpler(violation, NOTHING)):
             found.append(Need(place + 1, "the event", ("without it",), (), 1))
         found += _variations(event, stays, violation, place)
