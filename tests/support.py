@@ -136,10 +136,14 @@ def explore(
     app: App | None = None,
 ) -> Findings:
     """A search that is the same every time, of an app that calls whatever its SDK has unless told otherwise."""
-    profile = settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(target.name, runtime, assuming(*assumptions))
     judged = [INVARIANTS[name] for name in judging or default_invariants(runtime)]
-    return search(target, cell, judged, profile, app=app)
+    return search(target, cell, judged, profile_of(traces), app=app)
+
+
+def profile_of(traces: int) -> settings:
+    """The profile of such a search."""
+    return settings(max_examples=traces, derandomize=True, database=None, stateful_step_count=30)
 
 
 def debian(program: str, what: str, *others: str) -> str:

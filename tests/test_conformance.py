@@ -22,7 +22,7 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Held, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run, Violation
-from properties.search import machine
+from properties.search import generate
 from properties.search.search import search
 from properties.system.fact_kinds import facts_of
 from properties.system.trace import load
@@ -225,7 +225,7 @@ def test_the_fixed_release_holds_where_the_one_before_falls(
     builds: dict[str, NodeTarget], real: bool, kind: FreezeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attribution: under either kind of freeze, only what the background did counts, and only on 6.7.1."""
-    monkeypatch.setattr(machine, "FREEZE_KINDS", (kind,))
+    monkeypatch.setattr(generate, "FREEZE_KINDS", (kind,))
     verdicts = {}
     for release in RELEASES:
         target = ready(builds[release]) if real else model(release)

@@ -37,7 +37,7 @@ from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.run.shrink import violates
 from properties.run.variation import necessities
-from properties.search.machine import needless_rules
+from properties.search.generate import kinds_of
 from properties.system.event_kinds import brief
 from properties.system.trace import Trace
 from properties.targets.clerk.target import bundle_target, clerk_js_target
@@ -46,7 +46,7 @@ from tests.support import SECOND, assuming, explore, fresh, model, ready, run
 from tests.test_driver import STUB
 
 LIKE = Runtime.BROWSER_LIKE
-OFFLINE_RULES = {"device_loses_the_network", "device_has_the_network_back"}
+NETWORK = {"the device loses the network", "the device has the network back"}
 
 # -- the world ------------------------------------------------------------------------------------------------
 
@@ -168,11 +168,9 @@ def test_a_navigator_follows_the_network_if_it_says_anything(
     ("names", "runtime", "used"),
     [("outage", LIKE, True), ("outage", Runtime.HEADLESS, False), ("starvation,revocation", LIKE, False)],
 )
-def test_the_machine_has_rules_for_the_network_where_it_may_turn(
-    names: str, runtime: Runtime, used: bool
-) -> None:
-    needless = set(needless_rules(assuming(*names.split(",")), App(CLERK.operations), runtime))
-    assert needless & OFFLINE_RULES == (set() if used else OFFLINE_RULES)
+def test_the_search_turns_the_network_off_and_on_where_it_may(names: str, runtime: Runtime, used: bool) -> None:
+    kinds = {kind.name for kind in kinds_of(assuming(*names.split(",")), App(CLERK.operations), runtime)}
+    assert kinds & NETWORK == (NETWORK if used else set())
 
 
 def test_a_run_says_that_it_never_went_offline_only_where_it_could() -> None:

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis.stateful import RULE_MARKER
 
 from model import step as relation
 from model.assumptions.catalogue import ASSUMPTIONS
@@ -24,7 +23,7 @@ from properties.prove.condition import Prefix, _steps
 from properties.prove.successors import Problem, successors
 from properties.run.lengths import worth_trying
 from properties.run.run import Run
-from properties.search.machine import SessionMachine, needless_rules
+from properties.search.generate import CHOICES, KINDS, SWARM, WIDTH, Kind, Place, kinds_of, read
 from properties.targets.model import ModelTarget
 from tests.support import assuming, model, proposed
 
@@ -152,46 +151,30 @@ def test_what_the_app_does_not_do_is_not_permitted() -> None:
     assert permits(run.system, run.assumptions, ask, App((ask,), calls=2))
 
 
-# -- the random machine ---------------------------------------------------------------------------------------
-
-
-class Drawing(SessionMachine):
-    """A machine that only notes what it would play."""
-
-    app = APP
-    new_run = staticmethod(lambda: Run(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), ()))
-
-    def __init__(self, ran: Run) -> None:
-        super().__init__()
-        self.ran = ran
-        self.drawn: set[Event] = set()
-
-    def _play(self, event: Event) -> None:
-        self.drawn.add(event)
-
-
-RULES = [name for name, member in vars(SessionMachine).items() if hasattr(member, RULE_MARKER)]
+# -- the random search ----------------------------------------------------------------------------------------
 
 
 @everywhere
-def test_the_machine_draws_what_is_enabled_and_all_of_it(
+def test_the_search_draws_what_is_enabled_and_all_of_it(
     target: ModelTarget, runtime: Runtime, assumptions: Assumptions
 ) -> None:
-    """Over all choices: every call, every answer, every fault; of each span of time some length."""
-    needless = needless_rules(assumptions, APP, runtime)
+    """Over all numbers: every call, every answer, every fault; of each span of time some length."""
     for run in some_states(target, runtime, assumptions, 10):
-        machine = Drawing(run)
-        for name in RULES:
-            if name not in needless:
-                for choice in range(120):
-                    getattr(machine, name)(choice)
-        for event in machine.drawn:
+        drawn = options(run)
+        for event in drawn:
             assert permits(run.system, assumptions, event, APP), (event, run.events)
         possible = {one for one in enabled(run.system, assumptions, APP) if not isinstance(one, Span)}
-        assert {one for one in machine.drawn if not isinstance(one, Advance | Freeze)} == possible, run.events
+        assert {one for one in drawn if not isinstance(one, Advance | Freeze)} == possible, run.events
         for span in spans(run.system, assumptions):
-            within = [one for one in machine.drawn if span.contains(one) and span.event(1) in alike(one)]
+            within = [one for one in drawn if span.contains(one) and span.event(1) in alike(one)]
             assert bool(within) is (span.longest > 0), (span, run.events)
+
+
+def options(run: Run) -> set[Event]:
+    """Everything that some number chooses."""
+    place = Place(run, APP)
+    kinds = kinds_of(run.assumptions, APP, run.world.runtime)
+    return {one for kind in kinds for number in range(CHOICES) for one in kind.options(place, number)}
 
 
 def alike(event: Event) -> list[Event]:
@@ -205,17 +188,28 @@ def alike(event: Event) -> list[Event]:
             return []
 
 
-def test_every_rule_is_needed_somewhere_and_a_rule_that_is_not_draws_nothing_of_its_own() -> None:
-    """Where nothing is assumed, a rule that is left out would only wait."""
+def test_every_kind_is_needed_somewhere_and_calm_needs_three() -> None:
+    calm = kinds_of(assuming("calm"), APP, Runtime.HEADLESS)
+    assert {kind.name for kind in calm} == {"time passes", "a request is answered", "the app makes a call"}
+    assert kinds_of(assuming(*CELLS[-1]), APP, Runtime.BROWSER_LIKE) == KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_kind_that_is_not_needed_has_no_options(kind: Kind) -> None:
     run = Run(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), ())
-    needless = needless_rules(assuming("calm"), APP, Runtime.HEADLESS)
-    assert {*RULES} - {*needless} == {"time_passes", "app_makes_a_call", "a_request_is_answered"}
-    machine = Drawing(run)
-    for name in needless:
-        for choice in range(120):
-            getattr(machine, name)(choice)
-    assert not [one for one in machine.drawn if not isinstance(one, Advance)]
-    assert not needless_rules(assuming(*CELLS[-1]), APP, Runtime.BROWSER_LIKE)
+    if not kind.needed(run.assumptions, APP, Runtime.HEADLESS):
+        assert not any(kind.options(Place(run, APP), number) for number in range(CHOICES))
+
+
+def test_a_trace_depends_on_nothing_but_its_bytes() -> None:
+    drawn = random.Random(7).randbytes(SWARM + 30 * WIDTH)
+
+    def events() -> list[Event]:
+        run = Run(model("6.7.1"), Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"), ())
+        return [run.play(event).event for event in read(drawn, run, APP)]
+
+    assert events() == events()
+    assert len(events()) > 20
 
 
 # -- the proofs -----------------------------------------------------------------------------------------------

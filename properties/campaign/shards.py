@@ -5,10 +5,7 @@ A shard is deterministic: it is the same search wherever and whenever it runs.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib
-import pkgutil
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -166,7 +163,6 @@ class ShardRunner:
         with self._lock:
             if not self._targets and digest(self._plan) != self._fingerprint:
                 raise CampaignError("a worker has other code than this campaign: install the same on both")
-            _import_everything()
             if shard.target not in self._targets:
                 self._targets[shard.target] = make_target(shard.target, lambda line: None)
             return self._search(shard, self._targets[shard.target])
@@ -229,12 +225,3 @@ def _judged(verdict: Verdict) -> ShardVerdict:
     never = verdict.never if isinstance(verdict, Vacuous) else ()
     document = msgspec.to_builtins(verdict.trace.document()) if isinstance(verdict, Violated) else None
     return ShardVerdict(str(verdict), verdict.traces, verdict.steps, never, document)
-
-
-def _import_everything() -> None:
-    """Load the same modules on every worker, because Hypothesis draws constants from the source of loaded
-    modules."""
-    for package in (model, properties):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            with contextlib.suppress(ImportError):  # a module for an extra that is not installed
-                importlib.import_module(module.name)

@@ -1,6 +1,6 @@
 """Durations worth trying: those that matter for an SDK's timings, and those at which something is due.
 
-One definition serves the random machine, the search for concrete numbers along a path of a proof, and shrinking.
+One definition serves the random search, the search for concrete numbers along a path of a proof, and shrinking.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One run of one target in a world. Traces are extended and checked here and nowhere else.
 
-The random machine, replays and tests all drive a `Run`, which depends on none of them.
+The random search, replays and tests all drive a `Run`, which depends on none of them.
 """
 
 from __future__ import annotations

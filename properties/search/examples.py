@@ -1,6 +1,6 @@
 """Hypothesis's example database: where a run stores the failures that it finds, and which it replays first.
 
-Hypothesis derives the key of a failure from the cell, the invariants and the source of the machine. So machines
+Hypothesis derives the key of a failure from the cell, the invariants and the source of the test. So machines
 that share a database must run the same versions of sessionproof, Hypothesis and Python. The location of the
 checkout does not matter, except for a target that is named by its path.
 """

@@ -1,8 +1,9 @@
 """The random engine: many random traces of one cell, and a verdict for each invariant.
 
-Hypothesis generates and shrinks the traces. All invariants are checked on the same traces. When one is violated,
-the search starts again for the others, and for other causes, so that every "held" rests on the full number of
-traces. A violation by a known cause is passed over: the trace goes on.
+Hypothesis draws the traces, and stores what violates an invariant for the next run. All invariants are checked
+on the same traces. When one is violated, the search starts again for the others, and for other causes,
+so that every "held" rests on the full number of traces. A violation by a known cause is passed over: the trace
+goes on.
 """
 
 from __future__ import annotations
@@ -17,22 +18,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 
-from hypothesis import Phase, Verbosity, settings
+from hypothesis import Phase, Verbosity, given, settings
+from hypothesis import event as note
 from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
-from hypothesis.internal.conjecture import providers
-from hypothesis.internal.constants_ast import Constants
-from hypothesis.stateful import run_state_machine_as_test
 from msgspec.structs import replace
 
 from model.step import App
 from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explains
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.run.ahead import ahead
 from properties.run.distinct import NOTHING, Known, new, simpler, widened
 from properties.run.run import LANDMARKS, Run, Violation
 from properties.run.shrink import reduce, violates
-from properties.search.machine import SessionMachine, needless_rules
+from properties.search.generate import draws, read
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
 
@@ -206,12 +206,12 @@ def _round(
             tally.met.setdefault((name, one), violation)
         return not explaining
 
-    def new_run() -> Run:
+    def new_run(on: Target) -> Run:
         if tally.first is None:
-            tally.running = Run(target, cell.runtime, cell.assumptions, invariants, counts)
-        else:  # shrink this violation; do not slip to another
+            tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts)
+        else:  # the same violation again; do not slip to another
             judged = [one for one in invariants if one.id == tally.first.trace.invariant]
-            tally.running = Run(target, cell.runtime, cell.assumptions, judged, simpler(tally.first, known))
+            tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known))
         return tally.running
 
     def done(run: Run) -> None:
@@ -221,10 +221,45 @@ def _round(
         keep(run.trace)
         tell(tally.traces, profile.max_examples)
 
-    machine = _machine(cell, invariants, new_run, done, tally, seed, app)
+    played_ahead = ahead(target, cell.runtime)
+
+    def rehearse(drawn: bytes, on: Target) -> None:
+        run = Run(on, cell.runtime, cell.assumptions, ())
+        for event in read(drawn, run, app):
+            run.play(event)
+        run.recover()
+
+    def trace(drawn: bytes) -> None:
+        tally.heed_interrupts()
+        with tally.stopping_at_errors():
+            run = new_run(played_ahead(partial(rehearse, drawn)))
+        try:
+            for event in read(drawn, run, app):
+                act(partial(run.play, event))
+            act(run.recover)
+        except Violation as violation:
+            tally.first = tally.first or violation
+            tally.keep(violation)
+            raise
+        act(run.target.finish)
+        for name in run.reached(LANDMARKS):
+            note(name)
+        done(run)
+
+    def act(play: Callable[[], object]) -> None:
+        tally.heed_interrupts()
+        with tally.stopping_at_errors():
+            play()
+
+    what = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{'+'.join(one.id for one in invariants)}"
+    # Hypothesis derives the key in the example database, and a default seed, from the source and the signature.
+    trace.__annotations__["drawn"] = what
+    test = settings(_engine_settings(profile))(given(draws(profile.stateful_step_count))(trace))
+    if seed is not None:
+        test = seeded(f"{what}|{seed}")(test)
     try:
-        with tally.holding_interrupts(), without_module_constants():
-            run_state_machine_as_test(machine, settings=_engine_settings(profile))
+        with tally.holding_interrupts():
+            test()
     except Violation as violation:
         (invariant,) = (one for one in invariants if one.id == violation.trace.invariant)
         tally.keep(reduce(violation, target, invariant, simpler(violation, known)))
@@ -240,63 +275,10 @@ def _round(
     return tally
 
 
-@contextlib.contextmanager
-def without_module_constants() -> Iterator[None]:
-    """Stop Hypothesis from drawing constants that it finds in the source of loaded modules. Otherwise the search
-    for a seed would change with every module that is edited or loaded."""
-    usual = providers._get_local_constants
-    providers.CONSTANTS_CACHE.cache.clear()
-    providers._get_local_constants = Constants
-    try:
-        yield
-    finally:
-        providers._get_local_constants = usual
-        providers.CONSTANTS_CACHE.cache.clear()
-
-
-def _machine(
-    cell: Cell,
-    invariants: Sequence[Invariant],
-    new_run: Callable[[], Run],
-    done: Callable[[Run], None],
-    tally: _Tally,
-    seed: int | None,
-    app: App,
-) -> type[SessionMachine]:
-    """The machine of this cell. Its name is its key in the example database, and the default seed."""
-
-    class CellMachine(SessionMachine):
-        def __init__(self) -> None:
-            tally.heed_interrupts()
-            with tally.stopping_at_errors():
-                super().__init__()
-
-        def _guarded(self, act: Callable[[], object]) -> None:
-            tally.heed_interrupts()
-            try:
-                with tally.stopping_at_errors():
-                    super()._guarded(act)
-            except Violation as violation:
-                tally.first = tally.first or violation
-                tally.keep(violation)
-                raise
-
-    for name in needless_rules(cell.assumptions, app, cell.runtime):
-        setattr(CellMachine, name, None)
-    CellMachine.app = app
-    CellMachine.new_run = staticmethod(new_run)
-    CellMachine.done = staticmethod(done)
-    names = "+".join(one.id for one in invariants)
-    CellMachine.__name__ = CellMachine.__qualname__ = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{names}"
-    if seed is not None:
-        seeded(f"{CellMachine.__name__}|{seed}")(CellMachine)
-    return CellMachine
-
-
 def _engine_settings(profile: settings) -> settings:
-    """The user's profile with the settings of this engine: no deadline, one violation at a time, and no explain
-    phase, which is slow and says little about a trace."""
-    phases = tuple(phase for phase in profile.phases if phase is not Phase.explain)
+    """The user's profile with the settings of this engine: no deadline, one violation at a time, and no phase
+    that works on the bytes of a violation, because `reduce` shrinks its events."""
+    phases = tuple(phase for phase in profile.phases if phase not in (Phase.shrink, Phase.explain))
     quiet = Verbosity.quiet if profile.verbosity is Verbosity.normal else profile.verbosity
     return settings(
         profile, deadline=None, report_multiple_bugs=False, print_blob=False, phases=phases, verbosity=quiet

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from model import step as relation
 from model.sdk import Sdk
 from model.step import Endless, Step, initial
@@ -20,6 +22,15 @@ from properties.system.failures import Failure
 
 class TargetError(Failure):
     """The target itself is broken: a missing build, a dead driver, an unknown request. Never a finding."""
+
+
+class Exchange(Struct, frozen=True):
+    """What a client was fed at an instant in ms of the device's clock, and what it put out. The stimulus of a
+    sign-in is None."""
+
+    stimulus: Stimulus | None
+    at: Millis
+    outputs: tuple[Output, ...]
 
 
 class Target(Protocol):

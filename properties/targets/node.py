@@ -15,14 +15,16 @@ import signal
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 
 from properties.system.target import TargetError
 from properties.targets.protocol import Command, Response, decode, encode
+
+R = TypeVar("R")
 
 NEEDED = "Node 18 or newer is needed for real SDK builds"
 NODE_REMEDY = "install it from your package manager or nodejs.org; the model targets work without it"
@@ -146,6 +148,10 @@ class Driver:
         Raises `TargetError` if the process has ended or is stuck. A response may still have an `error`.
         """
         self.tell(command)
+        return self.hear(decode)
+
+    def hear(self, decoded: Callable[[bytes], R]) -> R:
+        """Wait for the response to a command that was sent. Raises `TargetError` as `ask` does."""
         parts: list[bytes] = []
         while not (parts and parts[-1].endswith(b"\n")):
             if not self._selector.select(PATIENCE):
@@ -160,7 +166,7 @@ class Driver:
             parts.append(part)
         line = b"".join(parts)
         try:
-            return decode(line)
+            return decoded(line)
         except msgspec.DecodeError as error:
             self.close()
             raise TargetError(f"the SDK's output cannot be read ({error}): {line[:80]!r}") from None

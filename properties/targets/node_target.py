@@ -9,7 +9,7 @@ and the paths of its bundle and packages. An operation is called by its verb, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from model.terms import (
     CallSettled,
     ClockChanged,
     ConnectionChanged,
+    Endpoint,
     LockChanged,
     Millis,
     Outcome,
@@ -42,10 +43,11 @@ from model.terms import (
     Timings,
     Token,
     TokenAnnounced,
+    TokenId,
     TokenShown,
     Uncaught,
 )
-from properties.system.target import TargetError
+from properties.system.target import Exchange, TargetError
 from properties.targets import protocol
 from properties.targets.dom import fetch_dom
 from properties.targets.model import ModelTarget
@@ -88,6 +90,7 @@ class NodeTarget:
         self._loaded: tuple[Runtime, Token] | None = None
         self._skew: Millis = 0
         self._asked: dict[RequestId, HttpRequest] = {}
+        self._known: dict[tuple[Endpoint, TokenId], HttpRequest] = {}  # one request of each kind in any trace
         self._awaiting: set[CallId] = set()  # pending calls that should settle with a token
         self._verification = Verification(server)
 
@@ -102,6 +105,10 @@ class NodeTarget:
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """Start a fresh instance, signed in with `token` at instant 0. Raises `TargetError`."""
+        self._begin(runtime, token)
+        return self._outputs(self._ask(protocol.BeginCommand()), 0)
+
+    def _begin(self, runtime: Runtime, token: Token) -> None:
         self.threw.clear()
         self._skew = 0
         self._asked.clear()
@@ -109,12 +116,43 @@ class NodeTarget:
         self._server.begin()
         if self._driver is None or self._loaded != (runtime, token):
             self._load(runtime, token)
-        return self._outputs(protocol.BeginCommand(), 0)
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """Deliver one stimulus to the SDK, and wait until it is idle. Raises `TargetError`."""
         command = self._command(stimulus, at)
-        return self._outputs(command, at) if command else ()
+        return self._outputs(self._ask(command), at) if command else ()
+
+    def play(
+        self, runtime: Runtime, token: Token, expected: Sequence[Exchange]
+    ) -> list[tuple[Output, ...]] | None:
+        """A whole trace at once, sign-in to end, with one message to the driver: the outputs after each stimulus.
+
+        What it answers to a request, it has to know before it hears of it: `expected` says which there are. None
+        if it does not know, or if the build has no such request or timer. Raises `TargetError` as `finish` does.
+        """
+        self._begin(runtime, token)
+        commands: list[protocol.Command | None] = []
+        for one in expected:
+            command = self._command(one.stimulus, one.at) if one.stimulus else protocol.BeginCommand()
+            commands.append(command)
+            for sent in (output for output in one.outputs if isinstance(output, RequestSent)):
+                if (like := self._known.get((sent.endpoint, sent.token_id))) is None:
+                    return None
+                self._asked[sent.request] = like
+        answered = dict(self._asked)
+        try:
+            heard = iter(self._batch([command for command in commands if command]))
+            outputs = [
+                self._outputs(next(heard), one.at) if command else ()
+                for command, one in zip(commands, expected, strict=True)
+            ]
+        except TargetError:
+            return None  # one step at a time, it says when
+        finally:
+            self._verify()
+        known = self._server.endpoint_of
+        same = all(known(self._asked[number]) == known(like) for number, like in answered.items())
+        return outputs if same else None
 
     def finish(self) -> None:
         """End the trace. The driver boots the next instance in the background.
@@ -128,6 +166,9 @@ class NodeTarget:
             except TargetError:
                 self._stop()
                 raise
+        self._verify()
+
+    def _verify(self) -> None:
         if self._verification.due:
             self._verification.judge()
 
@@ -207,6 +248,20 @@ class NodeTarget:
             raise TargetError(done.error)
         return done.out
 
+    def _batch(self, commands: Sequence[protocol.Command]) -> list[list[protocol.Message]]:
+        """The messages after each command of a trace, which ends with them."""
+        assert self._driver is not None
+        try:
+            self._driver.tell(protocol.BatchCommand(commands))
+            self._driver.tell(protocol.EndCommand())
+            done = self._driver.hear(protocol.decode_batch)
+        except TargetError:
+            self._stop()
+            raise
+        if done.error is not None:
+            raise TargetError(done.error)
+        return done.out
+
     def _command(self, stimulus: Stimulus, at: Millis) -> protocol.Command | None:
         """The command for a stimulus, if the driver needs one. Raises `TargetError`."""
         match stimulus:
@@ -235,9 +290,9 @@ class NodeTarget:
                 del arguments["event"]  # the tag of its class
                 return protocol.CallCommand(at, call, operation.verb, arguments)
 
-    def _outputs(self, command: protocol.Command, at: Millis) -> tuple[Output, ...]:
+    def _outputs(self, messages: Iterable[protocol.Message], at: Millis) -> tuple[Output, ...]:
         outputs: list[Output] = []
-        for message in self._ask(command):
+        for message in messages:
             match message:
                 case protocol.TimerMessage(timer, due, cause):
                     outputs.append(TimerSet(timer, due, cause))
@@ -270,7 +325,7 @@ class NodeTarget:
                 f"the SDK sends {message.method} {message.path}, which the fake server does not know"
             )
         endpoint, token_id = known
-        self._asked[message.request] = request
+        self._asked[message.request] = self._known[known] = request
         details = self._server.details(request)
         return RequestSent(message.request, endpoint, token_id, message.cause, credential, details)
 

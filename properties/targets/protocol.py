@@ -107,6 +107,12 @@ class EndCommand(Command, frozen=True):
     """End the trace. The driver boots the next instance and sends no response."""
 
 
+class BatchCommand(Command, frozen=True):
+    """Several commands that have a response each. The response has a list of theirs."""
+
+    commands: Sequence[Command]
+
+
 # -- responses ----------------------------------------------------------------------------------------------
 
 
@@ -205,5 +211,13 @@ class Response(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class BatchResponse(msgspec.Struct, frozen=True):
+    """The response to a batch: the SDK's messages after each command, or the error of the first that failed."""
+
+    out: list[list[Message]] = []
+    error: str | None = None
+
+
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Response).decode
+decode_batch = msgspec.json.Decoder(BatchResponse).decode

@@ -93,7 +93,8 @@ class FakeServer:
         return ()
 
     def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
-        """The answer to a request for an outcome. Outcomes that bring a token carry `token`."""
+        """The answer to a request for an outcome. Outcomes that bring a token carry `token`. Of the request it
+        depends on nothing but `endpoint_of`."""
         return HttpReply(outcome.status, self.body(self.mint(token)) if token else "{}")
 
     # -- tokens

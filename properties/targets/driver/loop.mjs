@@ -19,6 +19,7 @@
 //   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
 //   {"do":"coverage"}                                         ["ran", start, end] of each range that has run in a trace
+//   {"do":"batch","commands":[...]}                            several of these; {"out": [[...], ...]}
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
 import fs from 'node:fs';
@@ -138,6 +139,11 @@ const commands = {
   async coverage() {
     if (!coverage) throw new DriverError('no coverage was asked for');
     return coverage.ranges().map(range => ['ran', ...range]);
+  },
+  async batch({ commands: several }) {
+    const outs = [];
+    for (const one of several) outs.push(await commands[one.do](one));
+    return outs;
   },
   // Booting costs more than all else in a trace; here it overlaps with whatever the other side does.
   async end() {

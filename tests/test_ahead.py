@@ -1,0 +1,90 @@
+"""Playing ahead: a search that has the model play first is the same search, with fewer messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from model.clerk.policy import policy_of
+from model.clerk.sdk import CLERK
+from model.step import Step
+from model.terms import Runtime
+from model.world.events import Event
+from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.verdict import Cell, Findings, Verdict
+from properties.search import search as engine
+from properties.search.search import search
+from properties.system.target import Target
+from properties.targets.clerk.builds import fetch_build
+from properties.targets.clerk.server import ClerkServer
+from properties.targets.clerk.target import GLUE
+from properties.targets.node import Driver
+from properties.targets.node_target import NodeTarget
+from tests.support import HEADLINE, assuming, profile_of, ready
+
+
+def build(release: str, described_by: str) -> NodeTarget:
+    """A release, said to behave as another one does."""
+    policy = policy_of(described_by)
+    server = ClerkServer()
+    return NodeTarget(
+        release, CLERK, GLUE, server, lambda _: fetch_build(release, lambda line: None), policy=policy
+    )
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Iterator[NodeTarget]:
+    target = ready(build(*request.param))
+    yield target
+    target.close()
+
+
+def searched(target: Target, *assumptions: str) -> tuple[list[Event], dict[str, Verdict], dict[str, int]]:
+    """What was played, what was judged, and what was reached."""
+    played: list[Event] = []
+
+    def note(step: Step) -> None:
+        played.append(step.event)
+
+    judged = [Invariant("notes-events", "", note, frozenset(Runtime)), INVARIANTS[HEADLINE]]
+    cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumptions))
+    found: Findings = search(target, cell, judged, profile_of(40), seed=3)
+    return played, found.verdicts, found.reached
+
+
+@pytest.mark.parametrize(
+    "assumptions", [("starvation", "stale-after-expiry"), ("outage", "late-replies", "restart")]
+)
+@pytest.mark.parametrize(
+    "target",
+    [("6.40.0", "6.40.0"), ("6.7.1", "6.7.1"), ("6.7.1", "6.7.4"), ("6.40.0", "6.0.0")],
+    indirect=True,
+    ids="as {0[1]}".format,
+)
+def test_playing_ahead_changes_no_trace_and_no_verdict(
+    target: NodeTarget, assumptions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the model is right about the build or not."""
+    with_it = searched(target, *assumptions)
+    monkeypatch.setattr(engine, "ahead", lambda target, _runtime: lambda _play: target)
+    assert searched(target, *assumptions) == with_it
+
+
+@pytest.mark.parametrize("target", [("6.40.0", "6.40.0")], indirect=True)
+def test_a_trace_is_one_message_where_the_model_is_right(
+    target: NodeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = 0
+    hear = Driver.hear
+
+    def counted(driver: Driver, decoded: object) -> object:
+        nonlocal heard
+        heard += 1
+        return hear(driver, decoded)  # type: ignore[arg-type]
+
+    searched(target, "starvation")  # until each kind of request was seen once
+    monkeypatch.setattr(Driver, "hear", counted)
+    _, verdicts, _ = searched(target, "starvation")
+    assert {type(one).__name__ for one in verdicts.values()} == {"Held"}
+    assert heard == 40
