@@ -2,8 +2,8 @@
 
 A step on a build waits for the build: some 30 round trips for a trace. A model needs none, and the build mostly
 does what its model does. So the model says what the build is going to be fed; the build is fed that in one
-message; and then the trace is judged by what the build has put out, step by step, as ever. As soon as a step feeds
-it anything else, the build starts again, catches up, and is played one step at a time from there.
+message; and then the trace is judged by what the build has put out, step by step, as ever. As soon as a step
+feeds it anything else, the build starts again, catches up, and is played one step at a time from there.
 
 So the traces, and what is judged of them, are the same as without.
 """
