@@ -41,6 +41,10 @@ Client: TypeAlias = Any
 C = TypeVar("C", bound=Struct)
 
 
+_HONEST = {Endpoint.MINT: Outcome.GRANTED, Endpoint.CONFIGURE: Outcome.SETTINGS}
+_REFUSALS = {Endpoint.INTROSPECT: Outcome.NO_SESSION, Endpoint.CONFIGURE: Outcome.SETTINGS}
+
+
 class Server:
     """The state of an honest server, but for whether the session is valid (`World.valid`): what it answers to a
     request, and what a request or a call changes. An SDK's is a `ServerStruct`.
@@ -57,11 +61,11 @@ class Server:
 
     def honest(self, endpoint: Endpoint) -> Outcome:
         """The honest answer while the session is valid, to a request with a credential."""
-        return Outcome.GRANTED if endpoint is Endpoint.MINT else Outcome.SESSION
+        return _HONEST.get(endpoint, Outcome.SESSION)
 
     def refusal(self, endpoint: Endpoint, ending: Ending = Ending.REVOKED) -> Outcome:
         """The honest answer when the session has ended so, or to a request without a credential."""
-        return Outcome.NO_SESSION if endpoint is Endpoint.INTROSPECT else Outcome.UNAUTHORIZED
+        return _REFUSALS.get(endpoint, Outcome.UNAUTHORIZED)
 
     @property
     def session_token(self) -> TokenId:

@@ -15,9 +15,9 @@ A *system* is a world and a monitor (`model/world/state.py`). The client is a fu
     Fairness    none in Spec: a trace may stop anywhere. The healthy world of a recovery proof has its own
                 (properties/prove/liveness.py)
 
-A step: `begin` lets the event happen and cues the client; `feed` returns its outputs; `absorb` takes them. Then
-every timer that is due by the end of the step runs in deadline order (`next_due`), fed and absorbed the same way.
-`finish` moves the clock to the end of the step.
+A step: `begin` lets the event happen and cues the client; `feed` returns its outputs; `absorb` takes them. What a
+`RestartApp` has answered at once (`prompt`) follows. Then every timer that is due by the end of the step runs in
+deadline order (`next_due`), fed and absorbed the same way. `finish` moves the clock to the end of the step.
 
 What is proved
 --------------
@@ -50,8 +50,8 @@ from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
-from model.terms import Millis, Operation, Outcome, Output, Runtime, Started, Stimulus, Timings, Token
-from model.world.course import Cue, begin, finish, horizon, impossible, next_due
+from model.terms import Load, Millis, Operation, Outcome, Output, Runtime, Stimulus, Timings, Token
+from model.world.course import Cue, begin, finish, horizon, impossible, next_due, prompt
 from model.world.events import (
     OF_REQUEST,
     Advance,
@@ -76,6 +76,9 @@ MAX_CALLS = 3
 """How many calls of an app may be pending at once by default: enough for two to share a request while a third
 overtakes them."""
 
+MAX_LOADS = 3
+"""How often an app loads a client by default, until that has ended well. A start is the first time."""
+
 TICKS_AT_ONCE = 60
 """How often a ticker may run in one `Advance`. It bounds the work of one step: a month would be half a million
 runs. A freeze needs no such bound, for a ticker runs at most once in it, at thaw."""
@@ -86,12 +89,18 @@ TIMERS_PER_STEP = 10_000
 step. It is more than 60 of any ticker, and more than every second of two hours."""
 
 
+ANSWERS_PER_STEP = 100
+"""How many requests of a start may be answered in one step. A client that goes beyond this asks without end."""
+
+
 class Endless(Exception):
-    """Too many timers have run in one step (`TIMERS_PER_STEP`). The message says when, and what to do."""
+    """A step has no end: `TIMERS_PER_STEP` or `ANSWERS_PER_STEP` is exceeded. The message says when, and what to
+    do."""
 
 
 class App(Struct, frozen=True):
-    """What the app does: which `operations` it calls, with how many `calls` pending at a time.
+    """What the app does: which `operations` it calls, with how many `calls` pending at a time, and how often it
+    loads a client (`loads`).
 
     If `operations` is None, the app may make any call. `permits` knows that; `enabled` cannot list all calls, and
     has none of them.
@@ -99,6 +108,7 @@ class App(Struct, frozen=True):
 
     operations: tuple[Operation, ...] | None = None
     calls: int = MAX_CALLS
+    loads: int = MAX_LOADS
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
@@ -202,8 +212,9 @@ def at_an_instant(
                 yield from _endings(world, assumptions, request)
     if like is None or isinstance(like, Operation):
         operations = app.operations if app.operations is not None else (like,) if like else ()
+        again = (Load(),) if world.loads < app.loads else ()
         if len(world.calls) < app.calls:
-            yield from (operation for operation in operations if not impossible(world, operation))
+            yield from (one for one in (*operations, *again) if not impossible(world, one))
     if like is None or not isinstance(like, (*OF_REQUEST, Operation)):
         others = (*assumptions.events, *RELIEFS)
         yield from (event for event in others if not impossible(world, event))
@@ -236,12 +247,14 @@ def longest_advance(world: World, assumptions: Assumptions) -> Millis:
     """How long an `Advance` may last, in ms.
 
     Unless requests may hang, the server acts on each within `Timings.patience`: on the oldest one in flight, and
-    on the first one that a timer could send in the meantime. A reply under way may take longer.
+    on the first one that a timer could send in the meantime. A reply under way may take longer. Under
+    `failing-start` what a client that has not loaded asks for may hang.
     """
     timings, longest = world.timings, life_left(world, assumptions)
     if not assumptions.may_hang:
         one_shot = world.one_shot_timers
-        unserved = (request.sent_at for request in world.requests if request.reply is None)
+        bounded = not (assumptions.may_hang_until_loaded and not world.loaded)
+        unserved = (request.sent_at for request in world.requests if request.reply is None and bounded)
         first_request = min(unserved, default=world.now + longest)
         first_timer = min((timer.due for timer in one_shot), default=world.now + longest)
         if len(one_shot) < len(world.timers):  # a ticker sends nothing before its token is at the cutoff
@@ -271,11 +284,16 @@ def next(system: System, event: Event, feed: Feed) -> Step:
     timers do not end, and what `feed` raises.
     """
     until = horizon(system.world, event)
-    timers = 0
+    answers = timers = 0
     after, facts, cue = begin(system, event)
-    if cue:
+    while cue:
         after, more = _fed(after, cue, feed)
-        facts += more
+        answers += 1
+        if answers > ANSWERS_PER_STEP:
+            raise Endless(f"{answers} requests of a start were answered at one instant: look for a loop")
+        answer = prompt(after.world)
+        after, answered, cue = begin(after, answer) if answer else (after, (), None)
+        facts += (*more, *answered)
     while due := next_due(after, until):
         timers += 1
         if timers > TIMERS_PER_STEP:
@@ -297,4 +315,4 @@ def _without_end(start: Millis, now: Millis) -> str:
 def _fed(system: System, cue: Cue, feed: Feed) -> tuple[System, tuple[Fact, ...]]:
     """Feed a cue to the client and absorb its outputs."""
     outputs = feed(cue.stimulus, system.world.device_now)
-    return absorb(system, outputs, cue.tainted, starting=isinstance(cue.stimulus, Started))
+    return absorb(system, outputs, cue.tainted)

@@ -71,6 +71,7 @@ class Endpoint(Word):
     MINT = "mint"  # a token
     INTROSPECT = "introspect"  # the sessions of this device
     MUTATE = "mutate"  # to change the session, or to note that it is in use; the answer has the session
+    CONFIGURE = "configure"  # how the app is set up; whoever asks gets the same answer
 
 
 class Outcome(Word):
@@ -78,6 +79,7 @@ class Outcome(Word):
 
     GRANTED = "granted"  # 200, a token
     SESSION = "session"  # 200, the session with a fresh token
+    SETTINGS = "settings"  # 200, how the app is set up
     BROKEN = "broken"  # 500
     RATE_LIMITED = "rate-limited"  # 429
     GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
@@ -206,6 +208,13 @@ class OperationStruct(Operation, Struct, frozen=True, cache_hash=True, tag_field
     """The base of an SDK's operations. A struct's fields are the arguments that the glue gets."""
 
 
+class Load(OperationStruct, frozen=True):
+    """The app loads the SDK, which asks for its session: when a process starts, and again if that has failed."""
+
+    verb = "load"
+    gives_token = False
+
+
 class Token(Struct, frozen=True, cache_hash=True):
     """A token as a symbol: `T3` is the third that the server minted. Adapters turn it into a real JWT."""
 
@@ -276,10 +285,10 @@ class ConnectionChanged(Struct, frozen=True):
 
 
 class Started(Struct, frozen=True):
-    """The app was killed and has started again. A new client loads, and gets a fresh `token` of its session, or
-    None: there is no session. Its requests and timers are numbered on from those of the client before."""
+    """The app was killed and has started again. It makes a new client, and calls `Load` on it. Its requests and
+    timers are numbered on from those of the client before."""
 
-    token: Token | None
+    call: CallId
 
 
 Stimulus: TypeAlias = TimerDue | Called | Replied | ClockChanged | LockChanged | ConnectionChanged | Started
@@ -320,13 +329,13 @@ class TimerCleared(Struct, frozen=True):
 
 
 class SignedOut(Struct, frozen=True):
-    """The client drops its session: the user sees the sign-in screen."""
+    """The client drops its session, or has loaded without one: the user sees the sign-in screen."""
 
     cause: CallId | None
 
 
 class SignedIn(Struct, frozen=True):
-    """The client holds the session again that it had dropped."""
+    """The client has loaded with a session, or holds the one again that it had dropped."""
 
     cause: CallId | None
 

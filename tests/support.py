@@ -24,6 +24,7 @@ from model.world.events import Event
 from model.world.facts import Fact
 from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.verdict import Cell, Findings
+from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run
 from properties.search.search import search
 from properties.system.target import Target, TargetError
@@ -120,6 +121,17 @@ def judged(target: Target, *events: Event, runtime: Runtime = Runtime.HEADLESS) 
     for event in events:
         started.play(event)
     return started
+
+
+def in_lock_step(build: NodeTarget, *events: Event, runtime: Runtime = Runtime.HEADLESS) -> Run:
+    """Play the events on a build and its model, which must agree."""
+    described = ready(build, runtime).described_by()
+    assert described is not None
+    pair = LockStep(build, described)
+    ran = Run(pair, runtime, assuming("calm"), [conforms(pair)])
+    for event in events:
+        ran.play(event)
+    return ran
 
 
 def of_kind(kind: type[Fact], facts: Iterable[Fact]) -> list[Fact]:

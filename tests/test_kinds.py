@@ -149,9 +149,9 @@ T2 = Token(2, TokenId(organization="org_b"), 0, 60)
         ),
         (Shown(0, None, due=False), "SDK", "shows the app's own server no token"),
         (
-            Restarted(0, None, (1,), (2, 3)),
+            Restarted(0, 2, (1,), (2, 3)),
             "OS",
-            "kills the app, and it starts again, with no session; with it end request 2, request 3, call 1",
+            "kills the app, and it starts again: it loads (call 2); with it end request 2, request 3, call 1",
         ),
     ],
 )

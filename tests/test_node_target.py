@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from model.step import first_token
 from model.terms import (
@@ -19,6 +20,7 @@ from model.terms import (
     Replied,
     RequestSent,
     Runtime,
+    SignedIn,
     SignedOut,
     Started,
     TimerCleared,
@@ -105,9 +107,12 @@ def test_a_refusal_signs_out(toy: NodeTarget) -> None:
 
 
 def test_it_starts_anew_with_a_session_or_without(toy: NodeTarget) -> None:
-    announced = TokenAnnounced(LATER, None)
-    assert toy.feed(Started(LATER), 50_000) == (TimerSet(2, 100_000, None), announced)
-    assert toy.feed(Started(None), 51_000) == (SignedOut(None),)
+    load, announced = RequestSent(1, Endpoint.MINT, TokenIdStruct(), 7), TokenAnnounced(LATER, None)
+    assert toy.feed(Started(7), 50_000) == (load,)
+    ends = (SignedIn(7), CallSettled(7, None, None), announced)
+    assert toy.feed(Replied(1, Outcome.GRANTED, LATER), 50_000) == (TimerSet(2, 100_000, 7), *ends)
+    assert toy.feed(Started(8), 51_000) == (replace(load, request=2, cause=8),)
+    assert toy.feed(Replied(2, Outcome.UNAUTHORIZED), 51_000) == (SignedOut(8), CallSettled(8, None, None))
 
 
 def test_it_lives_in_the_same_world_as_every_other_target(shared: NodeTarget) -> None:

@@ -209,8 +209,8 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
         *(Advance(43 * SECOND), Advance(43 * SECOND), GetToken(organization=PERSONAL), Answer(2, GRANTED)),
     ),
     "an app that starts again is told which is active": (
-        *(*SWITCHED, Advance(SECOND), RestartApp(), GetToken(), Advance(43 * SECOND), Answer(2, GRANTED)),
-        *(Touch(), Answer(3, SESSION)),
+        *(*SWITCHED, Advance(SECOND), RestartApp(), GetToken(), Advance(43 * SECOND), Answer(4, GRANTED)),
+        *(Touch(), Answer(5, SESSION)),
     ),
     "an app that starts again has not chosen": (SWITCH, RestartApp(), GetToken(), Advance(43 * SECOND)),
 }

@@ -30,7 +30,7 @@ from model.world.events import (
     Revoke,
     SetClock,
 )
-from model.world.facts import Fact, Sent, SessionDropped, Settled
+from model.world.facts import Fact, Loaded, Sent, SessionDropped, Settled
 from properties.invariants.catalogue import INVARIANTS
 from properties.system.target import TargetError
 from properties.system.trace import Trace, load
@@ -250,8 +250,8 @@ def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: d
     """What was under way ends; a session that was dropped comes back if it is valid, one that ended does not."""
     events: list[Event] = [
         *(Advance(43 * SECOND), GetToken("api"), RestartApp(), Advance(43 * SECOND)),
-        *(Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.NO_SESSION), RestartApp(), GetToken()),
-        *(GetToken(skip_cache=True), Answer(5, Outcome.GRANTED), Revoke(), RestartApp()),
+        *(Answer(5, Outcome.UNAUTHORIZED), Answer(6, Outcome.NO_SESSION), RestartApp(), GetToken()),
+        *(GetToken(skip_cache=True), Answer(9, Outcome.GRANTED), Revoke(), RestartApp()),
     ]
     played = run(builds["6.40.0"], *events)
     trace = replace(played.trace, invariant="every-call-settles")
@@ -289,6 +289,8 @@ def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
                 yield at, f"sends request {request}"
             case Settled(at, call, _, _, token, error):
                 yield at, f"call {call} {'gets' if token else 'fails' if error else 'ends'}"
+            case Loaded(at, call, _, error):
+                yield at, f"call {call} {'fails' if error else 'ends'}"
             case SessionDropped(at):
                 yield at, "signs the user out"
 

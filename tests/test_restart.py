@@ -19,8 +19,13 @@ from model.terms import (
     Called,
     CallSettled,
     Endpoint,
+    Millis,
     Outcome,
+    Output,
+    Replied,
+    RequestSent,
     Runtime,
+    SignedIn,
     SignedOut,
     Started,
     TimerDue,
@@ -36,7 +41,6 @@ from properties.invariants.catalogue import INVARIANTS, breach_of
 from properties.invariants.causes import cause_sentence
 from properties.invariants.verdict import Proved, Vacuous
 from properties.prove.prove import prove
-from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.search.generate import kinds_of
 from properties.system.event_kinds import brief
@@ -56,6 +60,7 @@ from tests.support import (
     assuming,
     explore,
     fresh,
+    in_lock_step,
     judged,
     model,
     of_kind,
@@ -84,7 +89,7 @@ def test_timers_requests_and_calls_end_with_the_process() -> None:
     ran = run(model(RELEASE), *EVERYTHING_ENDS)
     assert (ran.world.requests, ran.world.calls) == ((), ())
     token = Token(2, TokenId(), 43, 103)
-    assert restarted(ran) == [Restarted(43 * SECOND, token, calls=(1,), requests=(1, 2))]
+    assert restarted(ran) == [Restarted(43 * SECOND, 2, calls=(1,), requests=(1, 2))]
     assert ran.world.token == token
     assert [timer.due for timer in ran.world.timers] == [103 * SECOND, 86 * SECOND]
     with pytest.raises(NotEnabled, match="no request 1 is in flight"):
@@ -94,9 +99,9 @@ def test_timers_requests_and_calls_end_with_the_process() -> None:
 def test_numbers_and_time_go_on() -> None:
     ran = run(model(RELEASE), *EVERYTHING_ENDS, GetToken("greeting"))
     (fact,) = [fact for fact in ran.steps[-1].facts if isinstance(fact, Sent)]
-    assert (fact.at, fact.request) == (43 * SECOND, 3)
+    assert (fact.at, fact.request) == (43 * SECOND, 5)
     assert min(timer.timer for timer in ran.world.timers) > 2
-    assert ran.world.calls[0].call == 2
+    assert ran.world.calls[0].call == 3
 
 
 @pytest.mark.parametrize("assumption", ["calm", "outage"])
@@ -106,7 +111,7 @@ def test_nobody_is_to_blame_for_what_ended_with_the_process(assumption: str) -> 
     for event in (*EVERYTHING_ENDS, Advance(20 * SECOND), GetToken(), Advance(23 * SECOND)):
         assert ran.permits(event)
         ran.play(event)
-    assert [fact.call for fact in ran.facts if isinstance(fact, Settled)] == [2]
+    assert [fact.call for fact in ran.facts if isinstance(fact, Settled)] == [3]
     assert [fact.set_at for fact in ran.facts if isinstance(fact, TimerFired)] == [0, 43 * SECOND]
 
 
@@ -115,8 +120,10 @@ def test_a_client_that_starts_with_a_token_has_no_need_to_refresh_it() -> None:
     system = run(model(RELEASE), REFRESH).system
     world = system.world
     sent = Sent(world.now, 2, Endpoint.MINT, TokenId(), Origin.BACKGROUND, stale_for=0)
-    facts = (Restarted(world.now, Token(2, TokenId(), 43, 103)), sent)
-    breach = INVARIANTS["one-refresh-at-a-time"].check(Step(system, RestartApp(), facts, system))
+    ended, *came = run(model(RELEASE), REFRESH, RestartApp()).steps[-1].facts
+    check = INVARIANTS["one-refresh-at-a-time"].check
+    assert check(Step(system, RestartApp(), (ended, sent), system)) is None
+    breach = check(Step(system, RestartApp(), (ended, *came, sent), system))
     assert breach is not None
     assert breach.why == "the background sends request 2, with most of the life of T2 to go"
     assert breach.fact == sent
@@ -134,7 +141,10 @@ def test_a_client_that_starts_knows_nothing_of_the_one_before() -> None:
     for stimulus in (TimerDue(2), Called(1, GetToken("api"))):
         client, _ = step(client, stimulus, 43 * SECOND)
     token = Token(2, TokenId(), 50, 110, behind=True)  # a staler one than that before: it cannot know
-    client, outputs = step(client, Started(token), 50 * SECOND)
+    client, outputs = step(client, Started(2), 50 * SECOND)
+    environment, introspect = (output.request for output in outputs if isinstance(output, RequestSent))
+    client, _ = step(client, Replied(environment, Outcome.SETTINGS), 50 * SECOND)
+    client, outputs = step(client, Replied(introspect, Outcome.SESSION, token), 50 * SECOND)
     assert outputs[-1] == TokenAnnounced(token, None)
     assert (client.calls, client.flights, client.refreshing, len(client.cache)) == ((), (), frozenset(), 1)
     assert client.cache[0].token == token
@@ -148,7 +158,6 @@ def test_to_start_without_a_session_is_a_true_sign_out_and_the_last_start(end: E
     ran = judged(model(RELEASE), end, RestartApp())
     dropped = [(fact.valid, fact.origin) for fact in ran.facts if isinstance(fact, SessionDropped)]
     assert dropped == [(False, Origin.FOREGROUND)]
-    assert restarted(ran)[0].token is None
     assert not ran.world.signed_in
     assert not ran.world.timers
     with pytest.raises(NotEnabled, match="the user is signed out, and the session has ended"):
@@ -213,32 +222,22 @@ def test_that_the_background_destroys_nothing_is_proved_over_restarts_too() -> N
 
 def test_a_sign_out_after_a_restart_is_told_with_it() -> None:
     ran = Run(model("6.7.1"), Runtime.HEADLESS, assuming("restart"), [INVARIANTS[HEADLINE]])
-    events = (REFRESH, RestartApp(), Freeze(8 * HOUR), Answer(2, Outcome.UNAUTHORIZED))
+    events = (REFRESH, RestartApp(), Freeze(8 * HOUR), Answer(4, Outcome.UNAUTHORIZED))
     with pytest.raises(Violation) as caught:
-        for event in (*events, Answer(3, Outcome.NO_SESSION)):
+        for event in (*events, Answer(5, Outcome.NO_SESSION)):
             ran.play(event)
     breach = breach_of(caught.value.trace, caught.value.played)
     assert cause_sentence(caught.value.played, breach).startswith(
-        "The app was killed and started again, with T2; the timer set at +43 s fired 7 h 59 min 17 s late, "
+        "The app was killed and started again; the SDK asked which sessions there are in the foreground (request "
+        "3); the answer was the session, still there (T2); the timer set at +43 s fired 7 h 59 min 17 s late, "
     )
     assert tell(ran.steps[1].facts[0]) == (
         "OS",
-        "kills the app, and it starts again, with T2; with it end request 1",
+        "kills the app, and it starts again: it loads (call 1); with it end request 1",
     )
 
 
 # -- real builds ---------------------------------------------------------------------------------------------
-
-
-def in_lock_step(build: NodeTarget | ExpoTarget, *events: Event) -> Run:
-    """Play the events on a build and its model, which must agree."""
-    described = ready(build).described_by()
-    assert described is not None
-    pair = LockStep(build, described)
-    ran = Run(pair, Runtime.HEADLESS, assuming("calm"), [conforms(pair)])
-    for event in events:
-        ran.play(event)
-    return ran
 
 
 @pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
@@ -261,13 +260,13 @@ def test_a_model_that_keeps_its_cache_over_a_restart_is_noticed(
 ) -> None:
     right = transition._started
 
-    def wrong(turn: Turn, token: Token | None) -> Turn:
+    def wrong(turn: Turn) -> Turn:
         kept = tuple(entry for entry in turn.client.cache if entry.token_id.template)
-        turn = right(turn, token)
+        turn = right(turn)
         return turn.but(cache=(*turn.client.cache, *kept))
 
     monkeypatch.setattr(transition, "_started", wrong)
-    with pytest.raises(Violation, match=r"the build sends request 2 for mint \(api\)"):
+    with pytest.raises(Violation, match=r"the build sends request 4 for mint \(api\)"):
         in_lock_step(builds["6.40.0"], GetToken("api"), Answer(1, Outcome.GRANTED), RestartApp(), GetToken("api"))
 
 
@@ -301,11 +300,28 @@ def stub(tmp_path: Path) -> Iterator[NodeTarget]:
 LATER = Token(2, TokenId(), 3600, 3660)
 
 
+def start_again(target: NodeTarget, at: Millis, token: Token | None) -> list[Output]:
+    """What a start puts out whose requests are answered at once, but for the requests."""
+    answers = {
+        Endpoint.CONFIGURE: (Outcome.SETTINGS, None),
+        Endpoint.INTROSPECT: (Outcome.SESSION if token else Outcome.NO_SESSION, token),
+    }
+    outputs = list(target.feed(Started(9), at))
+    for one in outputs:
+        if isinstance(one, RequestSent):
+            outputs += target.feed(Replied(one.request, *answers[one.endpoint]), at)
+    return [one for one in outputs if not isinstance(one, RequestSent)]
+
+
+ENDS = CallSettled(9, None, None)
+"""The end of its load()."""
+
+
 def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_go_on(stub: NodeTarget) -> None:
     fresh(stub)
     program = "setTimeout(() => {}, 1000); asked"
     assert stub.feed(Called(1, GetToken(program)), 5) == (TimerSet(1, 1005, 1), CallSettled(1, None, "1"))
-    assert stub.feed(Started(LATER), HOUR) == ()
+    assert start_again(stub, HOUR, LATER) == [SignedIn(9), ENDS]
     program = "setTimeout(() => {}, 1000); asked + ` at ${Date.now()}`"
     assert stub.feed(Called(2, GetToken(program)), HOUR) == (
         TimerSet(2, HOUR + 1000, 2),
@@ -317,8 +333,8 @@ def test_the_code_of_an_sdk_is_evaluated_anew_on_a_clock_and_with_numbers_that_g
 
 def test_an_sdk_that_starts_without_a_session_has_signed_out(stub: NodeTarget) -> None:
     fresh(stub)
-    assert stub.feed(Started(None), HOUR) == (SignedOut(None),)
-    assert stub.feed(Started(LATER), HOUR) == ()
+    assert start_again(stub, HOUR, None) == [SignedOut(9), ENDS]
+    assert start_again(stub, HOUR, LATER) == [SignedIn(9), ENDS]
 
 
 # -- what a device keeps -------------------------------------------------------------------------------------
@@ -330,7 +346,7 @@ def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: NodeTarget
     look = "[document.cookie.slice(25), localStorage.getItem('b'), sessionStorage.getItem('c')]"
     stub.feed(Called(1, GetToken(leave)), 0)
     for call, at, seen in ((2, 9_999, "a=1,2,3"), (3, 10_000, ",2,3")):
-        stub.feed(Started(FIRST), at)
+        start_again(stub, at, FIRST)
         assert stub.feed(Called(call, GetToken(look)), at) == (CallSettled(call, None, seen),)
     ready(stub, Runtime.BROWSER).start(Runtime.BROWSER, FIRST)
     assert stub.feed(Called(1, GetToken(look)), 0) == (CallSettled(1, None, ",,"),)  # and the next one has not
@@ -339,7 +355,7 @@ def test_a_page_that_is_loaded_anew_has_its_cookies_and_storage(stub: NodeTarget
 def test_the_session_cookie_of_a_page_is_renewed_by_a_restart(builds: dict[str, NodeTarget]) -> None:
     build = ready(builds["6.40.0"], Runtime.BROWSER)
     build.start(Runtime.BROWSER, FIRST)
-    outputs = build.feed(Started(LATER), HOUR)
+    outputs = start_again(build, HOUR, LATER)
     assert [one.token for one in outputs if isinstance(one, TokenAnnounced | TokenShown)] == [LATER, LATER]
 
 
@@ -354,7 +370,7 @@ def expo() -> Iterator[ExpoTarget]:
 
 def test_the_secure_store_of_a_phone_outlives_the_app(expo: ExpoTarget) -> None:
     ran = run(expo, FETCH, Answer(1, Outcome.GRANTED), RestartApp(), FETCH)
-    assert expo.credentials == [fapi.client_jwt(1), fapi.client_jwt(2)]
+    assert expo.credentials == [fapi.client_jwt(number) for number in (1, 2, 2, 3)]
     assert ran.world.signed_in
 
 

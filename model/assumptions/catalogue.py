@@ -15,6 +15,7 @@ from model.assumptions.landmarks import (
     DEVICE_OFFLINE,
     ENDED_BY,
     FAILED_REQUESTS,
+    FAILED_STARTS,
     FAULT,
     FOREIGN,
     FREEZES_BY_KIND,
@@ -24,6 +25,9 @@ from model.assumptions.landmarks import (
     LATE_TIMER,
     LEAN,
     LIE_401,
+    LOAD_FAILED,
+    LOADED,
+    LOADED_AGAIN,
     LOCKED,
     LOST_REPLY,
     OLDER_DATA,
@@ -40,7 +44,7 @@ from model.assumptions.landmarks import (
 )
 from model.sdk import Server
 from model.terms import FAILURES, Ending, Outcome, Runtime
-from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock
+from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock, StartApp
 from model.world.facts import Origin
 from model.world.state import Request, World
 
@@ -59,6 +63,7 @@ class Assumption(Struct, frozen=True):
     events: tuple[Event, ...] = ()  # what may happen at an instant, where it is possible
     freezes: bool = False  # the operating system may freeze the event loop
     hangs: bool = False  # a request may take longer than the network's patience
+    hangs_until_loaded: bool = False  # the same, until the client has loaded
     delays: bool = False  # a reply may arrive later than the server acted, or never
     lags: bool = False  # a token may be made from older data than one before
     sometimes: tuple[Landmark, ...] = ()  # a run that does not reach all of these is vacuous
@@ -94,6 +99,10 @@ def _refused(_world: World, _request: Request) -> tuple[Outcome, ...]:
 
 def _outage(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return FAILURES
+
+
+def _failing_start(world: World, _request: Request) -> tuple[Outcome, ...]:
+    return () if world.loaded else (*FAILURES, Outcome.UNAUTHORIZED)
 
 
 def _retry_after(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -250,6 +259,16 @@ ASSUMPTIONS: dict[str, Assumption] = {
             sometimes=(RESTARTED,),
             faults=CUT_OFF,
             events=(RestartApp(),),
+        ),
+        Assumption(
+            "failing-start",
+            "The app is killed and started again, at any time. What the new instance asks for while it loads can "
+            "fail as in an outage, be answered 401, or hang; the app may load it again.",
+            _failing_start,
+            hangs_until_loaded=True,
+            sometimes=(LOAD_FAILED, LOADED),
+            faults=(*FAILED_STARTS, LOADED_AGAIN),
+            events=(StartApp(),),
         ),
     )
 }

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.sdk import Server
-from model.terms import FAILURES, Ending, Endpoint, Millis, Outcome, Runtime, Timings
+from model.terms import FAILURES, Ending, Endpoint, Load, Millis, Outcome, Runtime, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
     Answered,
+    CallStarted,
     ClockSet,
     Fact,
     Frozen,
     KeychainChanged,
+    Loaded,
     NetworkChanged,
     Restarted,
     Sent,
@@ -139,6 +141,16 @@ DEVICE_OFFLINE = Landmark(
 )
 TRUE_SIGN_OUT = Landmark(
     "a sign-out of an ended session", lambda fact: isinstance(fact, SessionDropped) and not fact.valid
+)
+LOADED = Landmark("the SDK loaded", lambda fact: isinstance(fact, Loaded) and fact.error is None)
+LOAD_FAILED = Landmark("load() failed", lambda fact: isinstance(fact, Loaded) and fact.error is not None)
+LOADED_AGAIN = Landmark(
+    "load() was called again", lambda fact: isinstance(fact, CallStarted) and isinstance(fact.operation, Load)
+)
+FAILED_STARTS = tuple(
+    _fault(endpoint, outcome)
+    for endpoint in (Endpoint.CONFIGURE, Endpoint.INTROSPECT)
+    for outcome in (*FAILURES, Outcome.UNAUTHORIZED)
 )
 RESTARTED = Landmark("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
 CUT_OFF = (

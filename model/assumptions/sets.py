@@ -60,6 +60,11 @@ class Assumptions(Struct, frozen=True):
         return any(member.hangs for member in self.members)
 
     @property
+    def may_hang_until_loaded(self) -> bool:
+        """May a request take longer than that until the client has loaded?"""
+        return any(member.hangs_until_loaded for member in self.members)
+
+    @property
     def may_delay(self) -> bool:
         """May a reply arrive later than the server acted?"""
         return any(member.delays for member in self.members)

@@ -28,6 +28,7 @@ def canonical(client: Client, form: Form) -> Client:
         resends=tuple((form.timer(timer), _flight(flight, form, holders)) for timer, flight in client.resends),
         next_request=form.known_requests + 1,
         next_timer=form.known_timers + 1,
+        loading=tuple(map(form.call, client.loading)),
         chosen=None if client.chosen is None else holders[client.chosen],
         dropped=form.token(client.dropped) if _may_come_back(client, form) else None,
     )

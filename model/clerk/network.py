@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model.clerk import cache, session
+from model.clerk import cache, loading, session
+from model.clerk.loading import PARTS
 from model.clerk.policy import Policy
-from model.clerk.state import Entry, Flight, Purpose, Turn
+from model.clerk.state import Flight, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN, key
 from model.terms import Millis, Outcome, TimerSet, Token, Uncaught
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: how long after a GET is lost it is sent again, ten times at most. A lost POST never
 is."""
+
+GETS = (Purpose.RECOVERY, *PARTS)
+"""The requests that change nothing on the server."""
 
 NETWORK_RETRIES_ONLINE = 3
 """How often a lost GET is sent again if the client took itself for online when it first sent it."""
@@ -33,6 +37,10 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
         recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
         nested = flight.purpose is Purpose.RECOVERY
         return turn.send(replace(recovery, offline=session.is_offline(client), nested=nested))
+    if outcome is Outcome.LOST and flight.purpose in GETS and flight.tries <= _network_retries(flight):
+        return _resent_later(turn, flight)
+    if flight.purpose in PARTS:
+        return loading.answered(turn, flight, outcome, token)
     if flight.purpose is Purpose.RECOVERY:
         return _recovered(turn, flight, outcome, token)
     if outcome is Outcome.LEAN_SESSION:
@@ -58,7 +66,7 @@ def _starts_recovery(policy: Policy, flight: Flight) -> bool:
             return not policy.background_401_marks_stale
         case Purpose.RECOVERY:
             return not policy.sign_out_only_without_session
-        case Purpose.FETCH | Purpose.TOUCH | Purpose.SWITCH:
+        case _:
             return True
 
 
@@ -70,21 +78,15 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
     """
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN if token is not None:
-            turn = _client_replaced(turn, token)
+            turn = loading.client_replaced(turn, token)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
             return _rethrown(turn, flight, outcome)
         case Outcome.NO_SESSION | Outcome.BROKEN:
             if outcome is Outcome.NO_SESSION:  # a client payload without a session
                 last = turn.client.last_seen
-                turn = turn.but(holders=(*turn.client.holders, None), chosen=None, dropped=last)
+                turn = loading.client_replaced(turn, None).but(dropped=last)
             return _fail_parent(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
-        case Outcome.LOST if flight.tries <= _network_retries(flight):
-            timer = turn.client.next_timer
-            resend = (timer, replace(flight, tries=flight.tries + 1))
-            turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
-            delay = NETWORK_RETRY_DELAYS[flight.tries - 1]
-            return turn.put(TimerSet(timer, turn.at + delay, flight.cause))
         case _:
             failure = Outcome.UNAUTHORIZED if session.nothing_came(turn.client, outcome) else outcome
             return _rethrown(turn, flight, failure)
@@ -100,35 +102,29 @@ def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     """A recovery is over: the request that waits for it fails, if there is one. Without one, nobody catches the
     401 that a nested recovery leaves to the one that it is part of."""
     if flight.parent:
-        return session.reject(turn, flight.parent, failure)
+        reject = loading.failed if flight.parent.purpose in PARTS else session.reject
+        return reject(turn, flight.parent, failure)
     return turn.put(Uncaught()) if flight.nested else turn
 
 
+def _resent_later(turn: Turn, flight: Flight) -> Turn:
+    """Set the timer that sends a lost GET again."""
+    timer = turn.client.next_timer
+    resend = (timer, replace(flight, tries=flight.tries + 1))
+    turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)
+    return turn.put(TimerSet(timer, turn.at + NETWORK_RETRY_DELAYS[flight.tries - 1], flight.cause))
+
+
 def _network_retries(flight: Flight) -> int:
-    """How often a lost recovery is sent again: fapiClient.ts decides that when it first sends it."""
+    """How often a lost GET is sent again: fapiClient.ts decides that when it first sends it."""
     return len(NETWORK_RETRY_DELAYS) if flight.offline else NETWORK_RETRIES_ONLINE
-
-
-def _client_replaced(turn: Turn, token: Token) -> Turn:
-    """A client payload makes a new Session object and caches its token (Client.ts fromJSON, Session.ts)."""
-    client, holder = turn.client, len(turn.client.holders)
-    last = _last_active(turn, client.last_active(client.newest), token)
-    turn = turn.but(chosen=None).hold(holder, last, key(token).organization)
-    return cache.keep(turn, Entry(key(token), holder, announces=True), token)
-
-
-def _last_active(turn: Turn, known: Token | None, token: Token) -> Token:
-    """The last active token of the session in an answer: `token`, or `known`, that of the session it replaces, if
-    that is fresher (Client.ts and Session.ts fromJSON)."""
-    known = session.comparable(known, token)
-    return cache.fresher(turn, known, token) if turn.client.policy.client_keeps_freshest else token
 
 
 def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
     """A touch was answered with a session and a client payload. First the payload makes a new Session object
     (Base.ts _updateClient), then the object that was touched takes over the session (Session.ts _touchPost)."""
-    turn = _client_replaced(turn, token)
-    taken = _last_active(turn, turn.client.last_active(flight.holder), token)
+    turn = loading.client_replaced(turn, token)
+    taken = loading.last_active(turn, turn.client.last_active(flight.holder), token)
     return session.touched(turn.hold(flight.holder, taken, key(token).organization), flight)
 
 

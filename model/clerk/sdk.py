@@ -19,6 +19,8 @@ PHASES: dict[str, str] = {
     "retrying": "a call waits to try again",
     "asking": "a 401 is looked into: which sessions are there?",
     "out": "the user is signed out",
+    "loading": "load() waits for an answer",
+    "unloaded": "load() has failed",
 }
 """The phases of a client, in the order of the diagram, with their meanings."""
 
@@ -27,6 +29,8 @@ def phase(client: Client) -> str:
     """What a client is doing: a key of `PHASES`. Where several fit, the first of those below."""
     purposes = {flight.purpose for flight in client.flights}
     held = any(entry.token and not entry.replaced for entry in client.cache)
+    if not client.loaded:
+        return "loading" if client.loading else "unloaded"
     if not client.signed_in:
         return "out"
     if Purpose.RECOVERY in purposes or client.resends:
@@ -51,7 +55,7 @@ CLERK = Sdk(
     runtimes=(Runtime.HEADLESS, Runtime.BROWSER_LIKE),
     provable=2,
     timings_on={Runtime.BROWSER: PAGE_TIMINGS},
-    rules=("model.clerk.transition", "model.clerk.session", "model.clerk.cache", "model.clerk.network"),
+    rules=tuple(f"model.clerk.{name}" for name in ("transition", "loading", "session", "cache", "network")),
     canonical=canonical.canonical,
     timers=canonical.timers,
     requests=canonical.requests,

@@ -21,6 +21,8 @@ OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
         *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER),
         *(Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
     ),
+    # GET /environment
+    Endpoint.CONFIGURE: (Outcome.SETTINGS, *FAILURES, Outcome.RETRY_AFTER),
     # POST /client/sessions/:id/touch: the client comes back with the session
     Endpoint.MUTATE: (
         *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),
@@ -48,7 +50,8 @@ class Server(sdk.ServerStruct, frozen=True):
 
     def refusal(self, endpoint: Endpoint, ending: Ending = Ending.REVOKED) -> Outcome:
         """How the session ended decides the status."""
-        return Outcome.NO_SESSION if endpoint is Endpoint.INTROSPECT else REFUSALS[ending]
+        honest = super().refusal(endpoint)
+        return REFUSALS[ending] if honest is Outcome.UNAUTHORIZED else honest
 
     @property
     def session_token(self) -> TokenId:

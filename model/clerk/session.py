@@ -47,6 +47,11 @@ ERROR_NAMES: dict[Outcome, str] = {
 """The name of the error that a call ends with. For a gateway's page it is `Policy.gateway_page_error`."""
 
 
+def error_name(turn: Turn, failure: Outcome) -> str:
+    """The name of the error for a failure."""
+    return ERROR_NAMES.get(failure, turn.client.policy.gateway_page_error)
+
+
 def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
     """The token becomes the last active one of the Session object that requested it, if the flight `announces`.
 
@@ -200,7 +205,7 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
     the newest Session object, unless its policy ends it with the failure."""
     assert flight.cause is not None, "only the app touches a session"
     policy = turn.client.policy
-    error = None if failure is None else ERROR_NAMES.get(failure, policy.gateway_page_error)
+    error = None if failure is None else error_name(turn, failure)
     if flight.purpose is Purpose.TOUCH:
         return turn.put(CallSettled(flight.cause, None, error))
     refused = failure is Outcome.UNAUTHORIZED
@@ -262,7 +267,7 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
     final = failure in CLIENT_ERRORS and not (failure in RATE_LIMITS and policy.retry_rate_limited)
     if not final and call.failures < (OFFLINE_RETRIES if offline else len(CALL_RETRY_DELAYS)):
         return _retry_later(turn, call)
-    error = ERROR_NAMES.get(failure, policy.gateway_page_error) if failure else OFFLINE_ERROR
+    error = error_name(turn, failure) if failure else OFFLINE_ERROR
     hidden = offline and not (policy.answers_stand and failure not in NO_REPLY)
     return _end(turn, call, None, OFFLINE_ERROR if hidden else error)
 

@@ -31,10 +31,14 @@ class Purpose(Word):
     RECOVERY = "recovery"  # a 401 made the client ask whether there still is a session
     TOUCH = "touch"  # the app says that the session is in use; the `cause` is the call that waits for the answer
     SWITCH = "switch"  # a touch that makes another organization the active one
+    ENVIRONMENT = "environment"  # load() asks how the app is set up; the `cause` is the call of it
+    CLIENT = "client"  # load() asks which sessions there are
 
 
 ENDPOINTS = {
     Purpose.RECOVERY: Endpoint.INTROSPECT,
+    Purpose.ENVIRONMENT: Endpoint.CONFIGURE,
+    Purpose.CLIENT: Endpoint.INTROSPECT,
     Purpose.TOUCH: Endpoint.MUTATE,
     Purpose.SWITCH: Endpoint.MUTATE,
 }
@@ -70,8 +74,8 @@ class Flight(Struct, frozen=True, cache_hash=True):
     holder: int  # the Session object that sent it
     cause: CallId | None
     parent: Flight | None = None  # of a recovery: the request that met a 401 and stays unsettled, if one waits
-    tries: int = 1  # of a recovery: how often it was sent
-    offline: bool = False  # of a recovery: the client took itself for offline when it was first sent
+    tries: int = 1  # of a GET: how often it was sent
+    offline: bool = False  # of a GET: the client took itself for offline when it was first sent
     nested: bool = False  # of a recovery: a 401 to another recovery started it
     asks: TokenId | None = None  # the token that it requests; None: that of the slot
     announces: bool = False  # what it brings may become the last active token
@@ -108,12 +112,14 @@ class Client(Struct, frozen=True, cache_hash=True):
     refreshing: frozenset[TokenId] = frozenset()  # the slots with a refresh in flight
     flights: tuple[Flight, ...] = ()
     calls: tuple[Call, ...] = ()
-    resends: tuple[tuple[TimerId, Flight], ...] = ()  # lost recoveries, with the timers to send them again
+    resends: tuple[tuple[TimerId, Flight], ...] = ()  # lost GETs, with the timers to send them again
     next_request: RequestId = 1
     next_timer: TimerId = 1
     offline: bool = False  # the navigator says that the device is offline
     chosen: int | None = None  # the holder that the app has, after a switch to one that is not the newest
     dropped: Token | None = None  # the last active token before an answer without one
+    loaded: bool = True  # a load() has ended well: the app has a client, and a session if there was one
+    loading: tuple[CallId, ...] = ()  # the calls of load() under way
 
     @property
     def newest(self) -> int:
@@ -137,8 +143,9 @@ class Client(Struct, frozen=True, cache_hash=True):
 
     @property
     def last_seen(self) -> Token | None:
-        """The last active token that the app's Session object has, or had before an answer without one."""
-        return self.last_active(self.current) or self.dropped
+        """The last active token that the app's Session object has, or had before an answer without one. Until the
+        client has loaded the app has no such object."""
+        return self.last_active(self.current) or self.dropped if self.loaded else None
 
     def meant(self, call: Call) -> TokenId:
         """Which token a call is for now (Session.ts _getToken). Each try asks again, for the active organization

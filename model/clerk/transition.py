@@ -1,9 +1,9 @@
 """The client: what the SDK does with a session, as one pure transition function (`step`).
 
-The rules are here and in three more files, named for what they model: `cache.py` (the token cache), `session.py`
-(calls in the foreground, refreshes in the background) and `network.py` (what an answer does). They hold the
-client only, never the world: no clock, no network, no server, nothing that the device cannot know. Each rule
-names the function of the SDK that it models.
+The rules are here and in four more files, named for what they model: `loading.py` (load(), and client payloads),
+`cache.py` (the token cache), `session.py` (calls in the foreground, refreshes in the background) and `network.py`
+(what an answer does). They hold the client only, never the world: no clock, no network, no server, nothing that
+the device cannot know. Each rule names the function of the SDK that it models.
 
 Theory of operation
 -------------------
@@ -32,9 +32,8 @@ takes that organization for its active one at once, whether or not the two succe
 
 Known gaps
 ----------
-A page is not modelled: its cookie service has a poller. The network layer adds random jitter to its retries;
-here, as in our driver, it is always 0. What a client requests while it loads is answered honestly and at once:
-what load() does after a failure (such as a stub of a client) is not modelled.
+A page is not modelled: its cookie service has a poller, and its load() goes on without an answer. The network
+layer adds random jitter to its retries; here, as in our driver, it is always 0.
 
 Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript, unless they say otherwise.
 """
@@ -43,7 +42,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model.clerk import cache, network, session
+from model.clerk import cache, loading, network, session
 from model.clerk.policy import Policy
 from model.clerk.state import Call, Client, Entry, Holder, Turn
 from model.clerk.terms import GetToken, SwitchOrganization, TokenId, Touch, key
@@ -51,12 +50,12 @@ from model.terms import (
     Called,
     ClockChanged,
     ConnectionChanged,
+    Load,
     LockChanged,
     Millis,
     Output,
     Replied,
     Runtime,
-    SignedOut,
     Started,
     Stimulus,
     TimerDue,
@@ -69,13 +68,8 @@ from model.terms import (
 def start(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
     client = Client(policy, runtime, signed_in=True, holders=(Holder(token, key(token).organization),))
-    turn = _hydrated(Turn(client, at=0), token)
+    turn = cache.keep(Turn(client, at=0), Entry(key(token), 0, announces=True), token)  # Session.ts #hydrateCache
     return turn.client, turn.outputs
-
-
-def _hydrated(turn: Turn, token: Token) -> Turn:
-    """Cache the token that a new session comes with (Session.ts #hydrateCache)."""
-    return cache.keep(turn, Entry(key(token), 0, announces=True), token)
 
 
 def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[Output, ...]]:
@@ -93,6 +87,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             turn = session.touch(turn, call)
         case Called(call, SwitchOrganization(organization)):
             turn = session.switch(turn, call, organization)
+        case Called(call, Load()):
+            turn = loading.load(turn, call)
         case Called(_, operation):
             raise TypeError(f"{operation!r} is no operation of this SDK")
         case TimerDue(timer):
@@ -109,26 +105,26 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # the device adds the credential to a request: the client does not see it
         case ConnectionChanged(online):
             turn = turn.but(offline=not online)  # no rule listens for it: rules look when they need it
-        case Started(token):
-            turn = _started(turn, token)
-            return turn.client, turn.outputs
+        case Started(call):
+            turn = loading.load(_started(turn), call)
     return _announced(client, turn)
 
 
-def _started(turn: Turn, token: Token | None) -> Turn:
-    """The app has started again: a new client (clerk.ts load). Nothing of the old one is left but its policy, its
-    runtime, and the numbers of the next request and timer. The active organization is that of `token`."""
+def _started(turn: Turn) -> Turn:
+    """The app has started again: a new client. Of the old one are left its policy, its runtime, whether the
+    device is offline, and the numbers of the next request and timer."""
     old = turn.client
     new = Client(
         old.policy,
         old.runtime,
-        signed_in=token is not None,
-        holders=(Holder(token, key(token).organization) if token else None,),
+        signed_in=False,
+        holders=(None,),
         next_request=old.next_request,
         next_timer=old.next_timer,
+        offline=old.offline,
+        loaded=False,
     )
-    turn = Turn(new, turn.at)
-    return turn.put(SignedOut(None)) if token is None else _hydrated(turn, token).put(TokenAnnounced(token, None))
+    return Turn(new, turn.at)
 
 
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:

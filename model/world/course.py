@@ -13,8 +13,11 @@ deadlines by its length.
 A request ends in two parts: the server acts and mints (`_served`), and its reply reaches the client or is lost
 (`_delivered`). In `Answer` both happen at one instant.
 
-Known gaps: there is one device and one session. What an app asks while it starts again is answered honestly and
-at once.
+A start ends the process, and with it every timer, request and pending call. The new client loads, which is a call
+like others. Until that has ended well there is no session to make another call on. In `RestartApp`, `next` plays
+the answers that `prompt` finds, before it lets anything else happen.
+
+Known gaps: there is one device and one session.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from model.terms import (
     Called,
     ClockChanged,
     ConnectionChanged,
+    Load,
     LockChanged,
     Millis,
     Operation,
@@ -57,6 +61,7 @@ from model.world.events import (
     Revoke,
     Serve,
     SetClock,
+    StartApp,
     UnlockKeychain,
 )
 from model.world.facts import (
@@ -95,8 +100,11 @@ def impossible(world: World, event: Event) -> str | None:
     match event:
         case Advance(ms) | Freeze(ms) if ms <= 0:
             return f"time cannot pass by {ms} ms"
-        case Operation() if not world.signed_in:
-            return f"the user is signed out: there is no session to call {event.verb} on"
+        case Load() if world.loaded:
+            return "the SDK has loaded: to load it again does nothing"
+        case Operation() if not world.signed_in and not isinstance(event, Load):
+            why = "the user is signed out" if world.loaded else "the SDK has not loaded"
+            return f"{why}: there is no session to call {event.verb} on"
         case Serve(outcome=Outcome.LOST):
             return "a reply that is lost is not under way"
         case Answer(number, outcome) | Serve(number, outcome):
@@ -115,8 +123,8 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the runtime {world.runtime} does not say whether it is online"
         case GoOffline() | GoOnline() if world.offline == isinstance(event, GoOffline):
             return f"the device is {'offline' if world.offline else 'online'} already"
-        case RestartApp():
-            return _unstartable(world)
+        case StartApp() | RestartApp():
+            return _unstartable(world, event)
     return None
 
 
@@ -146,11 +154,12 @@ def _undeliverable(world: World, event: Deliver | Lose) -> str | None:
     return None
 
 
-def _unstartable(world: World) -> str | None:
+def _unstartable(world: World, event: StartApp | RestartApp) -> str | None:
     """Why the app cannot be started again; None if it can."""
-    if world.locked:  # the new client would ask without a credential: the honest answer to that has no session
+    at_once = isinstance(event, RestartApp)
+    if at_once and world.locked:  # it would ask without a credential: the honest answer to that has no session
         why = "the keychain is locked"
-    elif world.offline:  # the new client would get no answer
+    elif at_once and world.offline:  # it would get no answer
         why = "the device is offline"
     elif not (world.signed_in or world.valid):
         why = "the user is signed out, and the session has ended"
@@ -205,11 +214,18 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
         case GoOnline():
             system = system.but(offline=False)
             return system, (NetworkChanged(world.now, online=True),), Cue(ConnectionChanged(online=True))
-        case RestartApp():
-            return _restarted(system)
+        case StartApp() | RestartApp():
+            return _started(system, event)
 
 
-def _called(system: System, operation: Operation) -> System:
+def prompt(world: World) -> Answer | None:
+    """The answer that comes before anything else can happen: `RestartApp` has it given at once."""
+    hurried = {call.call for call in world.calls if call.at_once}
+    request = next((request for request in world.requests if request.cause in hurried), None)
+    return Answer(request.request, world.honest_answer(request)) if request else None
+
+
+def _called(system: System, operation: Operation, at_once: bool = False) -> System:
     """The system with one more call under way."""
     world, number = system.world, system.world.next_call
     server = world.server.called(operation)
@@ -219,23 +235,24 @@ def _called(system: System, operation: Operation) -> System:
     accepts = server.session_tokens if operation.wants_session_token else ()
     healthy = world.valid and not system.in_trouble
     record = CallRecord(number, world.now, healthy, awake_since=world.now, accepts=accepts)
-    calls = (*world.calls, PendingCall(number, operation.token_id, operation.changes_session))
-    system = system.but(server=server, calls=calls, next_call=number + 1)
+    loads = isinstance(operation, Load)
+    call = PendingCall(number, operation.token_id, operation.changes_session, loads, at_once)
+    system = system.but(
+        server=server, calls=(*world.calls, call), next_call=number + 1, loads=world.loads + loads
+    )
     return system.noting(replace(monitor, calls=(*monitor.calls, record)))
 
 
-def _restarted(system: System) -> tuple[System, tuple[Fact, ...], Cue]:
-    """The process ends, and with it every timer, request and pending call. Their history is forgotten: a restart
-    is no fault. The new process is told the truth about the session: while that is valid, it is signed in."""
-    world, token = system.world, None
+def _started(system: System, event: StartApp | RestartApp) -> tuple[System, tuple[Fact, ...], Cue]:
+    """The process ends, and with it every timer, request and pending call. Their history is forgotten: a start is
+    no fault. Nobody is signed in until the new client has loaded."""
+    world, call = system.world, system.world.next_call
     calls = tuple(call.call for call in world.calls)
     requests = tuple(request.request for request in world.requests)
-    server = world.server.restarted()
-    after = world.but(timers=(), requests=(), calls=(), server=server)
-    if world.valid:
-        token = _minted(after, server.session_token)
-        after = after.but(minted=token.number, token=token, signed_in=True)
-    return System(after), (Restarted(world.now, token, calls, requests),), Cue(Started(token))
+    after = world.but(timers=(), requests=(), calls=(), server=world.server.restarted())
+    after = after.but(signed_in=False, loaded=False, loads=0)
+    system = _called(System(after), Load(), at_once=isinstance(event, RestartApp))
+    return system, (Restarted(world.now, call, calls, requests),), Cue(Started(call))
 
 
 def _minted(world: World, token_id: TokenId) -> Token:
@@ -301,7 +318,7 @@ def _delivered(
     ended = honest and outcome in ENDED
     records = tuple(
         replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
-        if record.call == request.cause
+        if record.call == request.cause or not world.loaded  # calls that load share what they are told
         else record
         for record in monitor.calls
     )

@@ -93,9 +93,13 @@ class GoOnline(Struct, frozen=True):
     """The device has the network back."""
 
 
+class StartApp(Struct, frozen=True):
+    """The operating system or the user kills the app, and it is started again. A new client loads: what it asks
+    for is in flight."""
+
+
 class RestartApp(Struct, frozen=True):
-    """The operating system or the user kills the app, and it is started again. A new client loads, and is told
-    the truth about its session at once."""
+    """`StartApp`, and honest answers to all that the new client asks for while it loads, at the same instant."""
 
 
 Event: TypeAlias = (
@@ -112,6 +116,7 @@ Event: TypeAlias = (
     | UnlockKeychain
     | GoOffline
     | GoOnline
+    | StartApp
     | RestartApp
 )
 

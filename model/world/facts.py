@@ -70,13 +70,13 @@ class SessionEnded(Struct, frozen=True):
 
 
 class Restarted(Struct, frozen=True):
-    """The app was killed and started again. While it loaded it got `token`, or None: the session has ended.
+    """The app was killed and started again. Its new client loads, as call `call`.
 
     `calls` were pending and `requests` in flight when it was killed; they ended with it.
     """
 
     at: Millis
-    token: Token | None
+    call: CallId
     calls: tuple[CallId, ...] = ()
     requests: tuple[RequestId, ...] = ()
 
@@ -163,10 +163,24 @@ class SessionDropped(Struct, frozen=True):
 
 
 class SessionRegained(Struct, frozen=True):
-    """The client holds the session again that it had dropped."""
+    """The client has loaded with the session, or holds it again after it had dropped it."""
 
     at: Millis
     origin: Origin
+
+
+class Loaded(Struct, frozen=True):
+    """A call that loads the client ended: well, or with an error. `signed_in`: the client holds a session then.
+
+    `due`: it ought to, because the session is valid, and no answer since the call was dishonest.
+    """
+
+    at: Millis
+    call: CallId
+    asked_at: Millis
+    error: str | None
+    signed_in: bool
+    due: bool
 
 
 class Settled(Struct, frozen=True):
@@ -238,6 +252,7 @@ Fact: TypeAlias = (
     | Answered
     | SessionDropped
     | SessionRegained
+    | Loaded
     | Settled
     | Announced
     | Shown

@@ -22,7 +22,7 @@ from model.world.course import without_timer
 from model.world.facts import (
     Announced,
     Fact,
-    Origin,
+    Loaded,
     Sent,
     SessionDropped,
     SessionRegained,
@@ -31,25 +31,21 @@ from model.world.facts import (
     TimerArmed,
     Uncaught,
 )
-from model.world.state import Request, System, Timer
+from model.world.state import CallRecord, Request, System, Timer
 
 
-def absorb(
-    system: System, outputs: tuple[Output, ...], tainted: bool, starting: bool = False
-) -> tuple[System, tuple[Fact, ...]]:
-    """Take what the client put out in return for a cue: the system after it, and what was seen.
-
-    `tainted` is the cue's. `starting`: the cue is a restart of the app, so a sign-out counts as foreground.
-    """
+def absorb(system: System, outputs: tuple[Output, ...], tainted: bool) -> tuple[System, tuple[Fact, ...]]:
+    """Take what the client put out in return for a cue: the system after it, and what was seen. `tainted` is the
+    cue's."""
     facts: list[Fact] = []
     for output in outputs:
-        system, fact = _absorb_one(system, output, tainted, starting)
+        system, fact = _absorb_one(system, output, tainted)
         if fact:
             facts.append(fact)
     return system, tuple(facts)
 
 
-def _absorb_one(system: System, output: Output, tainted: bool, starting: bool) -> tuple[System, Fact | None]:
+def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, Fact | None]:
     world = system.world
     match output:
         case TimerSet(timer, due_on_device, cause):
@@ -76,8 +72,7 @@ def _absorb_one(system: System, output: Output, tainted: bool, starting: bool) -
         case SignedIn(cause):
             return system.but(signed_in=True), SessionRegained(world.now, world.origin(cause))
         case SignedOut(cause):
-            origin = Origin.FOREGROUND if starting else world.origin(cause)
-            return system.but(signed_in=False), SessionDropped(world.now, origin, world.valid)
+            return system.but(signed_in=False), SessionDropped(world.now, world.origin(cause), world.valid)
         case TokenAnnounced(token, before):
             backwards = before is not None and before.comparable(token) and before.fresher_than(token)
             return system, Announced(world.now, token, before, backwards)
@@ -95,6 +90,8 @@ def _settled(system: System, number: CallId, token: Token | None, error: str | N
     world, monitor = system.world, system.monitor
     pending = next(call for call in world.calls if call.call == number)
     record = monitor.call(number)
+    if pending.loads:
+        return _loaded(system, record, error)
     token_id = pending.token_id
     if record.accepts:
         fits = token is not None and token.token_id in record.accepts
@@ -106,5 +103,20 @@ def _settled(system: System, number: CallId, token: Token | None, error: str | N
     )
     if token and not fresher:
         monitor = monitor.gave(token)
-    monitor = replace(monitor, calls=tuple(one for one in monitor.calls if one is not record))
-    return system.but(calls=tuple(call for call in world.calls if call is not pending)).noting(monitor), settled
+    return _without(system.noting(monitor), number), settled
+
+
+def _loaded(system: System, record: CallRecord, error: str | None) -> tuple[System, Fact]:
+    """A call that loads the client ends. What a client that has loaded was told to before makes no difference."""
+    world = system.world
+    due = world.valid and not record.lied_to
+    loaded = Loaded(world.now, record.call, record.asked_at, error, world.signed_in, due)
+    if error is None:
+        system = system.but(loaded=True, loads=0)
+    return _without(system, record.call), loaded
+
+
+def _without(system: System, number: CallId) -> System:
+    """The system without a call, which has ended."""
+    system = system.but(calls=tuple(call for call in system.world.calls if call.call != number))
+    return system.noting(system.monitor.without(number))

@@ -8,8 +8,8 @@ Terms, in the sense of all facts and invariants:
     valid           The server session is valid until it is revoked, or is as old as `Timings.session`. This is
                     the ground truth.
     foreground      A request or a sign-out is in the foreground if the call that caused it is still pending, else
-                    in the background. A sign-out by a restart of the app is in the foreground, for a restart is
-                    the user's doing.
+                    in the background. To load the client is a call, so what it asks for then is in the
+                    foreground.
     instant         The world's instants are the server's. The device's clock is `skew` ms ahead of them. The
                     client sees that clock alone, and gives the deadlines of its timers by it. Timers run by a
                     monotonic clock: to set the device's clock moves no timer.
@@ -83,6 +83,8 @@ class PendingCall(Struct, frozen=True, cache_hash=True):
     call: CallId
     token_id: TokenId
     changes_session: bool = False
+    loads: bool = False
+    at_once: bool = False  # what it asks for is answered honestly and at once: `RestartApp`
 
 
 class World(Struct, frozen=True, cache_hash=True):
@@ -95,6 +97,8 @@ class World(Struct, frozen=True, cache_hash=True):
     now: Millis = 0
     skew: Millis = 0
     signed_in: bool = True
+    loaded: bool = True
+    loads: int = 0  # how often a client that has not loaded was told to
     ended: Ending | None = None  # how the server ended the session before its time
     minted: int = 1  # how many tokens the server has minted
     timers: tuple[Timer, ...] = ()
@@ -197,6 +201,10 @@ class Monitor(Struct, frozen=True, cache_hash=True):
     def call(self, number: CallId) -> CallRecord:
         """The record of a call under way."""
         return next(record for record in self.calls if record.call == number)
+
+    def without(self, number: CallId) -> Monitor:
+        """The history without that of a call, which has ended."""
+        return replace(self, calls=tuple(record for record in self.calls if record.call != number))
 
     def fresher(self, token: Token) -> Token | None:
         """A token that a call got before and that is fresher than this one, of the same kind and session."""

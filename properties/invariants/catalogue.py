@@ -17,6 +17,7 @@ from model.terms import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR, Endpoint, O
 from model.world.facts import (
     Announced,
     Answered,
+    Loaded,
     Origin,
     Restarted,
     Sent,
@@ -163,20 +164,34 @@ def foreground_recovers(step: Step) -> Breach | None:
     return None
 
 
+@invariant("start-recovers", history=True, timeless=True)
+def start_recovers(step: Step) -> Breach | None:
+    """Whatever went wrong before, a load() that is answered truthfully ends well, and with the session while the
+    server holds it."""
+    for fact in step.facts:
+        if isinstance(fact, Loaded) and fact.due and (fact.error or not fact.signed_in):
+            how = f"ends with '{fact.error}'" if fact.error else "ends without the session"
+            return Breach(f"load() (call {fact.call}) {how}, though every answer since it began was true", fact)
+    return None
+
+
 @invariant("every-call-settles", waits=True)
 def every_call_settles(step: Step) -> Breach | None:
     """A call settles within the network's patience, unless a request of its own is in flight or a retry is
-    pending. A hanging request of another call does not block it."""
+    pending. A hanging request of another call does not block it. To load() its own is no excuse, either: an app
+    that waits for it shows nothing."""
     world, patience = step.after, step.after.timings.patience
     if any(world.now - one.sent_at <= patience for one in world.requests):
         return None
     if any(timer.cause is not None for timer in world.timers):
         return None  # a retry is to come
-    asking = {one.cause for one in world.requests}
+    asking, loads = {one.cause for one in world.requests}, {call.call for call in world.calls if call.loads}
     for call in step.end.monitor.calls:
-        if call.call not in asking and world.now - call.awake_since > patience:
-            limit = duration(patience)
-            why = f"call {call.call} has waited for more than {limit}, and nothing is under way for it"
+        if call.call not in asking - loads and world.now - call.awake_since > patience:
+            what = "only a hanging request" if call.call in asking else "nothing"
+            why = (
+                f"call {call.call} has waited for more than {duration(patience)}, and {what} is under way for it"
+            )
             hanging = (OpenRequest(one.request) for one in world.requests)
             return Breach(why, about=(*hanging, WaitingCall(call.call)))
     return None
@@ -328,8 +343,8 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
         match fact:
             case Answered(token=Token() as token) if world.is_session_token(token.token_id):
                 newest = token
-            case Restarted(token=Token() as token):
-                newest, asking = token, set()  # what was in flight ended with the process
+            case Restarted():
+                newest, asking = None, set()  # the tokens of the process ended with it, and what was in flight
             case Sent(origin=Origin.BACKGROUND) if _renews(world, fact):
                 sends = f"the background sends request {fact.request}"
                 if asking:

@@ -14,7 +14,18 @@ from msgspec import Struct
 
 from model.step import Step
 from model.terms import CallId, Endpoint, Millis, RequestId, Token
-from model.world.facts import Answered, CallStarted, ClockSet, Fact, Frozen, Sent, Settled, TimerArmed, TimerFired
+from model.world.facts import (
+    Answered,
+    CallStarted,
+    ClockSet,
+    Fact,
+    Frozen,
+    Restarted,
+    Sent,
+    Settled,
+    TimerArmed,
+    TimerFired,
+)
 from properties.invariants.breach import (
     Breach,
     Choice,
@@ -128,7 +139,7 @@ def _about(subject: Subject, facts: Sequence[Fact], because: Links) -> list[Inde
     """The facts that explain a subject; the one that it began with comes first."""
     match subject:
         case WaitingCall(call):
-            begun = _last(facts, lambda fact: isinstance(fact, CallStarted) and fact.call == call)
+            begun = _last(facts, lambda fact: isinstance(fact, CallStarted | Restarted) and fact.call == call)
             return [*begun, *_course(begun, facts, because)]
         case OpenRequest(request):
             return _last(facts, lambda fact: isinstance(fact, Sent) and fact.request == request)

@@ -2,9 +2,10 @@
 
 An invariant reads one step, so it cannot express this. Here the world is healthy from some state on: the device
 is unlocked and online, every request is answered honestly and at once, and the app makes a call whenever none is
-pending. These steps form a subgraph of the closed graph. The state recovers if every fair path through the
-subgraph reaches a call that ends with a token, or a sign-out. A counterexample is a deadlock, or a fair cycle. A
-cycle is fair only if the timers that its calls wait for fire in it: a retry timer cannot stay set forever.
+pending, or is started again if its client has not loaded. These steps form a subgraph of the closed graph. The
+state recovers if every fair path through the subgraph reaches a call that ends with a token, or a sign-out. A
+counterexample is a deadlock, or a fair cycle. A cycle is fair only if the timers that its calls wait for fire in
+it: a retry timer cannot stay set forever.
 
 The graph consists of hulls and over-approximates the reachable states. If it recovers, so does the model. If it
 does not, the model may still recover.
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 
 from model.step import Span
 from model.terms import Operation, TimerId
-from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline, UnlockKeychain
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline, StartApp, UnlockKeychain
 from model.world.facts import Fact, Settled, TimerFired
 from model.world.state import World
 from properties.prove.graph import Graph
@@ -33,10 +34,10 @@ def path_without_recovery(problem: Problem, graph: Graph) -> tuple[str, ...]:
     sdk = problem.model.sdk
     healthy: nx.MultiDiGraph[int] = nx.MultiDiGraph()
     for number, state in enumerate(graph.states):
-        if not state.world.signed_in:
+        Instant.zone = Zone(state.bounds)
+        if not state.world.signed_in and (state.world.loaded or not state.world.valid):
             continue
         ends = True
-        Instant.zone = Zone(state.bounds)
         option = healthy_option(state.world, sdk.operations[0])
         awaited = set(sdk.awaited(state.client))
         for one in successors_by(option, problem, state.configuration, state.bounds):
@@ -67,7 +68,9 @@ def healthy_option(world: World, ask: Operation) -> Event | Span:
     if world.requests:
         first = world.requests[0]
         return Deliver(first.request) if first.reply else Answer(first.request, world.honest_answer(first))
-    return Span(None, world.timings.session) if world.calls else ask
+    if world.calls:
+        return Span(None, world.timings.session)
+    return ask if world.loaded else StartApp()
 
 
 def _in_short(events: Iterable[Event]) -> tuple[str, ...]:

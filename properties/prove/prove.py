@@ -70,8 +70,9 @@ Tell: TypeAlias = Callable[[str], None]
 
 
 def one_call(sdk: Sdk) -> App:
-    """The default app of a proof: one call at a time."""
-    return App(sdk.proved_operations, calls=1)
+    """The default app of a proof: one call at a time. It loads a client once, for a graph with times closes no
+    more if a process may begin anew with what an earlier load() has left."""
+    return App(sdk.proved_operations, calls=1, loads=1)
 
 
 def most_timers(sdk: Sdk, app: App) -> int:

@@ -15,10 +15,11 @@ outputs. So a state is a pair of a world and a client, and successors are looked
 Missing entries are computed with the model's own functions, which remain the only definition: no rule is repeated
 here.
 
-The abstraction covers every step of the system. A step is an event with its input, and then timers one by one
-(`model/step.py`). Each of these is a step here, with the same outcomes of its comparisons. The untimed form
-(`untimed_states.py`) drops only what comparisons read, with one exception: whether the last token had expired
-when a request was sent, or is answered. Here it always has, because no assumption permits less in that case.
+The abstraction covers every step of the system. A step is an event with its input, then the answers that a
+`RestartApp` has given at once, and then timers one by one (`model/step.py`). Each of these is a step here, with
+the same outcomes of its comparisons. The untimed form (`untimed_states.py`) drops only what comparisons read,
+with one exception: whether the last token had expired when a request was sent, or is answered. Here it always
+has, because no assumption permits less in that case.
 Since the facts of one step are spread over several steps here, only invariants that read single facts, or the
 facts of one input, may be checked (`Invariant.timeless`).
 """
@@ -40,7 +41,7 @@ from model.assumptions.landmarks import Landmark
 from model.sdk import Client
 from model.step import Step, at_an_instant
 from model.terms import CallId, CallSettled, Millis, Output, Stimulus, TimerDue
-from model.world.course import begin, without_timer
+from model.world.course import begin, prompt, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind
 from model.world.facts import Fact, TimerFired
 from model.world.outputs import absorb
@@ -216,12 +217,13 @@ class Product:
         system = self.worlds.all[number]
         assumptions = self.problem.assumptions
         possible: list[Begun] = []
-        for timer in system.world.timers:
+        answer = prompt(system.world)
+        for timer in () if answer else system.world.timers:
             after = without_timer(system, timer.timer)
             late_by = ANY_LENGTH if assumptions.may_freeze else 0
             fired = TimerFired(after.world.now, timer.timer, timer.set_at, late_by)
             possible.append(self._entered(system, after, Advance(ANY_LENGTH), (fired,), TimerDue(timer.timer)))
-        for option in self._enabled(system):
+        for option in [answer] if answer else self._enabled(system):
             for after, facts, cue in either_way(partial(begin, system, option)):
                 possible.append(self._entered(system, after, option, facts, cue.stimulus if cue else None))
         self.begun[number] = possible

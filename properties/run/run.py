@@ -15,7 +15,7 @@ from model.assumptions.landmarks import LATE_TIMER, Landmark
 from model.assumptions.sets import Assumptions
 from model.step import App, Step
 from model.terms import FAILURES, Outcome, Runtime
-from model.world.events import Answer, Deliver, Event
+from model.world.events import Answer, Deliver, Event, StartApp
 from model.world.facts import Answered, Fact, Origin, SessionDropped
 from model.world.state import System, World
 from properties.invariants.catalogue import Invariant
@@ -125,8 +125,9 @@ class Run:
         return step
 
     def recover(self) -> None:
-        """Play the healthy end of a trace: faults end, the server answers every request honestly and at once, and
-        the app makes one call for the session's token. Invariants with a liveness part are checked on this."""
+        """Play the healthy end of a trace: faults end, the server answers every request honestly and at once, a
+        client that has not loaded is started again, and the app makes one call for the session's token. This is
+        what invariants with a liveness part are checked on."""
         asked = False
         for _ in range(HEALTHY_EVENTS):
             event = next(self._healthy(asked), None)
@@ -143,6 +144,8 @@ class Run:
                 yield Deliver(request.request)
             else:
                 yield Answer(request.request, self.world.honest_answer(request))
+        if not self.world.loaded and self.permits(StartApp()):
+            yield StartApp()
         ask = self.target.sdk.operations[0]
         if not asked and relation.permits(self.system, self.assumptions, ask, App((ask,))):
             yield ask

@@ -35,6 +35,7 @@ from model.world.events import (
     Revoke,
     Serve,
     SetClock,
+    StartApp,
     UnlockKeychain,
 )
 from properties.run.lengths import HOUR, worth_trying
@@ -143,7 +144,7 @@ def _call(place: Place, _number: int) -> list[Event]:
 
 def _answer(place: Place, number: int) -> list[Event]:
     """Any request in flight, in any order, gets any outcome that the assumptions permit. Faults are chosen more
-    often than honest answers."""
+    often than honest answers, but for a client that loads: it needs two of those."""
     requests = place.run.world.requests
     if not requests:
         return []
@@ -152,7 +153,8 @@ def _answer(place: Place, number: int) -> list[Event]:
     if request.reply is None:
         honest, *faults = [one for one in endings if isinstance(one, Answer)]
         faults = [one for one in faults if isinstance(one, Answer) and one.outcome not in place.left_out]
-        endings = [honest, *faults, *faults]
+        honest_ones = [honest] * (1 if place.run.world.loaded else 1 + 2 * len(faults))
+        endings = [*honest_ones, *faults, *faults]
     return endings
 
 
@@ -171,12 +173,16 @@ def _set_clock(place: Place, number: int) -> list[Event]:
     return _of(place, SetClock(0), SetClock) if changes else []
 
 
-def _restart(place: Place, number: int) -> list[Event]:
-    return _of(place, RestartApp(), RestartApp) if number % CHOICES < RARELY else []
+def _start(place: Place, number: int) -> list[Event]:
+    starts = [*_of(place, RestartApp(), RestartApp), *_of(place, StartApp(), StartApp)]
+    return starts if number % CHOICES < RARELY else []
 
 
 def _of(place: Place, like: Event, kind: type[Event]) -> list[Event]:
     return [one for one in place.events(like) if isinstance(one, kind)]
+
+
+STARTS: set[Event] = {StartApp(), RestartApp()}
 
 
 def _offline(assumptions: Assumptions, _app: App, runtime: Runtime) -> bool:
@@ -203,7 +209,7 @@ KINDS = (
     ),
     Kind("the device loses the network", lambda place, _: _of(place, GoOffline(), GoOffline), _offline),
     Kind("the device has the network back", lambda place, _: _of(place, GoOnline(), GoOnline), _offline),
-    Kind("the app starts again", _restart, lambda assumptions, _, __: RestartApp() in assumptions.events),
+    Kind("the app starts again", _start, lambda assumptions, _, __: bool(STARTS & {*assumptions.events})),
 )
 
 

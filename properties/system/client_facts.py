@@ -9,6 +9,7 @@ from model.world.facts import (
     Announced,
     Answered,
     ClockSet,
+    Loaded,
     NetworkChanged,
     Sent,
     SessionDropped,
@@ -152,6 +153,19 @@ def _offline(before: Before) -> str:
     return "" if online else ", on a device that is offline"
 
 
+def _loads(fact: Loaded) -> str:
+    end = (
+        f"fails with '{fact.error}'" if fact.error else f"ends, with {'the' if fact.signed_in else 'no'} session"
+    )
+    return f"load() {end} (call {fact.call})"
+
+
+def _loaded(fact: Loaded, before: Before) -> str:
+    if fact.error:
+        return f"and so load() failed with '{fact.error}'{_offline(before)}"
+    return f"and so load() ended{'' if fact.signed_in else ' without a session'}{_offline(before)}"
+
+
 # -- tokens that become visible ------------------------------------------------------------------------------
 
 
@@ -240,6 +254,26 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         marks=lambda *_: ("signed in again",),
         present=lambda fact: f"holds the session again, in the {fact.origin}",
         past=lambda *_: "and so the SDK held the session again",
+    ),
+    FactKind(
+        kind=Loaded,
+        lane="SDK",
+        to="app",
+        moment="settled",
+        marks=lambda fact, _: (f"load() fails: {fact.error}" if fact.error else "load() ends",),
+        present=_loads,
+        past=_loaded,
+        details=lambda fact: (
+            ("call", str(fact.call)),
+            ("called at", clock(fact.asked_at)),
+            ("result", f"error '{fact.error}'" if fact.error else "loaded"),
+        ),
+        needs=lambda fact: (
+            STIMULUS,
+            Dependency(DependencyKind.CALL, fact.call),
+            *[Dependency(DependencyKind.NETWORK)] * (fact.error is not None or not fact.signed_in),
+        ),
+        effect=True,
     ),
     FactKind(
         kind=Settled,

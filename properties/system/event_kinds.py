@@ -31,6 +31,7 @@ from model.world.events import (
     Revoke,
     Serve,
     SetClock,
+    StartApp,
     UnlockKeychain,
 )
 from properties.system.registry import operations
@@ -96,6 +97,7 @@ EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
         EventKind(UnlockKeychain, (ShortForm("unlock"),)),
         EventKind(GoOffline, (ShortForm("goOffline"),)),
         EventKind(GoOnline, (ShortForm("goOnline"),)),
+        EventKind(StartApp, (ShortForm("start"),)),
         EventKind(RestartApp, (ShortForm("restart"),)),
         EventKind(Operation),
     )

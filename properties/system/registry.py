@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from model.sdk import Policy, Sdk, Server
-from model.terms import Operation, TokenId
+from model.terms import Load, Operation, TokenId
 from properties.system.failures import Failure
 
 BUILT_IN = "properties.targets.clerk.adapter:CLERK_ADAPTER"
@@ -101,7 +101,7 @@ def sdks_of(spec: str) -> tuple[Sdk, ...]:
 
 def operations(of: Sequence[Sdk] | None = None) -> dict[str, type[Operation]]:
     """The classes of operation of these SDKs, or of all, by class name, which is what JSON documents use."""
-    return {type(one).__name__: type(one) for sdk in of or sdks() for one in sdk.operations}
+    return {type(one).__name__: type(one) for sdk in of or sdks() for one in (*sdk.operations, Load())}
 
 
 def decoder(of: Sequence[Sdk] | None = None) -> Callable[[type, Any], Any]:

@@ -126,15 +126,18 @@ ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.MINT: "asks for a token",
     Endpoint.INTROSPECT: "asks which sessions there are",
     Endpoint.MUTATE: "updates the session",
+    Endpoint.CONFIGURE: "asks how the app is set up",
 }
 ASKED_FOR: dict[Endpoint, str] = {
     Endpoint.MINT: "asked for a token",
     Endpoint.INTROSPECT: "asked which sessions there are",
     Endpoint.MUTATE: "updated the session",
+    Endpoint.CONFIGURE: "asked how the app is set up",
 }
 SAYS: dict[Outcome, str] = {
     Outcome.GRANTED: "a token",
     Outcome.SESSION: "the session, still there",
+    Outcome.SETTINGS: "the settings",
     Outcome.BROKEN: "500",
     Outcome.RATE_LIMITED: "429",
     Outcome.RETRY_AFTER: "429, to come back in 30 s",

@@ -63,12 +63,12 @@ def _calls(fact: CallStarted) -> str:
 def _restarts(fact: Restarted) -> str:
     ends = [f"request {request}" for request in fact.requests] + [f"call {call}" for call in fact.calls]
     with_it = f"; with it end {', '.join(ends)}" if ends else ""
-    return f"{RESTARTS}, with {fact.token or 'no session'}{with_it}"
+    return f"{RESTARTS}: it loads (call {fact.call}){with_it}"
 
 
 def _restart_details(fact: Restarted) -> Rows:
     return (
-        ("token", token_state(fact.token, fact.at)),
+        ("call that loads", str(fact.call)),
         ("calls that ended", listed(map(str, fact.calls))),
         ("requests that ended", listed(map(str, fact.requests))),
     )
@@ -165,7 +165,7 @@ def _answer_marks(fact: Answered, before: Before) -> tuple[str, ...]:
     A false claim that the session has ended may rest on the age of the credential. So the first one in the chain,
     which the others follow, also says when that had expired.
     """
-    if fact.outcome in (Outcome.GRANTED, Outcome.SESSION):
+    if fact.outcome in (Outcome.GRANTED, Outcome.SESSION, Outcome.SETTINGS):
         return ("a late answer",) * (fact.at - fact.sent_at > Timings().patience)
     asked = next((one for one in before.mentioned if isinstance(one, Sent) and one.request == fact.request), None)
     what = (f"{fact.endpoint} in the {fact.origin}: {fact.outcome}",)
@@ -201,7 +201,7 @@ def _answer_needs(fact: Answered) -> tuple[Dependency, ...]:
     )
 
 
-def _token_brought(fact: Answered | Restarted) -> tuple[Dependency, ...]:
+def _token_brought(fact: Answered) -> tuple[Dependency, ...]:
     return (Dependency(DependencyKind.TOKEN, fact.token.number),) if fact.token else ()
 
 
@@ -277,10 +277,10 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         moment="restarted",
         marks=lambda *_: ("a restart",),
         present=_restarts,
-        past=lambda fact, _: f"the app was killed and started again, with {fact.token or 'no session'}",
+        past=lambda *_: "the app was killed and started again",
         details=_restart_details,
         needs=no_dependencies,
-        brings=_token_brought,
+        brings=lambda fact: (Dependency(DependencyKind.CALL, fact.call),),
         reaches_client=True,
     ),
     FactKind(

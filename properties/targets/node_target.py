@@ -281,8 +281,8 @@ class NodeTarget:
                 return protocol.LockCommand(at, locked)
             case ConnectionChanged(online):
                 return protocol.ConnectCommand(at, online)
-            case Started(token):
-                return protocol.RestartCommand(at, self._server.boot(token))
+            case Started(call):
+                return protocol.RestartCommand(at, call)
             case Called(call, operation):
                 if operation.gives_token:
                     self._awaiting.add(call)

@@ -44,11 +44,11 @@ class BeginCommand(Command, frozen=True):
 
 
 class RestartCommand(Command, frozen=True):
-    """End the SDK's process and start a new one on the same device. The response has its outputs since it was
-    evaluated."""
+    """End the SDK's process, start a new one on the same device, and load the SDK, as call `call` of the app. The
+    response has its outputs since it was evaluated."""
 
     at: Millis
-    boot: Sequence[BootAnswer]
+    call: CallId
 
 
 class FireCommand(Command, frozen=True):

@@ -35,14 +35,13 @@ class HttpReply(Struct, frozen=True):
 
 
 class BootAnswer(Struct, frozen=True):
-    """The answer to a request that an SDK sends while it loads. `request` is its method and path, such as
-    `GET /client`. If `without` is the name of a header, it applies only if that header is missing or empty."""
+    """The answer to a request that an SDK sends while it loads for the first time. `request` is its method and
+    path, such as `GET /client`."""
 
     request: str
     status: int
     body: str
     headers: Mapping[str, str] = {}
-    without: str | None = None
 
 
 EPOCH: Seconds = 1_767_225_600
@@ -72,14 +71,12 @@ class FakeServer:
     def begin(self) -> None:
         """Reset at the start of a trace."""
 
-    def boot(self, token: Token | None) -> Sequence[BootAnswer]:
-        """The answers to requests while the SDK loads: it is signed in with `token`, or has no session (None).
-        The first one that fits a request applies."""
-        outcome = Outcome.GRANTED if token else Outcome.UNAUTHORIZED
+    def boot(self, token: Token) -> Sequence[BootAnswer]:
+        """The answers to requests while the SDK loads for the first time: it is signed in with `token`."""
         answers = []
         for request in self.endpoints:
             method, path = request.split(" ")
-            reply = self.reply(outcome, token, HttpRequest(method, path))
+            reply = self.reply(Outcome.GRANTED, token, HttpRequest(method, path))
             answers.append(BootAnswer(request, reply.status, reply.body))
         return answers
 

@@ -5,8 +5,11 @@ export const environment = () => ({}); // the SDK does not look where it runs
 
 export function create(exports, runtime, announce) {
   const toy = new exports.Toy(() => announce(false));
+  const refused = error => {
+    if (!toy.signedOut) throw error;
+  };
   return {
-    load: () => toy.renew(true).catch(() => {}), // refused: there is no session
+    load: () => (toy.loading ??= toy.renew(true).catch(refused).finally(() => (toy.loading = null))),
     signedIn: () => toy.token !== null,
     activeToken: () => toy.token,
     operations: { fetchToken: () => toy.fetchToken() },

@@ -34,6 +34,7 @@ class Client(Struct, frozen=True, cache_hash=True):
     token: Token | None = None
     timer: TimerId | None = None
     waiting: tuple[tuple[RequestId, CallId | None], ...] = ()
+    loading: tuple[CallId, ...] = ()
     next_request: RequestId = 1
     next_timer: TimerId = 1
 
@@ -52,15 +53,17 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> Reaction:
             turn = turn.but(timer=None)
             if None not in dict(client.waiting).values():
                 turn = send(turn, None)
+        case terms.Called(call, terms.Load()):
+            turn = turn if client.loading else send(turn, call)
+            turn = turn.but(loading=(*client.loading, call))
         case terms.Called(call) if held and at < held.expires * 1000:
             turn = turn.put(terms.CallSettled(call, held, None))
         case terms.Called(call):
             turn = send(turn, call)
         case terms.Replied(request, outcome, token):
             turn = receive(turn, request, outcome, token)
-        case terms.Started(token):
-            turn = turn.but(token=None, timer=None, waiting=())
-            turn = keep(turn, token).put(terms.TokenAnnounced(token, None)) if token else sign_out(turn, None)
+        case terms.Started(call):
+            turn = send(turn.but(token=None, timer=None, waiting=(), loading=(call,)), call)
     return turn.client, turn.outputs
 
 
@@ -76,12 +79,24 @@ def receive(turn: Turn[Client], request: RequestId, outcome: Outcome, token: Tok
     call, held = dict(turn.client.waiting)[request], turn.client.token
     turn = turn.but(waiting=tuple(pair for pair in turn.client.waiting if pair[0] != request))
     failure = "Network request failed" if outcome is Outcome.LOST else f"api-{outcome.status}"
+    if call in turn.client.loading:
+        return loaded(turn, token, None if token or outcome is Outcome.UNAUTHORIZED else failure)
     end = (token, None) if token and held else (None, failure)
     if token and held:
         turn = keep(turn, token).put(terms.TokenAnnounced(token, held))
     elif outcome is Outcome.UNAUTHORIZED and held and (call or turn.client.policy.background_signs_out):
         turn = sign_out(turn, call)
     return turn if call is None else turn.put(terms.CallSettled(call, *end))
+
+
+def loaded(turn: Turn[Client], token: Token | None, error: str | None) -> Turn[Client]:
+    """End every call that loads: with the token, signed out if it was refused, or with an error."""
+    calls = turn.client.loading
+    if token:
+        turn = keep(turn, token).put(terms.SignedIn(calls[0]), terms.TokenAnnounced(token, None))
+    elif error is None:
+        turn = sign_out(turn, calls[0])
+    return turn.but(loading=()).put(*(terms.CallSettled(call, None, error) for call in calls))
 
 
 def keep(turn: Turn[Client], token: Token) -> Turn[Client]:

@@ -9,7 +9,7 @@ published with, or another. See driver/expo.mjs for the fakes of the phone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -27,7 +27,6 @@ from model.terms import (
     RequestId,
     RequestSent,
     Runtime,
-    Started,
     Stimulus,
     TimerDue,
     Token,
@@ -40,7 +39,7 @@ from properties.targets.clerk.target import DRIVER
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest
-from properties.targets.server import BootAnswer, HttpReply, HttpRequest
+from properties.targets.server import HttpReply, HttpRequest
 
 RENEWS = DONE
 """The answers with which the server renews the device's credential."""
@@ -93,8 +92,6 @@ class ExpoModel(ModelTarget):
                 return tuple(self._sent(_failed(output)) for output in outputs)
             case Replied(_, outcome) if outcome in RENEWS:
                 self._holds = True
-            case Started() if not self._holds:
-                stimulus = Started(None)  # an unauthenticated GET /client is answered without a session
         return tuple(self._sent(output, lost) for output in super().feed(stimulus, at))
 
     def _sent(self, output: Output, lost: RequestId | None = None) -> Output:
@@ -129,11 +126,6 @@ class ExpoServer(ClerkServer):
         """Reset to the device's first credential."""
         self.carried.clear()
         self._given = 1
-
-    def boot(self, token: Token | None) -> Sequence[BootAnswer]:
-        """A request without a credential is answered without a session."""
-        unauthenticated = (replace(answer, without="authorization") for answer in super().boot(None))
-        return (*unauthenticated, *super().boot(token))
 
     def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
         """The reply, with a new credential if the outcome is in `RENEWS`."""

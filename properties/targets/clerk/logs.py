@@ -13,6 +13,7 @@ from model.world.facts import (
     Fact,
     Frozen,
     KeychainChanged,
+    Loaded,
     NetworkChanged,
     Origin,
     Restarted,
@@ -24,12 +25,20 @@ from model.world.facts import (
     Uncaught,
 )
 from properties.system.wording import ahead, duration, of_which
-from properties.targets.clerk.server import CLIENT_PATH, SESSION_ID, TOKENS_PATH, TOUCH_PATH, render
+from properties.targets.clerk.server import (
+    CLIENT_PATH,
+    ENVIRONMENT_PATH,
+    SESSION_ID,
+    TOKENS_PATH,
+    TOUCH_PATH,
+    render,
+)
 
 PATHS: dict[Endpoint, str] = {
     Endpoint.MINT: f"POST {TOKENS_PATH}",
     Endpoint.INTROSPECT: f"GET {CLIENT_PATH}",
     Endpoint.MUTATE: f"POST {TOUCH_PATH}",
+    Endpoint.CONFIGURE: f"GET {ENVIRONMENT_PATH}",
 }
 """The request line of each endpoint, with the session of the fake server."""
 
@@ -82,6 +91,12 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
                 )
             case Announced(backwards=True):
                 yield "the session's token has a lower `oiat` than the one before"
+            case Loaded(error=error, signed_in=signed_in):
+                yield (
+                    f"load() rejects ({error})"
+                    if error
+                    else f"load() resolves{'' if signed_in else ', signed out'}"
+                )
             case Settled():
                 yield from _settled(fact)
             case Shown(emptied=True):

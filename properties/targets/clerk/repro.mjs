@@ -240,6 +240,9 @@ const ANSWERS = {
   //: no-session
   'no session': () => client(),
   //: end
+  //: settings
+  'the settings': () => json(200, {}),
+  //: end
   //: stale-token
   'a token made from older data': request => {
     const { pathname } = request;
@@ -280,9 +283,8 @@ globalThis.fetch = (target, { method = 'GET', signal, body } = {}) => {
 globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
 //: end
   const { pathname } = new URL(target);
-  //: restart
-  if (!clerk.loaded && pathname !== '/v1/client') return Promise.resolve(json(200, {}));
-  if (!clerk.loaded) return Promise.resolve(holds() ? client(session()) : client());
+  //: start
+  if (booting) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
   //: else
   if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
   //: end
@@ -308,8 +310,11 @@ let asksAgain = false;
 const replies = new Map();
 function serve(number, what) {
   const request = requests.get(number);
-  //: granted session no-session
+  //: granted session no-session settings
   const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+  //: settings
+  paths['the settings'] = /environment$/;
+  //: end
   if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
@@ -342,8 +347,11 @@ const lose = number => end(number, Promise.reject(new TypeError('Network request
 //: answer
 function answer(number, what) {
   const request = requests.get(number);
-  //: granted session no-session
+  //: granted session no-session settings
   const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+  //: settings
+  paths['the settings'] = /environment$/;
+  //: end
   if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
@@ -361,7 +369,7 @@ function answer(number, what) {
 }
 //: end
 //: end
-//: getToken touch setActive
+//: getToken touch setActive start
 // -- The app.
 const calls = []; // how each of them ended
 //: end
@@ -450,19 +458,39 @@ function setActive(organization) {
 }
 //: end
 
-//: restart
+//: start
 // The process of the app ends, with its timers, requests and calls. Another one loads the SDK.
-async function restart() {
+function start() {
   tell('OS', 'kills the app, and it starts again');
   const at = clock.now;
   clock.reset();
   clock.setSystemTime(at);
   requests.clear();
-  //: getToken touch setActive
   calls.forEach((how, place) => how === 'still waits' && (calls[place] = 'ended with the app'));
-  //: end
-  await load();
-  if (!signedIn) tell('SDK', 'signs the user out');
+  create();
+  return load();
+}
+
+function load() {
+  const number = calls.push('still waits');
+  tell('app', `calls load() (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  clerk.load(OPTIONS).then(
+    () => (listen(), ended(`ends well, with ${clerk.session ? 'the' : 'no'} session`)),
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
+
+//: end
+//: restart
+// What it asks for is answered at once, and truly.
+async function restart() {
+  await start();
+  for (const [number, { pathname }] of [...requests]) {
+    const sessions = holds() ? 'the session, still there' : 'no session';
+    await answer(number, pathname === '/v1/client' ? sessions : 'the settings');
+  }
 }
 
 //: end
@@ -506,7 +534,14 @@ function verdict(detour) {
   const [defect, says] = [asksAgain, 'an answer to GET /client makes the SDK ask again in the same instant'];
   //: end
   //: every-call-settles
+  //: start
+  const [defect, says] = [!detour && calls.includes('still waits'), 'a call still waits'];
+  //: else
   const [defect, says] = [!detour && calls.includes('still waits'), 'a call of getToken still waits'];
+  //: end
+  //: end
+  //: start-recovers
+  const [defect, says] = [!detour && !clerk.session, `the last load() ${calls.at(-1)}`];
   //: end
   //: offline-is-not-signed-out
   //: getToken
@@ -548,20 +583,29 @@ globalThis.window = globalThis;
 Math.random = () => 0; // no jitter
 
 // Only now, when the clock and the network are ours.
-//: restart
-let [clerk, signedIn] = [null, false];
-async function load() {
+//: start
+const OPTIONS = { standardBrowser: false, telemetry: false, experimental };
+let clerk, signedIn, listens;
+let booting = true; // the SDK loads for the first time
+function create() {
   delete require.cache[BUNDLE]; // what it remembers is its process's
   clerk = new (require(BUNDLE).Clerk)(`pk_live_${btoa('clerk.test$')}`);
-  clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);
-  await settle();
-  signedIn = Boolean(clerk.session);
+  listens = false;
+}
+function listen() {
+  if (listens) return;
+  [listens, signedIn] = [true, Boolean(clerk.session)];
+  if (!signedIn) tell('SDK', 'signs the user out');
   clerk.addListener(({ session }) => {
     if (session === null && signedIn) signedIn = tell('SDK', 'signs the user out');
   });
 }
-await load();
-if (!signedIn) cannot('load() does not sign in');
+create();
+clerk.load(OPTIONS).catch(cannot);
+await settle();
+if (!clerk.session) cannot('load() does not sign in');
+listen();
+booting = false;
 //: else
 const clerk = new (require(BUNDLE).Clerk)(`pk_live_${btoa('clerk.test$')}`);
 clerk.load({ standardBrowser: false, telemetry: false, experimental }).catch(cannot);

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import ENDED, Operation, Outcome, Runtime
+from model.terms import ENDED, Load, Operation, Outcome, Runtime
 from model.world.events import (
     OF_REQUEST,
     Advance,
@@ -30,6 +30,7 @@ from model.world.events import (
     Revoke,
     Serve,
     SetClock,
+    StartApp,
     UnlockKeychain,
 )
 from properties.invariants.catalogue import INVARIANTS
@@ -124,7 +125,9 @@ def _needs(trace: Trace) -> set[str]:
     outcomes = {event.outcome for event in trace.events if isinstance(event, Answer | Serve)}
     lasts = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
     needs = {str(trace.runtime), *map(word, trace.events), *outcomes}
-    if any(isinstance(event, OF_REQUEST) for event in trace.events):
+    if "restart" in needs:  # it is a start, with answers
+        needs |= {"start", "answer", Outcome.SESSION, Outcome.NO_SESSION, Outcome.SETTINGS}
+    if "restart" in needs or any(isinstance(event, OF_REQUEST) for event in trace.events):
         needs.add("requests")
     if not outcomes.isdisjoint(_ERROR_STATUSES):
         needs.add("failure")
@@ -173,7 +176,7 @@ def _tell(event: Event) -> str:
             return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
             return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
-        case RestartApp() | Revoke() | Touch():
+        case StartApp() | RestartApp() | Load() | Revoke() | Touch():
             arguments = []
         case SwitchOrganization(organization):
             arguments = [json.dumps(organization)]

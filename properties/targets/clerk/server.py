@@ -196,6 +196,8 @@ def _body(outcome: Outcome, token: Token | None, endpoint: Endpoint, token_id: T
         return _FAILURES[outcome]
     if outcome is Outcome.NO_SESSION:
         return _NO_SESSION
+    if outcome is Outcome.SETTINGS:
+        return _ENVIRONMENT
     if outcome is Outcome.LEAN_SESSION:
         return _active(_LEAN, token_id)
     if token is None:
@@ -216,18 +218,18 @@ def _active(answer: str, token_id: TokenId) -> str:
     return answer.replace(f'"{_ORGANIZATION}"', json.dumps(token_id.organization))
 
 
-def boot_answers(token: Token | None) -> Sequence[BootAnswer]:
-    """The answers to the SDK's requests while it loads: it is signed in with `token`, or has no session
-    (None)."""
-    client = render(Outcome.SESSION if token else Outcome.NO_SESSION, token)
+def boot_answers(token: Token) -> Sequence[BootAnswer]:
+    """The answers to the SDK's requests while it loads for the first time."""
+    client = render(Outcome.SESSION, token)
     return (
-        BootAnswer("GET /v1/environment", 200, _ENVIRONMENT),
+        BootAnswer(f"GET {ENVIRONMENT_PATH}", 200, _ENVIRONMENT),
         BootAnswer(f"GET {CLIENT_PATH}", client.status, client.body),
     )
 
 
 # -- requests -----------------------------------------------------------------------------------------------
 
+ENVIRONMENT_PATH = "/v1/environment"
 CLIENT_PATH = "/v1/client"
 TOKENS_PATH = f"/v1/client/sessions/{SESSION_ID}/tokens"
 TOUCH_PATH = f"/v1/client/sessions/{SESSION_ID}/touch"
@@ -237,6 +239,8 @@ def endpoint_of(request: HttpRequest) -> tuple[Endpoint, TokenId] | None:
     """The endpoint and the token id of a request, from its path and the form in its body; None for an unknown
     path."""
     match request:
+        case HttpRequest("GET", path) if path == ENVIRONMENT_PATH:
+            return Endpoint.CONFIGURE, SESSION_TOKEN
         case HttpRequest("GET", path) if path == CLIENT_PATH:
             return Endpoint.INTROSPECT, SESSION_TOKEN
         case HttpRequest("POST", path) if path == TOKENS_PATH:

@@ -24,7 +24,7 @@
 //                          answered, `offline` for an error that says that the device is offline
 //   page                   {url, cookies} to begin a page with, for an SDK that runs on one
 //
-// What `create` returns has `load()`, which may send requests; `signedIn()`; and `operations`, which an app calls, by
+// What `create` returns has `load()`, which may send requests, fail, and be called again; `signedIn()`; and `operations`, which an app calls, by
 // name: each takes an object of arguments and returns a promise, of a token or of nothing. Where there is such a
 // thing: `activeToken()`, the token that the app sees without asking; `stored()`, what a page keeps of the session
 // for the app's own server; `lock(locked)`, for a store that can be locked; and `check()`, which throws when what
@@ -138,7 +138,8 @@ export class Instance {
   out = [];
   size = 0; // of all texts in it
   open = true;
-  booting = true;
+  booting = false; // the requests of load() are answered here
+  loaded = false; // load() has ended well
   unanswered = null; // the request of load() that has no answer
   failure = null; // why what it does is of no use, in one line
   page = null; // what is around an SDK in a browser (page.mjs)
@@ -168,9 +169,29 @@ export class Instance {
     this.failure ??= why;
   }
 
-  // Evaluates the bundle and loads the SDK: for the first time on its device, or `at` some ms in the place of
-  // `before`, whose process has ended. Throws a DriverError.
-  async boot(recipe, before = null, at = 0) {
+  // Evaluates the bundle and loads the SDK, for the first time on its device. Throws a DriverError.
+  async boot(recipe) {
+    this.booting = true;
+    this.evaluate(recipe);
+    let failure = 'load() does not settle: it waits for something other than the answers to its requests';
+    this.sdk.load().then(
+      () => (failure = null),
+      error => (failure = `load() fails: ${oneLine(error)}`),
+    );
+    await drain();
+    if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
+    failure = this.failure ?? failure;
+    if (failure) throw new DriverError(failure);
+    if (!this.sdk.signedIn()) throw new DriverError('load() does not sign in');
+    this.booting = false;
+    this.loaded = true;
+    this.active = this.token('activeToken');
+    this.look();
+  }
+
+  // Evaluates the bundle: for the first time on its device, or `at` some ms in the place of `before`, whose process
+  // has ended. Throws a DriverError.
+  evaluate(recipe, before = null, at = 0) {
     const { glue, jsdom, epoch, runtime, credential, boot: answers } = recipe;
     this.glue = glue;
     this.at = at;
@@ -189,30 +210,22 @@ export class Instance {
     };
     const globals = { ...this.page?.globals, ...glue.environment(runtime) };
     this.navigator = globals.navigator;
+    if (typeof before?.navigator?.onLine === 'boolean') this.navigator.onLine = before.navigator.onLine;
     const realm = realmOf(host, globals);
     this.page?.enter(realm);
     const exports = realm.exports(recipe.program);
     const { device, page } = this;
     const around = { require: stubs => requireIn(recipe.library, stubs, realm), credential, device, page };
-    const announce = held => this.booting || this.emit(held ? 'signed_in' : 'signed_out', cause());
+    const announce = held => this.loaded && this.emit(held ? 'signed_in' : 'signed_out', cause());
     this.sdk = glue.create(exports, runtime, announce, around);
-    let failure = 'load() does not settle: it waits for something other than the answers to its requests';
-    this.sdk.load().then(
-      () => (failure = null),
-      error => (failure = `load() fails: ${oneLine(error)}`),
-    );
-    await drain();
-    if (this.unanswered) failure = `load() sends ${this.unanswered}, which has no answer`;
-    failure = this.failure ?? failure;
-    if (failure) throw new DriverError(failure);
-    this.active = this.token('activeToken');
-    if (before && this.active) this.emit('active', this.active, null);
-    if (!this.sdk.signedIn()) {
-      if (!before) throw new DriverError('load() does not sign in');
-      this.emit('signed_out', null);
-    }
-    this.look();
-    this.booting = false;
+  }
+
+  // The app loads the SDK. Whether anybody is signed in is said when that ends well for the first time.
+  async load() {
+    await this.sdk.load();
+    if (this.loaded) return;
+    this.loaded = true;
+    this.emit(this.sdk.signedIn() ? 'signed_in' : 'signed_out', cause());
   }
 
   // Lets a stimulus happen at its instant, until the SDK can do no more.
@@ -254,7 +267,7 @@ export class Instance {
   }
 
   call({ call, operation: name, arguments: given }) {
-    const { operations } = this.sdk;
+    const operations = { load: () => this.load(), ...this.sdk.operations };
     if (!Object.hasOwn(operations, name)) throw new DriverError(`the SDK has no operation '${name}'`);
     let pending = true;
     const settle = (value, error) => {

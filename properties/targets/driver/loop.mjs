@@ -6,12 +6,12 @@
 // everything the SDK did until it could do no more, in order, or {"error": "one line"}; only `end` gets none.
 //
 //   {"do":"load","glue":"./x.mjs","bundle":path,"epoch":ms,"runtime":name,
-//    "boot":[{"request":"GET /x","status":200,"headers":{},"body":text,"without":header|null}],
+//    "boot":[{"request":"GET /x","status":200,"headers":{},"body":text}],
 //    "packages":{name:folder},"credential":text|null,          what else it consists of; what its device holds
 //    "dom":folder|null,                                        a page is made with the jsdom of that folder
 //    "coverage":bool}                                          note what of the bundle runs, for `coverage`
 //   {"do":"begin"}                                             a fresh instance, loaded at 0 ms
-//   {"do":"restart","at":ms,"boot":[...]}                      its process ends; another on the same device, loaded
+//   {"do":"restart","at":ms,"call":id}                         its process ends; another on the same device loads
 //   {"do":"fire","at":ms,"timer":id}                           the callback of a timer runs
 //   {"do":"call","at":ms,"call":id,"operation":name,"arguments":{...}}            the app calls the SDK
 //   {"do":"lock","at":ms,"locked":bool}                        the device keeps its credential back, or no longer
@@ -118,17 +118,16 @@ const commands = {
     current = booted;
     return current.take();
   },
-  async restart({ at, boot: answers }) {
+  async restart({ at, call }) {
     if (!current) throw new DriverError('no trace has begun');
     const before = current;
     coverage?.keep();
-    const booted = await boot(instance => instance.boot({ ...recipe, boot: answers }, before, at));
+    current = new Instance();
+    current.evaluate(recipe, before, at);
     coverage?.skip();
     before.end();
     collect();
-    current = null;
-    if (!(booted instanceof Instance)) throw booted;
-    current = booted;
+    await current.feed({ at, call, operation: 'load', arguments: {} });
     return current.take();
   },
   async feed(stimulus) {

@@ -33,6 +33,7 @@ export function create(exports, runtime, announce, around) {
 // A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
 export function drive(clerk, options, announce) {
   let signedIn = false;
+  let listens = false;
   const session = () => {
     if (!clerk.session) throw new DriverError('the client holds no session to make this call with');
     return clerk.session;
@@ -41,6 +42,8 @@ export function drive(clerk, options, announce) {
   return {
     async load() {
       await clerk.load({ ...options, telemetry: false });
+      if (listens) return;
+      listens = true;
       signedIn = Boolean(clerk.session);
       clerk.addListener(({ session }) => {
         // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.

@@ -20,7 +20,7 @@ export function create(exports, runtime, announce, { require: requireWith, crede
     throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
   }
   device.items ??= new Map([[CLIENT_JWT, credential]]);
-  const store = secureStore(device.items);
+  const store = secureStore(device);
   const require = requireWith(stubsOf(exports, store.module));
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
   const tokenCache = own?.(store.module) ?? require('@clerk/expo/dist/token-cache').tokenCache;
@@ -45,15 +45,15 @@ export function create(exports, runtime, announce, { require: requireWith, crede
 // AFTER_FIRST_UNLOCK, which is refused from a restart to the first unlock; but an item keeps the accessibility that
 // it was first added with (`update` writes its value alone), and apps report refusals in the background all the
 // same (expo/expo#23924).
-function secureStore(items) {
+function secureStore(device) {
+  const { items } = device;
   const asked = new Set(); // keys
-  let locked = false;
   const refuse = () => {
-    if (locked) throw Object.assign(new Error('User interaction is not allowed.'), { code: 'ERR_KEY_CHAIN' });
+    if (device.locked) throw Object.assign(new Error('User interaction is not allowed.'), { code: 'ERR_KEY_CHAIN' });
   };
   return {
     asked,
-    lock: value => void (locked = value),
+    lock: value => void (device.locked = value),
     module: {
       AFTER_FIRST_UNLOCK: 0,
       getItemAsync: async key => (asked.add(key), refuse(), items.get(key) ?? null),

@@ -1,0 +1,89 @@
+"""load(): what the SDK asks before the app has a session, and what a client payload does, then and later.
+
+Models clerk.ts load, #loadInNonStandardBrowser and updateClient, and resources/Client.ts fromJSON in
+clerk/javascript, packages/clerk-js/src/core.
+
+load() asks how the app is set up (GET /environment) and which sessions there are (GET /client) at once, and waits
+for both. The first failure ends it; the answer to the other request still reaches the Client resource, of which
+there is one for all calls. So a client that has not loaded may hold a Session object with its timers. The app has
+none before load() ends well, and another answer to GET /client leaves it the one that it has.
+"""
+
+from __future__ import annotations
+
+from model.clerk import cache, session
+from model.clerk.state import Entry, Flight, Purpose, Turn
+from model.clerk.terms import SESSION_TOKEN, key
+from model.terms import CallId, CallSettled, Outcome, SignedIn, SignedOut, Token
+
+PARTS = (Purpose.ENVIRONMENT, Purpose.CLIENT)
+"""What load() asks, in this order."""
+
+
+def load(turn: Turn, call: CallId) -> Turn:
+    """The app loads the client (clerk.ts #loadInNonStandardBrowser)."""
+    turn = turn.but(loading=(*turn.client.loading, call))
+    offline = session.is_offline(turn.client)
+    for purpose in PARTS:
+        request, newest = turn.client.next_request, turn.client.newest
+        turn = turn.send(Flight(request, purpose, SESSION_TOKEN, newest, call, offline=offline))
+    return turn
+
+
+def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    """One of the two requests was answered. An answer null (`session.nothing_came`) counts as one that brings
+    nothing new: load() ends well, and without a session if it has seen none before."""
+    arrived = outcome is Outcome.SETTINGS or token or session.nothing_came(turn.client, outcome)
+    if token or outcome is Outcome.NO_SESSION:
+        app_has = turn.client.current if turn.client.loaded else None
+        turn = client_replaced(turn, token).but(chosen=app_has)
+    elif not arrived:
+        return failed(turn, flight, outcome)
+    under_way = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
+    if flight.cause not in turn.client.loading or any(other.cause == flight.cause for other in under_way):
+        return turn
+    return _loaded(turn, flight.cause)
+
+
+def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
+    """One of the two requests failed. The first failure ends load(); nobody is told of another."""
+    if flight.cause not in turn.client.loading:
+        return turn
+    error = session.error_name(turn, failure)
+    return _ended(turn, flight.cause).put(CallSettled(flight.cause, None, error))
+
+
+def _loaded(turn: Turn, call: CallId) -> Turn:
+    """load() ends well: the app gets the newest Session object, if there is one (clerk.ts updateClient). A client
+    that has loaded without a session takes up none later."""
+    client = turn.client
+    held = client.holders[client.newest] is not None
+    turn = _ended(turn, call).but(loaded=True)
+    if not client.loaded:
+        turn = turn.but(signed_in=held).put(SignedIn(call) if held else SignedOut(call))
+    elif client.signed_in:
+        turn = turn.but(chosen=None)
+        turn = turn if held else session.sign_out(turn.but(dropped=client.last_seen), call)
+    return turn.put(CallSettled(call, None, None))
+
+
+def _ended(turn: Turn, call: CallId) -> Turn:
+    return turn.but(loading=tuple(other for other in turn.client.loading if other != call))
+
+
+def client_replaced(turn: Turn, token: Token | None) -> Turn:
+    """A client payload makes a new Session object and caches its token, or has no session (Client.ts fromJSON,
+    Session.ts)."""
+    client, holder = turn.client, len(turn.client.holders)
+    if token is None:
+        return turn.but(chosen=None, holders=(*client.holders, None))
+    last = last_active(turn, client.last_active(client.newest), token)
+    turn = turn.but(chosen=None).hold(holder, last, key(token).organization)
+    return cache.keep(turn, Entry(key(token), holder, announces=True), token)
+
+
+def last_active(turn: Turn, known: Token | None, token: Token) -> Token:
+    """The last active token of the session in an answer: `token`, or `known`, that of the session it replaces, if
+    that is fresher (Client.ts and Session.ts fromJSON)."""
+    known = session.comparable(known, token)
+    return cache.fresher(turn, known, token) if turn.client.policy.client_keeps_freshest else token
