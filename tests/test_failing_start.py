@@ -122,8 +122,8 @@ def test_a_hanging_request_is_no_excuse_for_load() -> None:
     breach = INVARIANTS["every-call-settles"].check(violation.played[-1])
     assert cause_sentence(violation.played, breach) == (
         "The app was killed and started again; the SDK asked how the app is set up in the foreground (request "
-        "1); the SDK asked which sessions there are in the foreground (request 2); the answer to request 1 was the "
-        "settings; request 2 has had no answer for 1 min; and call 1 still waits after 1 min."
+        "1); the SDK asked which sessions there are in the foreground (request 2); the answer to request 1 was "
+        "the settings; request 2 has had no answer for 1 min; and call 1 still waits after 1 min."
     )
 
 
