@@ -32,7 +32,7 @@ lint: .venv/.installed .venv/.installed-lint ## ruff, mypy, the workflows, the d
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/shellcheck .ci/run
 
-bench: .venv/.installed ## how fast the engines search
+bench: .venv/.installed ## how well and how fast the engines search
 	$(BIN)/python -m properties.cli.bench
 
 clean: ## remove the environment, caches and builds; findings in .sessionproof stay

@@ -17,10 +17,11 @@ from typing import TypeAlias
 import pytest
 
 from properties.system.target import TargetError
-from properties.targets import dom
 from properties.targets import npm as downloads
 from properties.targets.cache import SEAL
 from properties.targets.clerk import builds
+from properties.targets.dom import DOM
+from properties.targets.locked import Locked
 
 Damage: TypeAlias = Callable[[Path], object]
 
@@ -220,13 +221,13 @@ def test_a_release_without_a_bundle_for_a_page_is_told(cache: Path, npm: FakeNpm
 def test_without_npm_or_a_network_the_missing_dom_is_told(
     npm: FakeNpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dom, "cache_folder", lambda: tmp_path / "dom" / "0")
+    monkeypatch.setattr(Locked, "home", tmp_path / "dom" / "0")
     npm.refuses("ENOTFOUND")
     with pytest.raises(TargetError, match=r"jsdom cannot be downloaded, there is no network \(ENOTFOUND\)"):
-        dom.fetch_dom(silent)
+        DOM.fetch(silent)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TargetError, match="npm is needed to download jsdom"):
-        dom.fetch_dom(silent)
+        DOM.fetch(silent)
     assert not list((tmp_path / "dom").iterdir())
 
 
@@ -356,10 +357,10 @@ def test_npm_runs_apart_from_the_folder_of_the_user(
     for ask in (
         lambda: downloads.released_versions(builds.CLERK_JS),
         lambda: builds.fetch_build(VERSION, silent),
-        lambda: dom.fetch_dom(silent),
+        lambda: DOM.fetch(silent),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(dom, "cache_folder", lambda: cache / "dom")
+            patch.setattr(Locked, "home", cache / "dom")
             with pytest.raises(TargetError):
                 ask()
     folders = npm.log.read_text().splitlines()

@@ -1,11 +1,15 @@
-"""`make bench`: the speed of the engines, compared with an upper limit.
+"""`make bench`: how well and how fast the engines search, compared with another tool and with an upper limit.
 
 Everything is measured in one run; only the ratios are comparable across machines. The limit for a real SDK is the
-same Node driver reading the recorded commands of the search from a file, without a round trip for each command.
+same Node driver reading the recorded commands of the search from a file, without waiting for anybody.
+
+    python -m properties.cli.bench --finding NAME --seeds 3
 """
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,19 +17,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
+import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
-from model.clerk.policy import CLERK_JS_6_7_4, CLERK_JS_6_40_0, FIX_QUIET_BACKGROUND, Policy
-from model.clerk.sdk import CLERK
-from model.clerk.terms import GetToken
 from model.step import App
 from model.terms import Operation, Runtime
+from properties.cli import power
 from properties.cli.common import profile
 from properties.cli.gate import pytest_environment, pytest_words
 from properties.invariants.catalogue import INVARIANTS
@@ -33,23 +38,22 @@ from properties.invariants.verdict import Cell, Held, Proved
 from properties.prove.prove import Limits, prove
 from properties.run.known import CHECKOUT
 from properties.search.search import search
+from properties.system.failures import Failure
 from properties.system.target import Target, TargetError
+from properties.system.trace import Trace
 from properties.targets import node
-from properties.targets.model import ModelTarget
-from properties.targets.names import make_target
+from properties.targets.adapter import Adapter, Benchmark
+from properties.targets.names import built_in, make_target, model_named
 from properties.targets.protocol import Command
 
 TRACES = 1000
-RELEASE = "6.40.0"
-HEADLINE = "background-never-destroys-valid-session"
-BENCH_ASSUMPTIONS = Assumptions(("starvation", "stale-after-expiry"))
 ALL_ASSUMPTIONS = Assumptions(tuple(name for name in ASSUMPTIONS if name != "calm"))
 
 
-def measure(target: Target) -> tuple[int, int, float]:
+def measure(target: Target, bench: Benchmark) -> tuple[int, int, float]:
     """The traces, steps and seconds of one search without a violation. Raises `TargetError`."""
-    cell = Cell(target.name, Runtime.HEADLESS, BENCH_ASSUMPTIONS)
-    found = search(target, cell, [INVARIANTS[HEADLINE]], profile(TRACES))
+    cell = Cell(target.name, Runtime.HEADLESS, bench.assumptions)
+    found = search(target, cell, [INVARIANTS[bench.invariant]], profile(TRACES))
     (verdict,) = found.verdicts.values()
     if not isinstance(verdict, Held):
         raise TargetError(f"{target.name} was to hold, and the verdict is: {verdict}")
@@ -80,34 +84,23 @@ def bare_loop(commands: bytes, *flags: str) -> float:
         return _seconds([node.node_executable(), *flags, str(node.LOOP)], stdin=log)
 
 
-CELLS = (
-    "starvation",
-    "starvation,stale-after-expiry",
-    "starvation,revocation",
-    "revocation",
-    "outage",
-    "calm",
-)
-"""The assumptions of cells without a violation."""
-
-
-def check(processes: int) -> float:
-    """The seconds that pytest takes for `CELLS` with so many processes of pytest-xdist; 0 is pytest alone."""
+def check(bench: Benchmark, processes: int) -> float:
+    """The seconds that pytest takes for its cells with so many processes of pytest-xdist; 0 is pytest alone."""
     words = ["-q", "--no-header", "--hypothesis-profile=ci", f"-n{processes}"]
     words += [
-        f"--target=clerk-js@{RELEASE}",
-        f"--invariant={HEADLINE}",
-        *(f"--assume={names}" for names in CELLS),
+        f"--target={bench.build}",
+        f"--invariant={bench.invariant}",
+        *(f"--assume={names}" for names in bench.cells),
     ]
     command = [sys.executable, "-m", "pytest", *pytest_words(*words)]
     return _seconds(command, env=pytest_environment(), stderr=subprocess.DEVNULL)
 
 
-def rate_of(policy: Policy, assumptions: Assumptions, operations: tuple[Operation, ...]) -> str:
+def rate_of(bench: Benchmark, policy: str, assumptions: Assumptions, operations: tuple[Operation, ...]) -> str:
     """The size of the graph of a proof, and its speed. Raises `TargetError` if the invariant is not proved."""
-    app = App((*CLERK.proved_operations, *operations), calls=1)
-    model, limits = ModelTarget(CLERK, policy), Limits(seconds=600)
-    proved = prove(model, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]], app, limits)
+    model, limits = model_named(policy), Limits(seconds=600)
+    app = App((*model.sdk.proved_operations, *operations), calls=1)
+    proved = prove(model, Runtime.HEADLESS, assumptions, [INVARIANTS[bench.invariant]], app, limits)
     (verdict,) = proved.verdicts.values()
     if not isinstance(verdict, Proved):
         raise TargetError(f"the model was to be proved, and the verdict is: {verdict}")
@@ -115,14 +108,10 @@ def rate_of(policy: Policy, assumptions: Assumptions, operations: tuple[Operatio
     return f"{verdict.states:,} states and {verdict.steps:,} steps, {rate:,.0f} steps/s"
 
 
-def proof() -> float:
+def proof(bench: Benchmark) -> float:
     """The seconds from command to verdict, for one cell that is proved."""
-    words = [
-        "prove",
-        f"--policy={CLERK_JS_6_7_4.name}",
-        f"--assume={BENCH_ASSUMPTIONS}",
-        f"--invariant={HEADLINE}",
-    ]
+    policy, _ = bench.timed
+    words = ["prove", f"--policy={policy}", f"--assume={bench.assumptions}", f"--invariant={bench.invariant}"]
     return _seconds([sys.executable, "-c", "from properties.cli.main import main; main()", *words])
 
 
@@ -143,56 +132,113 @@ def _seconds(*commands: list[str], **given: Any) -> float:
         return time.perf_counter() - began
 
 
-def main() -> None:
-    """Run all measurements and print them."""
-    console = Console(width=max(Console().width, 120))
-    table = Table(title=f"{TRACES} traces, assuming {BENCH_ASSUMPTIONS}", title_justify="left", box=None)
-    for heading in ("what", "traces/s", "steps/s", "steps a trace", "share of the limit"):
+def searches(bench: Benchmark, adapter: Adapter, console: Console) -> Table:
+    """How fast the random engine plays traces, beside another tool and a loop without either."""
+    table = Table(title=f"{TRACES} traces, assuming {bench.assumptions}", title_justify="left", box=None)
+    for heading in ("what", "traces/s", "steps/s", "steps a trace", "share of the bare loop"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
 
     def add(what: str, traces: int, steps: int, seconds: float, share: str = "") -> None:
         rates = (f"{traces / seconds:,.0f}", f"{steps / seconds:,.0f}", f"{steps / traces:.0f}")
         table.add_row(what, *rates, share)
 
+    target = make_target(bench.build, console.print)
+    model = target.described_by()
+    assert model, f"no policy describes {bench.build}"
     console.print("measuring the model ...", style="dim")
-    add("the model, through the machine", *measure(ModelTarget(CLERK, CLERK_JS_6_40_0)))
-
-    target = make_target(f"clerk-js@{RELEASE}", console.print)
+    add("the model", *measure(model, bench))
     with tempfile.TemporaryFile() as log:
         with recorded(log):
             target.prepare()
             start_up = log.tell()
             console.print(f"measuring {target.name} ...", style="dim")
-            traces, steps, seconds = measure(target)
+            traces, steps, seconds = measure(target, bench)
             target.close()
         log.seek(0)
         commands = log.read()
     console.print("measuring the bare loop ...", style="dim")
     plain = bare_loop(commands) - bare_loop(commands[:start_up])
     tuned = bare_loop(commands, *node.FLAGS) - bare_loop(commands[:start_up], *node.FLAGS)
-    add(f"{target.name}, through the machine", traces, steps, seconds, f"{plain / seconds:.2f}")
+    add(target.name, traces, steps, seconds, f"{plain / seconds:.2f}")
     add("the same traces, bare loop in Node", traces, steps, plain, "1")
     add("the same traces, bare loop in Node as tuned as our driver", traces, steps, tuned, f"{plain / tuned:.2f}")
-    console.print(table)
+    console.print("measuring the other tool ...", style="dim")
+    searched = Trace(bench.build, Runtime.HEADLESS, bench.assumptions, (), bench.invariant)
+    for other in adapter.compared(searched, [1], TRACES, power.STEPS, console.print):
+        add("the other tool", other.traces, other.steps, other.shrunk, f"{plain / other.shrunk:.2f}")
+        ratio = (steps / seconds) / (other.steps / other.shrunk)
+        table.caption = f"ours to the other tool: {ratio:.2f} of its steps/s"
+    return table
 
+
+def proofs(bench: Benchmark, console: Console) -> None:
+    """How fast the prover is."""
     console.print("measuring proofs ...", style="dim")
-    timed = rate_of(CLERK_JS_6_7_4, BENCH_ASSUMPTIONS, (GetToken("api"),))
-    console.print(f"a proof with the clock: {timed}")
-    untimed = rate_of(FIX_QUIET_BACKGROUND, ALL_ASSUMPTIONS, (GetToken(organization="org_b"),))
-    console.print(f"a proof without it: {untimed}")
+    policy, operations = bench.timed
+    console.print(f"a proof with the clock: {rate_of(bench, policy, bench.assumptions, operations)}")
+    policy, operations = bench.untimed
+    console.print(f"a proof without it: {rate_of(bench, policy, ALL_ASSUMPTIONS, operations)}")
     if missing := [name for name in ("spin", "gcc") if not shutil.which(name)]:
         console.print(f"NOT MEASURED: the comparison with SPIN. Install {' and '.join(missing)}")
     else:
-        ours, its = proof(), proof_by_spin()
+        ours, its = proof(bench), proof_by_spin()
         console.print(f"from command to verdict: {ours:.1f} s, SPIN {its:.1f} s; {its / ours:.0f} times as long")
 
-    console.print(f"measuring {len(CELLS)} cells of {RELEASE} with one process and with two ...", style="dim")
-    one, two = check(0), check(2)
-    console.print(f"-n 0: {one:.1f} s, -n 2: {two:.1f} s; two are {one / two:.2f} times as fast as one")
+
+def powers(adapter: Adapter, paths: list[Path], seeds: int, traces: int, console: Console) -> Table:
+    """What is found of what is known. A finding is printed when it is measured, and all of them at the end."""
+    table = Table(
+        title=f"{seeds} seeds, up to {traces} traces of {power.STEPS} steps", title_justify="left", box=None
+    )
+    for heading in power.HEADINGS:
+        table.add_column(heading, justify="left" if heading == power.HEADINGS[0] else "right", overflow="fold")
+    for place, path in enumerate(paths, 1):
+        console.print(f"{path.stem} ({place} of {len(paths)}) ...", style="dim")
+        cells = [*power.row(power.measured(adapter, path, seeds, traces, console.print))]
+        console.print(
+            "  ".join(f"{name}: {cell}" for name, cell in zip(power.HEADINGS[1:], cells[1:], strict=True))
+        )
+        table.add_row(*cells)
+    return table
+
+
+def machine() -> str:
+    """What this is measured on, and when."""
+    models = (line.partition(": ")[2] for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name"))
+    name = next(models, platform.processor() or platform.machine())
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} x {name}{load}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []
+
+
+@click.command()
+@click.option(
+    "--finding", "names", multiple=True, metavar="NAME", help="only this trace of the corpus; repeatable"
+)
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--traces", type=click.IntRange(min=1), default=TRACES, show_default=True, help="a search, at most")
+def main(names: tuple[str, ...], seeds: int, traces: int) -> None:
+    """Measure how well and how fast the engines search. With --finding, only how well."""
+    console = Console(width=max(Console().width, 190))
+    console.print(machine())
+    adapter = built_in()
+    found = powers(adapter, power.findings(adapter, names), seeds, traces, console)
+    if not names and (bench := adapter.benchmark):
+        console.print(searches(bench, adapter, console))
+        proofs(bench, console)
+        console.print(f"measuring {len(bench.cells)} cells with one process and with two ...", style="dim")
+        one, two = check(bench, 0), check(bench, 2)
+        console.print(f"-n 0: {one:.1f} s, -n 2: {two:.1f} s; two are {one / two:.2f} times as fast as one")
+    console.print(found)
+    console.print(machine())
 
 
 if __name__ == "__main__":
     try:
         main()
-    except TargetError as error:
-        sys.exit(f"bench: {error}")
+    except Failure as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(2)

@@ -142,7 +142,8 @@ class Cell(Struct, frozen=True):
 
 class Findings(Struct, frozen=True):
     """The verdicts of one search of a cell. `reached` counts traces by the landmarks that they reached. `met` has
-    the first violation that the search met by each known cause, by invariant; these were not shrunk."""
+    the first violation that the search met by each known cause, by invariant; these were not shrunk. `first` are
+    the seconds to the first violation of all that counted, if there was one."""
 
     cell: Cell
     verdicts: dict[str, Verdict]
@@ -150,6 +151,7 @@ class Findings(Struct, frozen=True):
     reached: dict[str, int]
     seconds: float
     met: dict[str, tuple[Violated, ...]] = {}
+    first: float | None = None
 
     @property
     def violations(self) -> tuple[Violated, ...]:

@@ -22,12 +22,12 @@ Known: TypeAlias = Mapping[str, Collection[Cause]]
 NOTHING: Known = MappingProxyType({})
 
 
-def new(known: Known) -> Counts:
-    """Counts violations that no known cause explains."""
+def new(known: Known, aim: Cause = ()) -> Counts:
+    """Counts violations that no known cause explains, and that `aim` does."""
 
     def counts(violation: Violation) -> bool:
         trace = violation.trace
-        return not explained(known.get(str(trace.invariant), ()), trace.cause)
+        return explains(aim, trace.cause) and not explained(known.get(str(trace.invariant), ()), trace.cause)
 
     return counts
 

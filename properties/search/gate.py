@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,16 @@ def judge(
     return replace(found, verdicts=verdicts, met={})
 
 
+def first_known(target: Target, cell: Cell, invariants: Sequence[Invariant]) -> float | None:
+    """The seconds until what is known of the SDK violates one of the invariants in a cell; None if nothing does.
+    Raises `BadTrace` and `TargetError`."""
+    began = time.perf_counter()
+    for trace in _traces(cell, {one.id: () for one in invariants}):
+        if violates(trace, target, *invariants):
+            return time.perf_counter() - began
+    return None
+
+
 def _replayed(
     target: Target, cell: Cell, invariants: Sequence[Invariant], accepted: Mapping[str, Sequence[Finding]]
 ) -> dict[str, list[Violated]]:
@@ -90,11 +101,17 @@ def _happens(finding: Finding, listed: Iterable[Violated]) -> bool:
 
 
 def _traces(cell: Cell, accepted: Mapping[str, Iterable[Finding]]) -> Iterator[Trace]:
-    """The traces of these findings, and of all that is known of the SDK, in this cell."""
+    """The traces of these findings, and of all that is known of the SDK, in this cell. The nearest come first: of
+    one of these invariants, in a world that is assumed here, and short."""
+
+    def far(trace: Trace) -> tuple[bool, bool, int]:
+        elsewhere = not {*trace.assumptions.names} <= {*cell.assumptions.names}
+        return trace.invariant not in accepted, elsewhere, len(trace.events)
+
     paths = [Path(it.trace) for some in accepted.values() for it in some if it.trace]
     adapter = adapter_of(cell.target)
     of_sdk = adapter.known_traces if adapter else []
-    for events in dict.fromkeys(_loaded(path).events for path in (*paths, *of_sdk)):
+    for events in dict.fromkeys(one.events for one in sorted(map(_loaded, (*paths, *of_sdk)), key=far)):
         yield Trace(cell.target, cell.runtime, cell.assumptions, events)
 
 

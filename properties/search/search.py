@@ -50,6 +50,7 @@ class _Tally:
     steps: int = 0
     reached: Counter[str] = field(default_factory=Counter)
     first: Violation | None = None
+    first_at: float | None = None
     found: Violation | None = None
     met: dict[tuple[str, Cause], Violation] = field(default_factory=dict)
     running: Run | None = None
@@ -120,11 +121,12 @@ def search(
     known: Known = NOTHING,
     most: int = 1,
     keep: Callable[[Trace], object] = lambda trace: None,
+    aim: Cause = (),
 ) -> Findings:
     """Search `cell` for violations of `invariants`, with as many traces as `profile` says. With a `seed`, the
     search is deterministic, whatever the profile says. By default the app makes every call that its SDK has.
-    Violations by `known` causes do not count. An invariant is searched until `most` causes are found. `keep` gets
-    every trace that ends without a violation.
+    Violations by `known` causes do not count, and only those that `aim` explains: by default all. An invariant is
+    searched until `most` causes are found. `keep` gets every trace that ends without a violation.
 
     `tell(traces, of)` reports progress. Raises `TargetError` when the target breaks. Then, and after an
     interrupt, the trace so far is saved.
@@ -139,16 +141,18 @@ def search(
     causes = {one.id: [*known.get(one.id, ())] for one in open_ones}
     found: dict[str, list[Violated]] = {}
     met: dict[tuple[str, Cause], Violation] = {}
+    first: float | None = None
     while open_ones:
         whole_app = app or App(target.sdk.operations)
-        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep)
+        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep, aim)
+        first = first or (tally.first_at and tally.first_at - began)
         total += tally.traces
         met = tally.met | met
         if tally.found is None:
             break
         trace = tally.found.trace
         for one in open_ones:  # a trace may violate several invariants: no need to search again
-            if also := violates(trace, target, one, counts=new(causes)):
+            if also := violates(trace, target, one, counts=new(causes, aim)):
                 also = widened(also, target, one)
                 if one.id == trace.invariant:
                     tally.keep(also)
@@ -156,7 +160,7 @@ def search(
                 violated = Violated(also.trace, also.played, tally.traces, tally.steps)
                 found.setdefault(one.id, []).append(violated)
                 causes[one.id].append(also.trace.cause)
-        if new(causes)(tally.found):
+        if new(causes, aim)(tally.found):
             raise TargetError(f"{trace}: found once and not again: not deterministic")
         open_ones = [one for one in open_ones if len(found.get(one.id, ())) < most]
     never = tuple(one.name for one in cell.assumptions.sometimes if not tally.reached[one.name])
@@ -165,9 +169,8 @@ def search(
         verdicts[one.id] = Vacuous(tally.traces, tally.steps, never) if never else held
     verdicts |= {name: replace(first, others=tuple(others)) for name, (first, *others) in found.items()}
     verdicts = {one.id: verdicts[one.id] for one in invariants}
-    return Findings(
-        cell, verdicts, total, dict(tally.reached), time.perf_counter() - began, _by_invariant(met, known)
-    )
+    seconds = time.perf_counter() - began
+    return Findings(cell, verdicts, total, dict(tally.reached), seconds, _by_invariant(met, known), first)
 
 
 def _by_invariant(met: Mapping[tuple[str, Cause], Violation], known: Known) -> dict[str, tuple[Violated, ...]]:
@@ -192,6 +195,7 @@ def _round(
     app: App,
     known: Known,
     keep: Callable[[Trace], object],
+    aim: Cause,
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or all traces are done."""
     tally = _Tally()
@@ -204,7 +208,7 @@ def _round(
         explaining = [one for one in known[name] if explains(one, cause)]
         for one in explaining:
             tally.met.setdefault((name, one), violation)
-        return not explaining
+        return not explaining and explains(aim, cause)
 
     def new_run(on: Target) -> Run:
         if tally.first is None:
@@ -238,7 +242,8 @@ def _round(
                 act(partial(run.play, event))
             act(run.recover)
         except Violation as violation:
-            tally.first = tally.first or violation
+            if tally.first is None:
+                tally.first, tally.first_at = violation, time.perf_counter()
             tally.keep(violation)
             raise
         act(run.target.finish)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from model.assumptions.sets import Assumptions
 from model.sdk import Policy, Sdk
-from model.terms import Millis, Runtime
+from model.terms import Millis, Operation, Runtime
 from model.world.facts import Fact
 from properties.system.registry import UnknownName
 from properties.system.target import Target
@@ -33,6 +34,31 @@ class Reproduction(Struct, frozen=True):
     unit_test: str | None
 
 
+class Compared(Struct, frozen=True):
+    """What came of a search, ours or another tool's: the traces until a violation, or all of them; the steps in
+    them; the seconds until the first violation, and until that was shrunk; and to how many events. None if there
+    was none."""
+
+    traces: int
+    steps: int
+    first: float | None
+    shrunk: float
+    length: int | None
+
+
+class Benchmark(Struct, frozen=True):
+    """What `make bench` measures of an SDK: a search of a `build` in which the invariant holds under these
+    assumptions, proofs of it with the clock and without, and cells in which it holds. A proof names its policy,
+    and what the app calls besides."""
+
+    build: str
+    invariant: str
+    assumptions: Assumptions
+    timed: tuple[str, tuple[Operation, ...]]
+    untimed: tuple[str, tuple[Operation, ...]]
+    cells: tuple[str, ...]
+
+
 class Adapter:
     """One SDK: its targets, its releases, and the defaults of the commands.
 
@@ -52,6 +78,9 @@ class Adapter:
     packages: Mapping[str, Package] = {}
     """The npm packages that a lock file names, by their names in a target. Each may wrap those that follow:
     `outer@VERSION+inner@VERSION`. The last one is the SDK itself."""
+
+    benchmark: Benchmark | None = None
+    """What `make bench` measures besides the known findings."""
 
     @property
     def name(self) -> str:
@@ -133,6 +162,13 @@ class Adapter:
     def build_of(self, policy_name: str) -> str | None:
         """The spec of the build that a released policy describes; None for a proposed one."""
         return None
+
+    def compared(
+        self, trace: Trace, seeds: Sequence[int], traces: int, steps: int, say: Say
+    ) -> Iterable[Compared]:
+        """The search for the finding of a trace by another tool, for each of the `seeds`, in up to so many traces
+        of about so many steps; nothing if there is none. Raises `TargetError`."""
+        return ()
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
         """How to play a trace on the SDK without this harness; None if that cannot be: there is no script of this

@@ -49,7 +49,7 @@ from model.terms import (
 )
 from properties.system.target import Exchange, TargetError
 from properties.targets import protocol
-from properties.targets.dom import fetch_dom
+from properties.targets.dom import DOM
 from properties.targets.model import ModelTarget
 from properties.targets.node import Driver
 from properties.targets.server import FakeServer, HttpRequest
@@ -84,7 +84,7 @@ class NodeTarget:
         """The messages of uncaught errors and unhandled rejections of the SDK in this trace."""
         self._glue, self._server, self._policy = glue.resolve(), server, policy
         self._find_bundle, self._find_packages = cache(find_bundle), cache(find_packages)
-        self._find_dom, self._say = cache(lambda: fetch_dom(say)), say
+        self._find_dom, self._say = cache(lambda: DOM.fetch(say)), say
         self._covered = False
         self._driver: Driver | None = None
         self._loaded: tuple[Runtime, Token] | None = None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from model.assumptions.sets import Assumptions
 from model.clerk.sdk import CLERK
+from model.clerk.terms import GetToken
 from model.sdk import Policy
 from model.terms import Millis, Runtime
 from model.world.facts import Fact
 from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets import npm
-from properties.targets.adapter import Adapter, Reproduction, Say
+from properties.targets.adapter import Adapter, Benchmark, Compared, Reproduction, Say
 from properties.targets.clerk import invariants
 from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
 from properties.targets.clerk.expo import SETUPS, ExpoModel, ExpoTarget
@@ -42,6 +44,17 @@ class ClerkAdapter(Adapter):
     checked = (f"{POLICY_PREFIX}6_7_1", f"{POLICY_PREFIX}6_7_4", f"{POLICY_PREFIX}6_40_0")
     """The last release before the guard of #8303, the first with it, and the newest pinned one."""
     packages = INSTALLED
+    benchmark = Benchmark(
+        f"{BUILD_PREFIX}6.40.0",
+        "background-never-destroys-valid-session",
+        Assumptions(("starvation", "stale-after-expiry")),
+        timed=("CLERK_JS_6_7_4", (GetToken("api"),)),
+        untimed=("FIX_QUIET_BACKGROUND", (GetToken(organization="org_b"),)),
+        cells=(
+            *("starvation", "starvation,stale-after-expiry", "starvation,revocation"),
+            *("revocation", "outage", "calm"),
+        ),
+    )
     invariants = invariants.OWN
     """The invariants of this SDK alone."""
 
@@ -99,6 +112,17 @@ class ClerkAdapter(Adapter):
         if not policy_name.startswith(POLICY_PREFIX):
             return None
         return self.release(policy_name.removeprefix(POLICY_PREFIX).replace("_", "."))
+
+    def compared(
+        self, trace: Trace, seeds: Sequence[int], traces: int, steps: int, say: Say
+    ) -> Iterable[Compared]:
+        """By fast-check, of releases of @clerk/clerk-js."""
+        if not trace.target.startswith(BUILD_PREFIX):
+            return ()
+        # Imported here, because it imports what this module is imported by.
+        peer = importlib.import_module("properties.targets.clerk.peer")
+        found: Iterable[Compared] = peer.compared(trace, seeds, traces, steps, say)
+        return found
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
         """Of a release of @clerk/clerk-js, or of a bundle in a file. None for Expo, and in the browser runtime,
