@@ -6,11 +6,14 @@ import re
 
 import pytest
 
+from model.clerk.terms import Touch
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import Held, Verdict, Violated
+from properties.targets.clerk.target import clerk_js_target
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import numbers
-from tests.support import HEADLINE, ready, sessionproof
+from tests.support import HEADLINE, app, explore, ready, sessionproof
 
 RANGE = ("--from=6.7.0", "--to=6.7.5")
 
@@ -19,7 +22,6 @@ HISTORY = [
     ("offline-is-not-signed-out", "outage", "5.128.0", "6.0.0", "holds again with"),  # #7598
     ("no-empty-token-announced", "outage", "6.0.0", "6.1.0", "holds again with"),  # #7912, on a page
     ("foreground-recovers", "calm", "6.3.1", "6.3.2", "holds again with"),  # #8084
-    ("one-refresh-at-a-time", "calm", "6.3.2", "6.3.3", "holds again with"),  # #8098
     (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
     ("refresh-chain-survives", "stale-edge", "6.23.0", "6.24.0", "breaks with"),  # with #9030
     ("token-handed-out-is-valid", "clock-skew", "6.23.0", "6.24.0", "breaks with"),  # with #9030
@@ -40,6 +42,19 @@ def test_a_released_defect_is_found_before_its_fix_and_not_after(
     done = sessionproof("bisect", *words, "--traces=40", f"--runtime={runtime}")
     assert done.returncode == 0, done.stderr
     assert f"{what} {after} (the one before is {before})" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("release", "verdict"), [("6.3.2", Violated), ("6.3.3", Held)])
+def test_the_second_chain_of_refreshes_ends_with_8098(release: str, verdict: type[Verdict]) -> None:
+    """For an app that does not switch organizations: two switches still lead to two chains."""
+    build = ready(clerk_js_target(release, lambda line: None))
+    try:
+        judging = "one-refresh-at-a-time"
+        found = explore(build, "calm", judging=[judging], app=app(Touch(), calls=2), traces=40)
+    finally:
+        build.close()
+    assert isinstance(found.verdicts[judging], verdict)
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from model.clerk import session
 from model.clerk.policy import CLERK_JS_6_7_4, Policy, policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.state import Entry, Turn
-from model.clerk.terms import TIMINGS, GetToken
+from model.clerk.terms import TIMINGS, GetToken, SwitchOrganization
 from model.terms import Endpoint, Outcome, Runtime
 from model.world.events import Advance, Answer, FreezeKind
-from model.world.facts import Fact, Settled
+from model.world.facts import Fact, Settled, Uncaught
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Held, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
@@ -38,7 +38,9 @@ from tests.support import (
     complaint,
     explore,
     model,
+    of_kind,
     ready,
+    run,
     sessionproof,
 )
 
@@ -106,6 +108,24 @@ def test_model_and_build_agree_step_by_step(release: str, runtime: Runtime) -> N
     assert found.traces >= 60
     assert not isinstance(stale.verdicts[CONFORMS], Violated)  # where nothing is sent, no edge answers
     assert stale.traces >= 25
+
+
+@pytest.mark.parametrize(("outcome", "uncaught"), [(Outcome.GATEWAY_PAGE, False), (Outcome.RATE_LIMITED, True)])
+def test_a_question_that_brings_nothing_ends_well_while_an_sdk_takes_itself_for_offline(
+    outcome: Outcome, uncaught: bool
+) -> None:
+    """The question after a 401 to the touch of setActive, for which nobody waits; as on 6.0.0 to 6.3.1."""
+    build = ready(clerk_js_target("6.3.1", lambda line: None))
+    policy = policy_of("6.3.1")
+    assert policy is not None
+    refused = (SwitchOrganization("org_b"), Answer(1, Outcome.UNAUTHORIZED), Answer(2, Outcome.GATEWAY_PAGE))
+    try:
+        pair = LockStep(build, ModelTarget(CLERK, policy))
+        ran = run(pair, *refused, Answer(3, outcome))
+        assert not pair.difference
+    finally:
+        build.close()
+    assert bool(of_kind(Uncaught, ran.facts)) is uncaught
 
 
 @pytest.mark.parametrize(("runtime", "traces"), [(Runtime.BROWSER_LIKE, 200), (Runtime.BROWSER, 25)])

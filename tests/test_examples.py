@@ -501,11 +501,15 @@ SEED = (
 def test_the_option_and_the_variable_say_where_examples_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dev = "--hypothesis-profile=dev"
-    assert check(*SEED, dev, f"--examples={tmp_path}/asked").returncode == 1
+    """On an SDK of which nothing is known: a known trace is replayed, and leaves the search nothing to find."""
+    monkeypatch.setenv("SESSIONPROOF_SDK", "tests.toy.adapter:TOY_ADAPTER")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    words = ("--target=model@TOY_1", "--assume=rotated-credential", f"--invariant={HEADLINE}")
+    case = (*words, "--hypothesis-profile=dev", "-q")
+    assert check(*case, f"--examples={tmp_path}/asked").returncode == 1
     assert list((tmp_path / "asked").rglob("*"))
     monkeypatch.setenv("SESSIONPROOF_EXAMPLES", f"{tmp_path}/set")
-    assert check(*SEED, dev).returncode == 1
+    assert check(*case).returncode == 1
     assert list((tmp_path / "set").rglob("*"))
 
 

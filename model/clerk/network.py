@@ -87,9 +87,10 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None
                 last = turn.client.last_seen
                 turn = loading.client_replaced(turn, None).but(dropped=last)
             return _fail_parent(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
+        case _ if session.nothing_came(turn.client, outcome):  # a client payload of null: stay signed in
+            return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
         case _:
-            failure = Outcome.UNAUTHORIZED if session.nothing_came(turn.client, outcome) else outcome
-            return _rethrown(turn, flight, failure)
+            return _rethrown(turn, flight, outcome)
 
 
 def _rethrown(turn: Turn, flight: Flight, failure: Outcome) -> Turn:

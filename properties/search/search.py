@@ -144,7 +144,8 @@ def search(
     first: float | None = None
     while open_ones:
         whole_app = app or App(target.sdk.operations)
-        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep, aim)
+        beside = sum(map(len, found.values()))
+        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep, aim, beside)
         first = first or (tally.first_at and tally.first_at - began)
         total += tally.traces
         met = tally.met | met
@@ -196,8 +197,10 @@ def _round(
     known: Known,
     keep: Callable[[Trace], object],
     aim: Cause,
+    beside: int,
 ) -> _Tally:
-    """One run of Hypothesis: until a violation is found and shrunk, or all traces are done."""
+    """One run of Hypothesis: until a violation is found and shrunk, or all traces are done. `beside` is how many
+    violations were found before."""
     tally = _Tally()
     landmarks = tuple(
         {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
@@ -257,6 +260,8 @@ def _round(
             play()
 
     what = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{'+'.join(one.id for one in invariants)}"
+    if beside:  # with the key of the round before, Hypothesis would delete what was found, which no longer counts
+        what += f"|{beside}"
     # Hypothesis derives the key in the example database, and a default seed, from the source and the signature.
     trace.__annotations__["drawn"] = what
     test = settings(_engine_settings(profile))(given(draws(profile.stateful_step_count))(trace))
