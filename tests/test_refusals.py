@@ -58,7 +58,7 @@ def test_whether_a_switch_takes_a_403_for_a_401_depends_on_the_release(release: 
 
 def test_a_429_that_says_when_to_come_back_has_an_error_that_says_so_too() -> None:
     ran = run(model("6.40.0"), Touch(), Answer(1, Outcome.RETRY_AFTER))
-    assert errors(*ran.facts) == ["api-429-retry-after"]
+    assert errors(*ran.facts) == ["api-429-retry-after-30"]
 
 
 def test_a_lean_touch_takes_the_last_active_token_away_and_so_the_guards_eyes() -> None:

@@ -26,7 +26,6 @@ from properties.conformance.survivors import (
     stale,
     unexplained,
 )
-from properties.invariants.verdict import Cell
 from properties.system.trace import Trace
 from properties.targets.clerk.target import clerk_js_target
 from properties.targets.mutations import Code, Mutation, Part, code_of
@@ -80,10 +79,14 @@ def mutation(before: str, after: str) -> Mutation:
 def trial(before: str, after: str, *traces: Sequence[Event]) -> Trial:
     """How a mutant of the toy ends."""
     played = [
-        Played(Trace(BUILD, Runtime.HEADLESS, assuming("rotated-credential"), tuple(events)), frozenset())
+        Played(
+            Trace(BUILD, Runtime.HEADLESS, assuming("rotated-credential"), tuple(events)),
+            frozenset(),
+            frozenset(),
+        )
         for events in traces or (REFRESHED,)
     ]
-    return Mutant(mutation(before, after), BUILD, BUNDLE, Runtime.HEADLESS, tuple(played)).run()
+    return Mutant(mutation(before, after), BUILD, BUNDLE, tuple(played)).run()
 
 
 # -- what runs ----------------------------------------------------------------------------------------------
@@ -204,10 +207,9 @@ def test_a_mutant_is_noticed_or_survives(
 
 
 def test_what_the_build_itself_violates_in_a_trace_is_no_sign_of_a_mutant(toy: NodeTarget) -> None:
-    cell = Cell(BUILD, Runtime.HEADLESS, assuming("rotated-credential"))
-    experiment = prepare(TOY_ADAPTER, cell, (), profile(30), 0, lambda traces, of: None, lambda line: None)
+    experiment = prepare(TOY_ADAPTER, BUILD, (), profile(30), 0, lambda traces, of: None, lambda line: None)
     assert any(played.violated for played in experiment.traces)
-    same = Mutant(mutation("AHEAD = 10", "AHEAD = 10;;"), BUILD, BUNDLE, Runtime.HEADLESS, experiment.traces)
+    same = Mutant(mutation("AHEAD = 10", "AHEAD = 10;;"), BUILD, BUNDLE, experiment.traces)
     assert same.run().fate is Fate.SURVIVED
 
 
@@ -222,7 +224,7 @@ def test_the_same_seed_draws_the_same_mutants() -> None:
 
 SURVIVES, DIES = mutation("AHEAD = 10", "AHEAD = 10;;"), mutation("AHEAD = 10", "AHEAD = 11")
 TRIALS = (Trial(SURVIVES, Fate.SURVIVED, "", 9), Trial(DIES, Fate.DIFFERENCE, "it differs", 1))
-EXPERIMENT = Experiment(BUILD, BUNDLE, Runtime.HEADLESS, (), Code((SURVIVES, DIES), (), ()))
+EXPERIMENT = Experiment(BUILD, BUNDLE, (), Code((SURVIVES, DIES), (), ()))
 
 
 def reason(*codes: str, why: Why = Why.EQUIVALENT) -> Reason:

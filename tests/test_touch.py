@@ -69,7 +69,7 @@ def test_until_8098_the_timers_of_the_token_before_go_on() -> None:
     [
         (Outcome.BROKEN, "api-500"),
         (Outcome.RATE_LIMITED, "api-429"),
-        (Outcome.GATEWAY_PAGE, "api-503"),
+        (Outcome.GATEWAY_PAGE, "api-503-bare"),
         (Outcome.LOST, "Error"),
     ],
 )

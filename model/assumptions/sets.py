@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.assumptions.landmarks import Landmark
-from model.terms import DONE, Millis, Outcome
+from model.sdk import Sdk
+from model.terms import DONE, Millis, Outcome, Runtime
 from model.world.events import Event, Revoke, SetClock
 from model.world.state import Request, World
 
@@ -105,3 +106,9 @@ class Assumptions(Struct, frozen=True):
         if request.unauthenticated:
             faults.difference_update(DONE)
         return (honest, *(outcome for outcome in world.server.outcomes(request.endpoint) if outcome in faults))
+
+
+def everything(sdk: Sdk, runtime: Runtime) -> Assumptions:
+    """All assumptions that apply to an SDK on a runtime."""
+    several = (one.name for one in ASSUMPTIONS.values() if one.possible(runtime, sdk.server))
+    return Assumptions(tuple(name for name in several if name != "calm"))

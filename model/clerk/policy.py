@@ -124,7 +124,7 @@ CLERK_JS_6_28_1 = replace(CLERK_JS_6_24_0, name="CLERK_JS_6_28_1", client_keeps_
 CLERK_JS_6_40_0 = replace(
     CLERK_JS_6_28_1,
     name="CLERK_JS_6_40_0",
-    gateway_page_error="api-503",
+    gateway_page_error="api-503-bare",
     tries_when_offline=True,
     answers_stand=True,
 )

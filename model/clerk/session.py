@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
-from model.clerk.terms import PERSONAL, SESSION_TOKEN, TokenId
+from model.clerk.terms import PERSONAL, RETRY_AFTER, SESSION_TOKEN, TokenId
 from model.terms import (
     ENDED,
     OFFLINE_ERROR,
@@ -40,7 +40,7 @@ ERROR_NAMES: dict[Outcome, str] = {
     Outcome.FORBIDDEN: "api-403",
     Outcome.NOT_FOUND: "api-404",
     Outcome.RATE_LIMITED: "api-429",
-    Outcome.RETRY_AFTER: "api-429-retry-after",
+    Outcome.RETRY_AFTER: f"api-429-retry-after-{RETRY_AFTER}",
     Outcome.BROKEN: "api-500",
     Outcome.LOST: "Error",
 }

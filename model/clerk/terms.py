@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from model import terms
 from model.notation import Parameter, flag, text
-from model.terms import Timings
+from model.terms import Seconds, Timings
 
 PERSONAL = ""
 """What the app passes as `organizationId` for the personal workspace, which is no organization."""
@@ -48,6 +48,10 @@ A read that finds 5 s or less left drops the entry and counts as a miss."""
 
 PAGE_TIMINGS = Timings(lifetime=60, lead=15 + 2, cutoff=5, ticker=5_000)
 """On a page, in a tab that is not in front: a poller looks at the session every 5 s (SessionCookiePoller.ts)."""
+
+
+RETRY_AFTER: Seconds = 30
+"""What the header of a 429 says that has one."""
 
 
 class GetToken(terms.OperationStruct, frozen=True):

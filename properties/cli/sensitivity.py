@@ -11,10 +11,9 @@ import click
 import msgspec
 from rich.table import Table
 
-from model.terms import Runtime
 from properties.campaign.progress import counter, teller
-from properties.cli.common import profile, runtime_option, say, terminal
-from properties.cli.conformance import DEFAULT_BUILDS, everything
+from properties.cli.common import profile, say, terminal
+from properties.cli.conformance import DEFAULT_BUILDS
 from properties.conformance.mutants import Experiment, Fate, Trial, mutants, prepare, sample
 from properties.conformance.survivors import (
     Reason,
@@ -26,7 +25,6 @@ from properties.conformance.survivors import (
     stale,
     unexplained,
 )
-from properties.invariants.verdict import Cell
 from properties.render.tables import plain
 from properties.system.files import write
 from properties.system.processes import run_all
@@ -38,9 +36,10 @@ from properties.targets.names import UnknownName, adapter_of, build_forms
 @click.option(
     "--target", "spec", default=DEFAULT_BUILDS[-1], show_default=True, metavar="NAME", help=build_forms()
 )
-@runtime_option
 @click.option("--mutants", "count", type=click.IntRange(min=1), default=100, show_default=True, help="to try")
-@click.option("--traces", type=click.IntRange(min=1), default=200, show_default=True, help="random ones")
+@click.option(
+    "--traces", type=click.IntRange(min=1), default=200, show_default=True, help="random ones, on each runtime"
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="of the mutants and the random traces")
 @click.option("--everywhere", is_flag=True, help="all code that runs, not only the session's logic")
 @click.option("--workers", type=click.IntRange(min=1), help="processes (default: one per core)")
@@ -48,7 +47,6 @@ from properties.targets.names import UnknownName, adapter_of, build_forms
 @click.option("--json", "as_json", is_flag=True, help="print everything as JSON, and no tables")
 def sensitivity(
     spec: str,
-    runtime: str,
     count: int,
     traces: int,
     seed: int,
@@ -65,9 +63,8 @@ def sensitivity(
     adapter = adapter_of(spec)
     if adapter is None:
         raise UnknownName(f"{spec} is no build: name one, {build_forms()}")
-    cell = Cell(spec, Runtime(runtime), everything(adapter.sdk, Runtime(runtime)))
     parts = parts_in(adapter.logic) if adapter.logic.exists() else ()
-    experiment = prepare(adapter, cell, parts, profile(traces), seed, counter(spec), say)
+    experiment = prepare(adapter, spec, parts, profile(traces), seed, counter(spec), say)
     mutations = sample(experiment.code, everywhere or not parts, count, seed)
     trials: list[Trial] = []
     tell = teller()

@@ -1,9 +1,10 @@
 """Mutants of a build: which one-token changes of its code does this harness notice?
 
-The traces of the experiment are the known ones of the build, and random ones in lock step with its model. They
-are recorded on the unchanged build, where V8 notes which code they run. A mutant of that code is a copy of the
-build with one mutation. It plays the same traces, in order, until it is noticed: it does not load, differs from
-the model, violates an invariant that the build does not violate in the same trace, or breaks its target.
+The traces of the experiment are the known ones of the build, those in which each call ends in every way
+(`outcomes.py`), and random ones, on every runtime that the model describes. They are recorded on the unchanged
+build, where V8 notes which code they run. A mutant of that code is a copy of the build with one mutation. It
+plays those that run the changed code, in lock step with the model, until it is noticed: it does not load, differs
+from the model, violates an invariant that the build does not violate in the same trace, or breaks its target.
 """
 
 from __future__ import annotations
@@ -11,27 +12,35 @@ from __future__ import annotations
 import contextlib
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hypothesis import settings
 from msgspec import Struct
+from msgspec.structs import replace
 
+from model.assumptions.sets import everything
 from model.terms import Runtime, Word
 from model.world.course import NotEnabled
+from model.world.facts import Fact
+from properties.conformance.outcomes import outcome_traces
 from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.identity import Cause
 from properties.invariants.verdict import Cell, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
+from properties.run.reference import model_of
 from properties.run.run import Run, Violation
+from properties.run.shrink import violates
 from properties.search.search import search
 from properties.system.failures import Failure
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace, load
 from properties.targets.adapter import Adapter, Say
+from properties.targets.model import ModelTarget
 from properties.targets.mutations import Code, Mutation, Part, code_of
 from properties.targets.names import UnknownName, make_target
-from properties.targets.node_target import NodeTarget
+from properties.targets.node_target import NodeTarget, Range
 
 
 class Fate(Word):
@@ -45,10 +54,12 @@ class Fate(Word):
 
 
 class Played(Struct, frozen=True):
-    """A trace, and the invariants that the unchanged build violates in it, with the causes."""
+    """A trace, the invariants that the unchanged build violates in it, with the causes, and the offsets of the
+    mutations whose code it runs."""
 
     trace: Trace
     violated: frozenset[tuple[str, Cause]]
+    runs: frozenset[int]
 
 
 class Experiment(Struct, frozen=True):
@@ -56,7 +67,6 @@ class Experiment(Struct, frozen=True):
 
     target: str
     bundle: Path
-    runtime: Runtime
     traces: tuple[Played, ...]
     code: Code
 
@@ -70,13 +80,13 @@ class Trial(Struct, frozen=True):
     traces: int
 
 
-def pair_of(target: Target) -> tuple[NodeTarget, LockStep]:
-    """A build, and its lock step with its model. Raises `UnknownName` for a model, or a build that none
-    describes, and `TargetError`."""
-    model = target.described_by()
+def _pair(target: Target) -> tuple[NodeTarget, ModelTarget]:
+    """A build, and its model. Raises `UnknownName` for a model, or a build that none describes, and
+    `TargetError`."""
+    model = model_of(target)
     if not isinstance(target, NodeTarget) or model is None:
         raise UnknownName(f"{target.name} is no build that a policy describes: name a release")
-    return target, LockStep(target, model)
+    return target, model
 
 
 # -- the experiment -----------------------------------------------------------------------------------------
@@ -84,7 +94,7 @@ def pair_of(target: Target) -> tuple[NodeTarget, LockStep]:
 
 def prepare(
     adapter: Adapter,
-    cell: Cell,
+    spec: str,
     parts: Sequence[Part],
     profile: settings,
     seed: int,
@@ -93,25 +103,47 @@ def prepare(
 ) -> Experiment:
     """Record the traces on the unchanged build, and find its code. Raises `UnknownName`, `TargetError`, and
     `Failure` if the build differs from its model already."""
-    build, pair = pair_of(make_target(cell.target, say))
-    traces = [trace for trace in map(load, adapter.known_traces) if _is_of(trace, build.name, cell.runtime)]
+    build, model = _pair(make_target(spec, say))
+    pair = LockStep(build, model)
+    known = [trace for trace in map(load, adapter.known_traces) if trace.target == build.name]
+    package = build.name.partition("@")[0]
+    runtimes = [one for one in model.sdk.runtimes if one in adapter.runtimes(package)]
+    ran: list[tuple[Trace, list[Range]]] = []
+    seen: set[tuple[Fact, ...]] = set()
+
+    def record(trace: Trace) -> None:
+        ran.append((trace, build.coverage()))
+
     with contextlib.closing(pair):
         build.count_coverage()
-        pair.prepare(cell.runtime)
-        for trace in traces:
-            if (noticed := _play(Played(trace, frozenset()), pair, ()).difference) is not None:
-                raise Failure(f"{build.name} differs from its model in {trace}: {noticed}")
-        found = search(pair, cell, [conforms(pair)], profile, tell, seed, keep=traces.append)
-        if isinstance(verdict := found.verdicts[CONFORMS], Violated):
-            raise Failure(f"{build.name} differs from its model, see `sessionproof conform {verdict.trace.path}`")
-        code = code_of(build.bundle(cell.runtime), build.coverage(), parts, say)
-        model = pair.model
-        played = tuple(Played(trace, _violated(trace, model)) for trace in traces)
-        return Experiment(build.name, build.bundle(cell.runtime), cell.runtime, played, code)
+        for runtime in runtimes:
+            assumptions = everything(model.sdk, runtime)
+            outcomes = outcome_traces(model, runtime, assumptions, seen)
+            for trace in (*(one for one in known if one.runtime is runtime), *outcomes):
+                if violates(trace, pair, conforms(pair), beyond_assumptions=True):
+                    raise Failure(_differs(replace(trace, target=spec)))
+                record(trace)
+            cell = Cell(build.name, runtime, assumptions)
+            found = search(pair, cell, [conforms(pair)], profile, tell, seed, keep=record)
+            if isinstance(verdict := found.verdicts[CONFORMS], Violated):
+                raise Failure(_differs(verdict.trace))
+    bundle = build.bundle(runtimes[0])
+    code = code_of(bundle, sorted({one for _, ranges in ran for one in ranges}), parts, say)
+    starts = sorted(mutation.start for mutation in code.mutations)
+    played = (Played(trace, _violated(trace, model), _within(starts, ranges)) for trace, ranges in ran)
+    return Experiment(build.name, bundle, tuple(played), code)
 
 
-def _is_of(trace: Trace, name: str, runtime: Runtime) -> bool:
-    return (trace.target, trace.runtime) == (name, runtime)
+def _within(starts: Sequence[int], ranges: Iterable[Range]) -> frozenset[int]:
+    """Those of the sorted offsets that are in one of the ranges."""
+    return frozenset(
+        one for start, end in ranges for one in starts[bisect_left(starts, start) : bisect_left(starts, end)]
+    )
+
+
+def _differs(trace: Trace) -> str:
+    trace.save()
+    return f"{trace.target} differs from its model: `sessionproof conform {trace.path}` shows it"
 
 
 def _violated(trace: Trace, model: Target) -> frozenset[tuple[str, Cause]]:
@@ -146,12 +178,12 @@ class Mutant(Struct, frozen=True):
     mutation: Mutation
     target: str
     bundle: Path
-    runtime: Runtime
     traces: tuple[Played, ...]
 
     def run(self) -> Trial:
         """Play the traces until the mutant is noticed."""
-        build, pair = pair_of(make_target(self.target, lambda line: None))
+        build, model = _pair(make_target(self.target, lambda line: None))
+        pair = LockStep(build, model)
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / self.bundle.name
             bundle.write_text(self.mutation.applied(self.bundle.read_text(encoding="utf-8")), encoding="utf-8")
@@ -163,13 +195,16 @@ class Mutant(Struct, frozen=True):
                     pair.close()
 
     def _trial(self, pair: LockStep) -> Trial:
-        try:
-            pair.prepare(self.runtime)
-        except TargetError as error:
-            return Trial(self.mutation, Fate.NOT_LOADING, str(error), 0)
-        names = default_invariants(self.runtime)
+        runtime: Runtime | None = None
         for number, played in enumerate(self.traces, 1):
-            if (noticed := _play(played, pair, names)).fate is not Fate.SURVIVED:
+            if played.trace.runtime is not runtime:
+                runtime = played.trace.runtime
+                try:
+                    pair.prepare(runtime)
+                except TargetError as error:
+                    return Trial(self.mutation, Fate.NOT_LOADING, str(error), number - 1)
+            noticed = _noticed(played, pair)
+            if noticed.fate is not Fate.SURVIVED:
                 return Trial(self.mutation, noticed.fate, noticed.how, number)
         return Trial(self.mutation, Fate.SURVIVED, "", len(self.traces))
 
@@ -179,11 +214,10 @@ class _Noticed(Struct, frozen=True):
 
     fate: Fate = Fate.SURVIVED
     how: str = ""
-    difference: str | None = None
 
 
-def _play(played: Played, pair: LockStep, names: Sequence[str]) -> _Noticed:
-    """Play a trace to its first new violation of one of these invariants, or else to its end."""
+def _noticed(played: Played, pair: LockStep) -> _Noticed:
+    """Play a trace to its first violation that the build does not have, or else to its end."""
     trace = played.trace
     difference: str | None = None
 
@@ -195,6 +229,7 @@ def _play(played: Played, pair: LockStep, names: Sequence[str]) -> _Noticed:
             return False
         return (name, violation.trace.cause) not in played.violated
 
+    names = default_invariants(trace.runtime)
     invariants = [conforms(pair), *(INVARIANTS[name] for name in names)]
     try:
         try:
@@ -204,17 +239,20 @@ def _play(played: Played, pair: LockStep, names: Sequence[str]) -> _Noticed:
         finally:
             pair.finish()
     except Violation as violation:
-        return _Noticed(Fate.VIOLATION, str(violation), difference)
+        return _Noticed(Fate.VIOLATION, str(violation))
     except NotEnabled as error:  # a request or a timer of the build is missing
         difference = difference or str(error)
     except TargetError as error:
-        return _Noticed(Fate.BROKEN, str(error), difference)
-    return _Noticed(Fate.DIFFERENCE, difference, difference) if difference else _Noticed()
+        return _Noticed(Fate.BROKEN, str(error))
+    return _Noticed(Fate.DIFFERENCE, difference) if difference else _Noticed()
 
 
 def mutants(experiment: Experiment, mutations: Sequence[Mutation]) -> list[Mutant]:
-    """The mutants of an experiment."""
+    """The mutants of an experiment, each with the traces that run its code."""
     return [
-        Mutant(one, experiment.target, experiment.bundle, experiment.runtime, experiment.traces)
+        Mutant(
+            *(one, experiment.target, experiment.bundle),
+            tuple(played for played in experiment.traces if one.start in played.runs),
+        )
         for one in mutations
     ]

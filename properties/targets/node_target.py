@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import to_builtins
 
@@ -54,6 +55,9 @@ from properties.targets.model import ModelTarget
 from properties.targets.node import Driver
 from properties.targets.server import FakeServer, HttpRequest
 from properties.targets.verification import Verification
+
+Range: TypeAlias = tuple[int, int]
+"""A part of a bundle, from the UTF-16 code unit with the first number to that before the one with the second."""
 
 
 def no_packages() -> Mapping[str, Path]:
@@ -199,9 +203,9 @@ class NodeTarget:
         self._stop()
         self._covered = True
 
-    def coverage(self) -> list[tuple[int, int]]:
-        """The ranges of the bundle that have run in the traces so far, but for what runs while the SDK loads, as
-        offsets in UTF-16 code units. Raises `TargetError`."""
+    def coverage(self) -> list[Range]:
+        """The ranges of the bundle that have run since this was last called, in traces that have ended, but for
+        what runs while the SDK loads. Raises `TargetError`."""
         found = self._ask(protocol.CoverageCommand())
         return [(one.start, one.end) for one in found if isinstance(one, protocol.RanMessage)]
 

@@ -100,7 +100,7 @@ class ConnectCommand(Command, frozen=True):
 
 
 class CoverageCommand(Command, frozen=True):
-    """Ask which ranges of the bundle have run, in the traces that have ended."""
+    """Ask which ranges of the bundle have run in traces that have ended since this was last asked."""
 
 
 class EndCommand(Command, frozen=True):

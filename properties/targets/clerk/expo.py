@@ -9,7 +9,7 @@ published with, or another. See driver/expo.mjs for the fakes of the phone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -89,10 +89,15 @@ class ExpoModel(ModelTarget):
             case Replied(request, outcome) if outcome in RENEWS and self._locked:
                 # The network layer fails after the reply, as it does on an unreadable one.
                 outputs = super().feed(Replied(request, Outcome.GATEWAY_PAGE), at)
-                return tuple(self._sent(_failed(output)) for output in outputs)
+                return self._after_the_store(map(_failed, outputs))
             case Replied(_, outcome) if outcome in RENEWS:
                 self._holds = True
-        return tuple(self._sent(output, lost) for output in super().feed(stimulus, at))
+        return self._after_the_store(super().feed(stimulus, at), lost)
+
+    def _after_the_store(self, outputs: Iterable[Output], lost: RequestId | None = None) -> tuple[Output, ...]:
+        """A request is sent once the store has been read; whatever does not wait for that comes first."""
+        sent = [self._sent(output, lost) for output in outputs]
+        return tuple(sorted(sent, key=lambda output: isinstance(output, RequestSent)))
 
     def _sent(self, output: Output, lost: RequestId | None = None) -> Output:
         """The request with its credential: that of the `lost` request which it repeats, or else that in the

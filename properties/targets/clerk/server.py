@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
-from model.clerk.terms import SESSION_TOKEN, TIMINGS, TokenId, key
+from model.clerk.terms import RETRY_AFTER, SESSION_TOKEN, TIMINGS, TokenId, key
 from model.terms import Endpoint, Outcome, Token
 from properties.targets import jwts
 from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, HttpRequest
@@ -187,7 +187,7 @@ def render(
     The outcomes in `GRANTS` carry `token`. Raises `ValueError` if it is missing for one of these. `token_id` is
     what was asked for: a session without its token still names its organization.
     """
-    headers = {"retry-after": "30"} if outcome is Outcome.RETRY_AFTER else {}
+    headers = {"retry-after": str(RETRY_AFTER)} if outcome is Outcome.RETRY_AFTER else {}
     return HttpReply(outcome.status, _body(outcome, token, endpoint, token_id), headers)
 
 

@@ -41,14 +41,15 @@ export function coverageOf(filename, length) {
     // Forgets what has run since the last look: an SDK was loaded.
     skip: () => void look(),
     keep: () => look().forEach((runs, place) => runs && (ran[place] = 1)),
-    // The ranges kept, each from its first character to that after its last.
-    ranges() {
+    // The ranges kept so far, each from its first character to that after its last. They are forgotten.
+    take() {
       const found = [];
       for (let start = ran.indexOf(1); start >= 0; ) {
         const end = ran.indexOf(0, start);
         found.push([start, end < 0 ? length : end]);
         start = end < 0 ? -1 : ran.indexOf(1, end);
       }
+      ran.fill(0);
       return found;
     },
   };

@@ -18,7 +18,7 @@
 //   {"do":"connect","at":ms,"online":bool}                     the device has the network back, or has lost it
 //   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
-//   {"do":"coverage"}                                         ["ran", start, end] of each range that has run in a trace
+//   {"do":"coverage"}                                         ["ran", start, end] of what has run in traces since the last
 //   {"do":"batch","commands":[...]}                            several of these; {"out": [[...], ...]}
 //   {"do":"end"}                                              boots the next instance; nobody waits for it
 
@@ -137,7 +137,7 @@ const commands = {
   },
   async coverage() {
     if (!coverage) throw new DriverError('no coverage was asked for');
-    return coverage.ranges().map(range => ['ran', ...range]);
+    return coverage.take().map(range => ['ran', ...range]);
   },
   async batch({ commands: several }) {
     const outs = [];

@@ -73,10 +73,12 @@ export function drive(clerk, options, announce) {
   };
 }
 
-// A short name that stays the same from build to build, where minified class names do not.
+// A short name that stays the same from build to build, where minified class names do not. An error of the server's is
+// `bare` if it lacks the code or the message of the answer.
 export function errorName(error) {
-  const later = error?.retryAfter === undefined ? '' : '-retry-after';
-  if (typeof error?.status === 'number') return `api-${error.status}${later}`;
+  const bare = error?.errors?.[0]?.code && error.message ? '' : '-bare';
+  const later = error?.retryAfter === undefined ? '' : `-retry-after-${error.retryAfter}`;
+  if (typeof error?.status === 'number') return `api-${error.status}${bare}${later}`;
   if (error?.code === 'clerk_offline') return 'offline';
   return error?.code ?? error?.name ?? 'unknown';
 }

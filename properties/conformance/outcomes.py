@@ -1,0 +1,119 @@
+"""Traces in which each call, and each refresh, ends in every way in which it can.
+
+Random traces seldom have a rare outcome of a rare call, or the same failure many times in a row. Each trace
+here begins with a refresh, a call, or the same call twice, perhaps after another event. Its first request has one
+outcome, and those after it have one, too, as far as that is permitted, until nothing is pending. Then the world
+is healthy, and the next refresh runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+from model.assumptions.sets import Assumptions
+from model.terms import ENDED, GRANTS, Operation, Outcome, Runtime
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind
+from model.world.facts import Fact
+from model.world.state import Request
+from properties.run.lengths import SECOND, outlives_token, to_refresh
+from properties.run.run import Run
+from properties.system.trace import Trace
+from properties.targets.model import ModelTarget
+
+LONGEST = 40
+"""The maximum number of events before the world is healthy: more than all retries of a call take."""
+
+
+def outcome_traces(
+    model: ModelTarget, runtime: Runtime, assumptions: Assumptions, known: set[tuple[Fact, ...]] | None = None
+) -> Iterator[Trace]:
+    """The traces of a model on one runtime, each with facts that are not `known` yet. They are added to these."""
+    known = set() if known is None else known
+
+    def begun(*begin: Event) -> Run:
+        """A run that has begun so, at its first request if it has one."""
+        run = Run(model, runtime, assumptions, ())
+        for event in begin:
+            run.play(event)
+        if _unserved(run) is None:
+            _to_next_timer(run)
+        return run
+
+    for before, calls in _beginnings(Run(model, runtime, assumptions, ())):
+        for outcomes in _outcomes(begun, before, calls):
+            for newest_first in (False, True):
+                run = begun(*before, *calls)
+                _answer_all(run, outcomes, newest_first)
+                if run.facts not in known:
+                    known.add(run.facts)
+                    yield run.trace
+
+
+Beginning: TypeAlias = tuple[tuple[Event, ...], tuple[Operation, ...]]
+"""What happens before any call, and the calls."""
+
+
+def _beginnings(run: Run) -> Iterator[Beginning]:
+    """Nothing, an event that is permitted at the start, or time until the token is about to be handed out no more,
+    with its refresh in flight; then no call, which means a refresh, or one. Or one call twice."""
+    operations, timings = run.target.sdk.operations, run.world.timings
+    freezes = (Freeze(outlives_token(timings), kind) for kind in FreezeKind)
+    events = [one for one in (*freezes, *run.assumptions.events) if run.permits(one)]
+    last = [(timings.lead - timings.cutoff - left) * SECOND for left in (1, 0)]
+    expiring = [(Advance(to_refresh(timings)), Advance(ms)) for ms in last if ms > 0]
+    for before in ((), *((one,) for one in events), *expiring):
+        yield before, ()
+        yield from ((before, (operation,)) for operation in operations)
+    yield from (((), (operation, operation)) for operation in operations)
+
+
+def _outcomes(
+    begun: Callable[..., Run], before: tuple[Event, ...], calls: tuple[Operation, ...]
+) -> Iterator[tuple[Outcome, ...]]:
+    """The outcomes of the first request and of the later ones. They differ if the first one was honest, or a
+    refusal, and another request is in flight then. To a call after another event all are honest; two calls at
+    once are answered with tokens."""
+    run = begun(*before, *calls)
+    if (request := _unserved(run)) is None:
+        yield ()
+        return
+    honest, *faults = run.assumptions.outcomes(run.world, request)
+    if len(calls) > 1:
+        faults = [one for one in faults if one in GRANTS]
+    if before and calls:
+        faults = []
+    for first in (honest, *faults):
+        run = begun(*before, *calls)
+        run.play(Answer(request.request, first))
+        follows = _unserved(run) if faults and first in (honest, *GRANTS, *ENDED) else None
+        rests = run.assumptions.outcomes(run.world, follows) if follows else (first,)
+        yield from ((first, rest) for rest in rests if len(calls) < 2 or rest in GRANTS)
+
+
+def _answer_all(run: Run, outcomes: tuple[Outcome, ...], newest_first: bool) -> None:
+    """Answer the requests so, and those of every retry; then let the world be healthy, and a refresh run."""
+    wanted = [*outcomes]
+    while len(run.steps) < LONGEST:
+        if request := _unserved(run, newest_first):
+            outcome = wanted.pop(0) if len(wanted) > 1 else wanted[0]
+            event = Answer(request.request, outcome)
+            run.play(event if run.permits(event) else Answer(request.request, run.world.honest_answer(request)))
+        elif not run.world.calls or not _to_next_timer(run):
+            break
+    run.recover()
+    _to_next_timer(run)
+    run.recover()
+
+
+def _unserved(run: Run, newest: bool = False) -> Request | None:
+    unserved = [request for request in run.world.requests if request.reply is None]
+    return unserved[-1 if newest else 0] if unserved else None
+
+
+def _to_next_timer(run: Run) -> bool:
+    """Let time pass to the next timer, if there is one and that is permitted."""
+    event = Advance(min((timer.due - run.world.now for timer in run.world.timers), default=0))
+    if permitted := event.ms > 0 and run.permits(event):
+        run.play(event)
+    return permitted
