@@ -29,14 +29,14 @@ def answers(trace: Trace) -> list[Outcome]:
     return [event.outcome for event in trace.events if isinstance(event, Answer)]
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize(
+    "operation", [one for one in OPERATIONS if run(NEWEST, one).world.requests], ids=str
+)  # the others are answered from the cache
 def test_what_a_call_sends_meets_every_outcome_of_its_endpoint(operation: Operation) -> None:
     started = Run(NEWEST, Runtime.HEADLESS, everything(CLERK, Runtime.HEADLESS), ())
     started.play(operation)
-    if not (sent := started.world.requests):
-        pytest.skip("answered from the cache: nothing is sent")
     met = {answers(trace)[0] for trace in TRACES if trace.events[0] == operation}
-    assert met == set(started.assumptions.outcomes(started.world, sent[0]))
+    assert met == set(started.assumptions.outcomes(started.world, started.world.requests[0]))
 
 
 def test_the_question_after_a_401_meets_every_outcome_too() -> None:

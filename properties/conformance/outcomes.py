@@ -55,8 +55,8 @@ Beginning: TypeAlias = tuple[tuple[Event, ...], tuple[Operation, ...]]
 
 
 def _beginnings(run: Run) -> Iterator[Beginning]:
-    """Nothing, an event that is permitted at the start, or time until the token is about to be handed out no more,
-    with its refresh in flight; then no call, which means a refresh, or one. Or one call twice."""
+    """Nothing, an event that is permitted at the start, or time until the token is about to be handed out no
+    more, with its refresh in flight; then no call, which means a refresh, or one. Or one call twice."""
     operations, timings = run.target.sdk.operations, run.world.timings
     freezes = (Freeze(outlives_token(timings), kind) for kind in FreezeKind)
     events = [one for one in (*freezes, *run.assumptions.events) if run.permits(one)]
