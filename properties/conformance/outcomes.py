@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from model.assumptions.sets import Assumptions
 from model.terms import ENDED, GRANTS, Operation, Outcome, Runtime
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind
+from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, RestartApp
 from model.world.facts import Fact
 from model.world.state import Request
 from properties.run.lengths import SECOND, outlives_token, to_refresh
@@ -31,10 +31,12 @@ def outcome_traces(
     """The traces of a model on one runtime, each with facts that are not `known` yet. They are added to these."""
     known = set() if known is None else known
 
-    def begun(*begin: Event) -> Run:
-        """A run that has begun so, at its first request if it has one."""
+    def begun(*begin: Event) -> Run | None:
+        """A run that has begun so, at its first request if it has one; None if it cannot."""
         run = Run(model, runtime, assumptions, ())
         for event in begin:
+            if not run.permits(event):
+                return None
             run.play(event)
         if _unserved(run) is None:
             _to_next_timer(run)
@@ -44,6 +46,7 @@ def outcome_traces(
         for outcomes in _outcomes(begun, before, calls):
             for newest_first in (False, True):
                 run = begun(*before, *calls)
+                assert run, "its outcomes are known"
                 _answer_all(run, outcomes, newest_first)
                 if run.facts not in known:
                     known.add(run.facts)
@@ -69,22 +72,25 @@ def _beginnings(run: Run) -> Iterator[Beginning]:
 
 
 def _outcomes(
-    begun: Callable[..., Run], before: tuple[Event, ...], calls: tuple[Operation, ...]
+    begun: Callable[..., Run | None], before: tuple[Event, ...], calls: tuple[Operation, ...]
 ) -> Iterator[tuple[Outcome, ...]]:
     """The outcomes of the first request and of the later ones. They differ if the first one was honest, or a
-    refusal, and another request is in flight then. To a call after another event all are honest; two calls at
-    once are answered with tokens."""
+    refusal, and another request is in flight then. To a call after another event than a restart all are honest;
+    two calls at once are answered with tokens."""
     run = begun(*before, *calls)
+    if run is None:
+        return
     if (request := _unserved(run)) is None:
         yield ()
         return
     honest, *faults = run.assumptions.outcomes(run.world, request)
     if len(calls) > 1:
         faults = [one for one in faults if one in GRANTS]
-    if before and calls:
+    if before and calls and RestartApp() not in before:
         faults = []
     for first in (honest, *faults):
         run = begun(*before, *calls)
+        assert run, "it has begun so before"
         run.play(Answer(request.request, first))
         follows = _unserved(run) if faults and first in (honest, *GRANTS, *ENDED) else None
         rests = run.assumptions.outcomes(run.world, follows) if follows else (first,)
