@@ -36,6 +36,8 @@ from tests.support import HEADLINE, ROOT, assuming, complaint, sessionproof
 if importlib.util.find_spec("distributed") is None:
     pytest.skip("NOT CHECKED: campaigns. dask.distributed is not installed", allow_module_level=True)
 
+pytestmark = pytest.mark.xdist_group("campaign")
+
 PLAN = CampaignPlan(
     traces=100,
     targets=("model",),

@@ -9,20 +9,21 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from model.clerk.terms import GetToken
-from model.terms import Outcome, Runtime
+from model.terms import Outcome, Output, Runtime, Token
 from model.world.events import Advance, Answer, Event, Freeze
-from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.identity import difference, explains
+from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
+from properties.invariants.identity import Cause, difference, explains
 from properties.invariants.verdict import Cell, Findings, Held, Verdict, Violated
 from properties.run import known as expectations
 from properties.run.distinct import NOTHING, Known, simpler
 from properties.run.known import Finding
 from properties.run.run import Violation
 from properties.run.shrink import violates
-from properties.search.gate import judge
+from properties.search.gate import judge, replay_together
 from properties.search.search import search
 from properties.system.trace import Trace, load
 from properties.targets.model import ModelTarget
+from properties.targets.names import built_in
 from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, HOUR, MINUTE, ROOT, SECOND, SEED_CAUSE, assuming, model, ready
 
@@ -210,3 +211,36 @@ def test_of_two_known_traces_the_shorter_one_is_told() -> None:
     findings = [replace(of("6.40.0", cause), trace=str(trace.save())) for trace in (long, short)]
     (known,) = judged("6.40.0", "calm", *findings).violations
     assert known.trace.events == short.events
+
+
+# -- known traces, replayed together -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("assumptions", [("stale-edge",), ("outage", "rotated-credential")])
+def test_traces_that_are_replayed_together_show_what_each_shows_alone(
+    assumptions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends where another goes on is not started for itself."""
+    target, judged = model("6.40.0"), [INVARIANTS[name] for name in DEFAULT_INVARIANTS]
+    known = [replace(load(path), target=target.name) for path in built_in().known_traces]
+    traces = [replace(one, assumptions=assuming(*assumptions), runtime=Runtime.HEADLESS) for one in known]
+    starts: list[Runtime] = []
+    seen: set[tuple[str | None, Cause, int]] = set()
+
+    def started(runtime: Runtime, token: Token) -> tuple[Output, ...]:
+        starts.append(runtime)
+        return ModelTarget.start(target, runtime, token)
+
+    def note(violation: Violation) -> bool:
+        seen.add((violation.trace.invariant, violation.trace.cause, len(violation.played)))
+        return False
+
+    monkeypatch.setattr(target, "start", started)
+    for trace in traces:
+        violates(trace, target, *judged, counts=note)
+    alone = {*seen}
+    seen.clear()
+    starts.clear()
+    replay_together(traces, target, judged, note)
+    assert seen == alone != set()
+    assert len(starts) < len(traces) / 2

@@ -267,8 +267,8 @@ def test_what_comes_of_a_switch_agrees_step_by_step(release: str) -> None:
     assert policy is not None
     build = ready(clerk_js_target(release, lambda line: None))
     try:
-        for name, events in SCRIPTS.items():
-            for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
+        for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
+            for name, events in SCRIPTS.items():
                 pair = LockStep(build, ModelTarget(CLERK, policy))
                 try:
                     run(pair, *events, runtime=runtime)

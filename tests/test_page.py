@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from model.terms import Outcome, Runtime
 from model.world.events import Advance, Answer, Freeze
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Cell, Violated
+from properties.invariants.verdict import Cell, Findings, Violated
 from properties.render.files import FORMATS
 from properties.render.page import matrix, page
 from properties.render.table import table
@@ -140,10 +141,16 @@ def test_without_scripts_the_page_still_says_what_happened(found: Counterexample
     assert "answer(1, unauthorized) -&gt; answer(2, no-session)" in plain
 
 
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    """What a search of a cell found in which several invariants are violated."""
+    with contextlib.chdir(tmp_path_factory.mktemp("searched")):
+        return explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
+
+
 def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
-    browser: str, tmp_path: Path
+    browser: str, tmp_path: Path, findings: Findings
 ) -> None:
-    findings = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
     verdict = findings.verdicts[HEADLINE]
     assert isinstance(verdict, Violated)
     document = shown(browser, tmp_path, matrix(table([findings], {verdict.trace: "seed's page.html"})))
@@ -155,14 +162,13 @@ def test_the_matrix_has_a_cell_for_each_verdict_and_leads_to_the_counterexample(
     assert document.count('class="held"') == len(findings.verdicts) - violated
 
 
-def test_the_matrix_of_every_invariant_fits_a_laptop(browser: str, tmp_path: Path) -> None:
-    found = explore(model("6.7.1"), "starvation", "stale-after-expiry", traces=100)
+def test_the_matrix_of_every_invariant_fits_a_laptop(browser: str, tmp_path: Path, findings: Findings) -> None:
     target = "path:packages/clerk-js/dist/clerk.native.js"
-    held = found.verdicts["foreground-recovers"]
+    held = findings.verdicts["foreground-recovers"]
     whole = replace(
-        found,
-        cell=replace(found.cell, target=target),
-        verdicts=dict.fromkeys(INVARIANTS, held) | found.verdicts,
+        findings,
+        cell=replace(findings.cell, target=target),
+        verdicts=dict.fromkeys(INVARIANTS, held) | findings.verdicts,
     )
     document = shown(browser, tmp_path, matrix(table([whole], {})), width=1280)
     (width,) = re.findall(r'data-width="(\d+)"', document)

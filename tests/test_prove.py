@@ -57,7 +57,7 @@ def proof(
 
 
 def test_without_the_guard_a_starved_timer_signs_out_in_three_events() -> None:
-    verdict = proof("6.7.1", "starvation", "stale-after-expiry").verdicts[HEADLINE]
+    verdict = proof("6.7.1", "starvation", "stale-after-expiry", judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Violated)
     assert len(verdict.trace.events) == 3
     assert verdict.trace.path.exists()
@@ -82,7 +82,7 @@ def test_templates_do_not_break_the_guard() -> None:
 
 
 def test_a_request_frozen_in_flight_gets_past_the_guard_in_four_events() -> None:
-    verdict = proof("6.7.4", "starvation", "stale-on-arrival").verdicts[HEADLINE]
+    verdict = proof("6.7.4", "starvation", "stale-on-arrival", judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Violated)
     assert len(verdict.trace.events) == 4
 
@@ -307,7 +307,7 @@ def test_prove_exits_as_its_verdicts_are() -> None:
     proved = sessionproof("prove", "--policy=CLERK_JS_6_7_4", seed, headline)
     assert (proved.returncode, "proved" in proved.stdout) == (0, True)
     assert "closed graph of" in proved.stdout
-    violated = sessionproof("prove", "--policy=CLERK_JS_6_7_1", seed)
+    violated = sessionproof("prove", "--policy=CLERK_JS_6_7_1", seed, headline)
     assert (violated.returncode, "3 events, shortest" in violated.stdout) == (1, True)
     assert "cause " in violated.stdout
 
@@ -356,6 +356,8 @@ def test_the_matrix_is_printed_and_written(tmp_path: Path) -> None:
         "--policy=CLERK_JS_6_7_1",
         "--policy=CLERK_JS_6_7_4",
         "--assume=starvation,stale-after-expiry",
+        f"--invariant={HEADLINE}",
+        "--invariant=foreground-recovers",
         f"--markdown={tmp_path}/matrix.md",
         f"--json={tmp_path}/matrix.json",
         f"--html={tmp_path}/pages",

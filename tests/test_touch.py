@@ -186,8 +186,8 @@ def test_what_a_touch_brings_agrees_step_by_step(release: str) -> None:
     assert policy is not None
     build = ready(clerk_js_target(release, lambda line: None))
     try:
-        for name, events in SCRIPTS.items():
-            for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
+        for runtime in (Runtime.HEADLESS, Runtime.BROWSER_LIKE):
+            for name, events in SCRIPTS.items():
                 pair = LockStep(build, ModelTarget(CLERK, policy))
                 sends = policy.sends_when_offline or not policy.offline_in_react_native
                 if GetToken in map(type, events) and runtime is Runtime.HEADLESS and not sends:

@@ -77,7 +77,7 @@ def violates(
     run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
     try:
         for wanted in trace.events:
-            event = _readdressed(wanted, run.world)
+            event = readdressed(wanted, run.world)
             if not (beyond_assumptions or run.permits(event)):
                 if skips:
                     continue
@@ -92,7 +92,7 @@ def violates(
     return None
 
 
-def _readdressed(event: Event, world: World) -> Event:
+def readdressed(event: Event, world: World) -> Event:
     """The event; one of a request that is not in flight goes to the oldest request that is."""
     if isinstance(event, OF_REQUEST) and world.requests and not world.request(event.request):
         return replace(event, request=world.requests[0].request)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from hypothesis import settings
 from msgspec.structs import replace
 
+from model.world.events import Event
 from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explained
 from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Verdict, Violated
 from properties.run.distinct import simpler, widened
 from properties.run.known import Finding
-from properties.run.run import Violation
-from properties.run.shrink import reduce, violates
+from properties.run.run import Counts, Run, Violation
+from properties.run.shrink import readdressed, reduce, violates
 from properties.search.search import search
 from properties.system.target import Target
 from properties.system.trace import Trace, load
@@ -25,6 +28,8 @@ from properties.targets.names import adapter_of
 MOST_CAUSES = 20
 """The number of new causes after which the search of an invariant in a cell ends. A build with more is broken
 throughout, and whoever reads that many needs no more of them."""
+
+Events: TypeAlias = tuple[Event, ...]
 
 _loaded = cache(load)
 
@@ -80,8 +85,7 @@ def _replayed(
             shortest[place] = violation
         return False
 
-    for trace in _traces(cell, accepted):
-        violates(trace, target, *invariants, counts=note)
+    replay_together([*_traces(cell, accepted)], target, invariants, note)
     happens: dict[str, list[Violated]] = {one.id: [] for one in invariants}
     by_id = {one.id: one for one in invariants}
     for violation in sorted(shortest.values(), key=lambda one: len(one.played)):
@@ -94,6 +98,31 @@ def _replayed(
         elif any(not _happens(it, listed) for it in findings):
             listed.append(_violated(violation, findings))
     return happens
+
+
+def replay_together(
+    traces: Sequence[Trace], target: Target, invariants: Sequence[Invariant], counts: Counts
+) -> None:
+    """Play these traces of one cell, each as far as the assumptions permit, but none that ends within another: a
+    target is deterministic. Raises `TargetError`, and each `Violation` that counts."""
+    following: dict[Events, set[Event]] = {}
+    for events in (trace.events for trace in traces):
+        for place, event in enumerate(events):
+            following.setdefault(events[:place], set()).add(event)
+    played: set[Events] = set()
+    refused: set[Events] = set()
+    for trace in sorted(traces, key=lambda one: len(one.events), reverse=True):
+        begun = [trace.events[: place + 1] for place in range(len(trace.events))]
+        if next((one for one in begun if one not in played), None) in {None, *refused}:
+            continue
+        run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
+        for before, after in pairwise([(), *begun]):
+            refused |= {(*before, it) for it in following[before] if not run.permits(readdressed(it, run.world))}
+            if after in refused:
+                break
+            run.play(readdressed(after[-1], run.world))
+            played.add(after)
+        target.finish()
 
 
 def _happens(finding: Finding, listed: Iterable[Violated]) -> bool:
