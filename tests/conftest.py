@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import settings
 from properties.plugin.profiles import PROFILES
 from properties.targets.clerk.target import clerk_js_target
 from properties.targets.node_target import NodeTarget
-from tests.support import RELEASES
+from tests.support import RELEASES, Tried
 
 # A shell starts what runs in the background with SIGINT ignored, and programs inherit that. Some tests send one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -27,6 +28,26 @@ settings.load_profile("tests")
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traces are saved below the current folder: not into the repository."""
     monkeypatch.chdir(tmp_path)
+
+
+TRIED = "tried"
+"""The property of a test that has a kind, and how many of it the test has tried."""
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Tried:
+    """Notes how many of a kind a test has tried. The end of a run has the sums."""
+    return lambda kind, count: record_property(TRIED, [kind, count])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of each kind were tried, in the tests that passed."""
+    counts: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", ()):
+        for kind, count in (value for name, value in report.user_properties if name == TRIED):
+            counts[kind] += count
+    if counts:
+        terminalreporter.write_line("tried " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
 
 
 @pytest.fixture(scope="session")

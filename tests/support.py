@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import pytest
 from hypothesis import settings
@@ -60,6 +62,9 @@ SEED_CAUSE = (
 
 Build = TypeVar("Build", bound=NodeTarget)
 
+Tried: TypeAlias = Callable[[str, int], None]
+"""Notes how many of a kind a test has tried; see the fixture `tried`."""
+
 MISSING = ("Node 18 or newer", "npm is needed", "there is no network")
 
 
@@ -75,6 +80,7 @@ def ready(target: Build, runtime: Runtime = Runtime.HEADLESS) -> Build:
     return target
 
 
+@cache
 def needs_builds() -> None:
     """Skip a test that runs real builds in processes of its own, where `ready` would."""
     with contextlib.closing(clerk_js_target("6.7.4", lambda line: None)) as target:
@@ -209,6 +215,19 @@ def run_python(*words: str, **environment: str) -> subprocess.CompletedProcess[s
     program = [sys.executable, *words]
     inside = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(program, capture_output=True, text=True, check=False, env=inside)
+
+
+@cache
+def exit_codes() -> dict[str, dict[str, str]]:
+    """The table of exit codes in the reference: by command, by what ends it."""
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    table = r"^\| command \| (wrong name .*) \|\n\|[-|]+\n((?:\|.*\n)+)"
+    ((headings, rows),) = re.findall(table, text, re.MULTILINE)
+    found = {}
+    for row in rows.splitlines():
+        name, *codes = row.strip("| ").split(" | ")
+        found[name.strip("`")] = dict(zip(headings.split(" | "), codes, strict=True))
+    return found
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:

@@ -7,17 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from properties.cli.main import main
 from properties.system.failures import LONGEST_LINE, Failure, told
-from tests.support import HEADLINE, ROOT, needs_builds
-from tests.test_kills import RUNS, poll, processes_with, seconds_of_work
+from tests.support import HEADLINE, ROOT, Tried, exit_codes, needs_builds
+from tests.test_kills import RUNS, SIGNALS, poll, processes_with, seconds_of_work
 
-REFERENCE = ROOT / "docs" / "reference.md"
 NOWHERE = "/proc/nowhere"
 """A folder that nobody can make, not even root."""
 
@@ -101,20 +99,6 @@ def failing(command: str, how: str) -> tuple[str, ...] | None:
     return None
 
 
-@cache
-def table() -> dict[str, dict[str, str]]:
-    """The exit codes in the reference: by command, by failure."""
-    text = REFERENCE.read_text(encoding="utf-8")
-    headings, rows = re.findall(r"^\| command \| (wrong name .*) \|\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)[
-        0
-    ]
-    found = {}
-    for row in rows.splitlines():
-        name, *codes = row.strip("| ").split(" | ")
-        found[name.strip("`")] = dict(zip(headings.split(" | "), codes, strict=True))
-    return found
-
-
 def run(*words: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `sessionproof`, with a redirection of the shell."""
     program = [sys.executable, "-P", "-c", "from sessionproof import main; main()", *words]
@@ -145,18 +129,21 @@ def files() -> None:
 
 
 CELLS = [
-    (command, how) for command, codes in table().items() for how in codes if how not in ("Ctrl-C", "SIGTERM")
+    (command, how)
+    for command, codes in exit_codes().items()
+    for how in codes
+    if how not in SIGNALS.values()  # tests/test_kills.py
 ]
 
 
 def test_the_table_has_every_command() -> None:
-    assert set(table()) == set(COMMANDS) == set(main.commands)
+    assert set(exit_codes()) == set(COMMANDS) == set(main.commands)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "how"), CELLS)
 def test_the_exit_code_is_that_of_the_table(command: str, how: str) -> None:
-    code, words = table()[command][how], failing(command, how)
+    code, words = exit_codes()[command][how], failing(command, how)
     if words is None:
         assert code == "-"
         return
@@ -240,7 +227,8 @@ def test_twenty_places_are_tried() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", UNWRITABLE)
-def test_what_cannot_be_written_is_told_and_printed(what: str, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_told_and_printed(what: str, tmp_path: Path, tried: Tried) -> None:
+    tried("unwritable places", 1)
     place, *words = UNWRITABLE[what]
     folder, environment, redirect = Path(".sessionproof"), {}, ""
     match place:

@@ -40,7 +40,7 @@ def sample(builds: dict[str, NodeTarget]) -> Path:
 
 
 def gate() -> subprocess.CompletedProcess[str]:
-    return sessionproof("baseline", *GATE)
+    return sessionproof("gate", *GATE, "-n0")
 
 
 def accept() -> None:
@@ -85,8 +85,14 @@ def test_a_gate_of_a_build_that_violates_nothing() -> None:
     first = sessionproof("baseline", "--update", *words)
     assert first.returncode == 0, first.stdout + first.stderr
     assert expectations.load(Path("sessionproof.toml")) == ()
-    again = sessionproof("baseline", *words)
+    again = sessionproof("gate", *words, "-n0")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_a_baseline_that_is_not_written_is_the_work_of_the_gate() -> None:
+    done = sessionproof("baseline", "--target=model")
+    assert done.returncode == 2
+    assert "--update writes sessionproof.toml; to compare with it, run `sessionproof gate`" in done.stderr
 
 
 def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +122,8 @@ def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeyp
         'cause = ["x"]\n'
     )
     Path("sessionproof.toml").write_text(known)
-    for update in ([], ["--update"]):
-        again = sessionproof("baseline", *update, *words)
+    for command in (["gate", "-n0"], ["baseline", "--update"]):
+        again = sessionproof(*command, *words)
         assert again.returncode == 1, again.stdout + again.stderr
         assert "no longer happen" not in again.stdout
         assert Path("sessionproof.toml").read_text() == known

@@ -26,7 +26,7 @@ from properties.system.target import TargetError
 from properties.targets import node
 from properties.targets.clerk.target import bundle_target
 from properties.targets.node_target import NodeTarget
-from tests.support import ROOT, SECOND, assuming, fresh, ready
+from tests.support import ROOT, SECOND, Tried, assuming, fresh, ready
 
 SDK = """
 const API = 'https://a.test/v1/client';
@@ -179,6 +179,13 @@ VERDICT = {
     "this of the module": bundle("if (this !== exports) throw Error('this');"),
     "a UMD wrapper": bundle("(function (root) { if (root.process) throw Error('Node'); })(this);"),
 }
+
+
+@pytest.fixture(autouse=True)
+def counted(request: pytest.FixtureRequest, tried: Tried) -> None:
+    """Each named bundle is one that was tried."""
+    if "name" in request.fixturenames:
+        tried("hostile bundles", 1)
 
 
 @pytest.mark.parametrize("name", VERDICT)

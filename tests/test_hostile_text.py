@@ -30,7 +30,7 @@ from properties.system.target import TargetError
 from properties.system.trace import Trace, load
 from properties.targets.clerk.repro import commands, repro, vitest
 from properties.targets.node import node_executable
-from tests.support import HEADLINE, HOUR, assuming, model
+from tests.support import HEADLINE, HOUR, Tried, assuming, model
 
 HOSTILE = [
     '"; import os; os.system("true") #',
@@ -157,15 +157,23 @@ ALL = assuming(*(name for name in ASSUMPTIONS if name != "calm"))
 DRAFT = re.compile(r"\.new-[0-9a-f]{32}")
 
 
-@given(st.lists(texts, min_size=2, max_size=8, unique=True))
-@example(["path:a/b", "path:a_b"])
-@example(["path:" + "x" * 300, "path:" + "x" * 301])
-def test_two_targets_never_share_a_file_and_no_name_is_too_long(targets: list[str]) -> None:
-    paths = [replace(defect().trace, target=target, assumptions=ALL).path for target in targets]
-    assert len({str(path).lower() for path in paths}) == len(targets)
-    for path in paths:
-        assert path.parent == defect().trace.path.parent
-        assert len(path.with_suffix(".repro.mjs").name.encode()) < 240
+def test_two_targets_never_share_a_file_and_no_name_is_too_long(tried: Tried) -> None:
+    names: set[str] = set()
+
+    @given(st.lists(texts, min_size=2, max_size=8, unique=True))
+    @example(["path:a/b", "path:a_b"])
+    @example(["path:" + "x" * 300, "path:" + "x" * 301])
+    def several(targets: list[str]) -> None:
+        names.update(targets)
+        paths = [replace(defect().trace, target=target, assumptions=ALL).path for target in targets]
+        assert len({str(path).lower() for path in paths}) == len(targets)
+        for path in paths:
+            assert path.parent == defect().trace.path.parent
+            assert len(path.with_suffix(".repro.mjs").name.encode()) < 240
+
+    several()
+    assert len(names) >= 100
+    tried("names", len(names))
 
 
 @given(texts)

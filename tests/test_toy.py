@@ -244,17 +244,17 @@ def test_the_gate_passes_what_is_known_and_fails_at_what_is_gone_or_new() -> Non
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     (finding,) = known.load(Path("sessionproof.toml"))
     assert (finding.targets, finding.invariants) == ((BUILD,), (HEADLINE,))
-    passed = sessionproof("baseline", *GATE)
+    passed = sessionproof("gate", *GATE, "-n0")
     assert passed.returncode == 0, passed.stdout + passed.stderr
 
     with edited(*FIXED):
-        fixed = sessionproof("baseline", *GATE)
+        fixed = sessionproof("gate", *GATE, "-n0")
     assert fixed.returncode == 1, fixed.stdout + fixed.stderr
     assert "known findings that no longer happen" in fixed.stdout
     assert f"sessionproof.toml:{finding.line}  assuming rotated-credential: {HEADLINE}" in fixed.stdout
 
     with edited(*BROKEN):
-        broken = sessionproof("baseline", *GATE)
+        broken = sessionproof("gate", *GATE, "-n0")
     assert broken.returncode == 1, broken.stdout + broken.stderr
     assert f"token-handed-out-is-valid is violated on {BUILD}, assuming rotated-credential" in broken.stdout
     assert "The app called fetchToken (call 1); and so call 1 got T1, which had expired" in broken.stdout

@@ -81,7 +81,7 @@ def gate(path: Path, pytest_arguments: tuple[str, ...]) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @known_findings
-@click.option("--update", is_flag=True, help="write the file; without this, only compare")
+@click.option("--update", is_flag=True, help="write the file")
 @pytest_arguments
 def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> None:
     """Accept the current violations as known findings: what `sessionproof gate` compares with.
@@ -90,7 +90,9 @@ def baseline(path: Path, update: bool, pytest_arguments: tuple[str, ...]) -> Non
     violation to the file, and its trace next to it. Findings that no longer happen are removed; those that did
     not run stay.
     """
-    _run("-q", f"--expectations={path}", *["--update-expectations"] * update, *pytest_arguments)
+    if not update:
+        raise click.UsageError(f"--update writes {path}; to compare with it, run `sessionproof gate`")
+    _run("-q", f"--expectations={path}", "--update-expectations", *pytest_arguments)
 
 
 def _on_every_core(words: Sequence[str]) -> Iterator[str]:
