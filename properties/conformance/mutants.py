@@ -186,7 +186,7 @@ class Mutant(Struct, frozen=True):
         pair = LockStep(build, model)
         with tempfile.TemporaryDirectory() as folder:
             bundle = Path(folder) / self.bundle.name
-            bundle.write_text(self.mutation.applied(self.bundle.read_text(encoding="utf-8")), encoding="utf-8")
+            bundle.write_bytes(self.mutation.applied(self.bundle.read_bytes().decode()).encode())
             build.replace_bundle(bundle)
             try:
                 return self._trial(pair)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from model.assumptions.sets import Assumptions
 from model.terms import ENDED, GRANTS, Operation, Outcome, Runtime
-from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, RestartApp
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, FreezeKind, RestartApp, Serve
 from model.world.facts import Fact
 from model.world.state import Request
 from properties.run.lengths import SECOND, outlives_token, to_refresh
@@ -42,15 +42,21 @@ def outcome_traces(
             _to_next_timer(run)
         return run
 
-    for before, calls in _beginnings(Run(model, runtime, assumptions, ())):
-        for outcomes in _outcomes(begun, before, calls):
-            for newest_first in (False, True):
-                run = begun(*before, *calls)
-                assert run, "its outcomes are known"
-                _answer_all(run, outcomes, newest_first)
-                if run.facts not in known:
-                    known.add(run.facts)
-                    yield run.trace
+    def ended() -> Iterator[Run]:
+        for before, calls in _beginnings(Run(model, runtime, assumptions, ())):
+            for outcomes in _outcomes(begun, before, calls):
+                for newest_first in (False, True):
+                    run = begun(*before, *calls)
+                    assert run, "its outcomes are known"
+                    _answer_all(run, outcomes, newest_first)
+                    yield run
+        for late in (_late_replies(begun, calls) for calls in ((), *((one,) for one in model.sdk.operations))):
+            yield from late
+
+    for run in ended():
+        if run.facts not in known:
+            known.add(run.facts)
+            yield run.trace
 
 
 Beginning: TypeAlias = tuple[tuple[Event, ...], tuple[Operation, ...]]
@@ -76,7 +82,7 @@ def _outcomes(
 ) -> Iterator[tuple[Outcome, ...]]:
     """The outcomes of the first request and of the later ones. They differ if the first one was honest, or a
     refusal, and another request is in flight then. To a call after another event than a restart all are honest;
-    two calls at once are answered with tokens."""
+    late in a token's life, or to two calls at once, they are tokens."""
     run = begun(*before, *calls)
     if run is None:
         return
@@ -86,13 +92,14 @@ def _outcomes(
     honest, *faults = run.assumptions.outcomes(run.world, request)
     if len(calls) > 1:
         faults = [one for one in faults if one in GRANTS]
-    if before and calls and RestartApp() not in before:
-        faults = []
+    once = bool(before and calls and RestartApp() not in before)
+    if once:
+        faults = [one for one in faults if one in GRANTS and isinstance(before[0], Advance)]
     for first in (honest, *faults):
         run = begun(*before, *calls)
         assert run, "it has begun so before"
         run.play(Answer(request.request, first))
-        follows = _unserved(run) if faults and first in (honest, *GRANTS, *ENDED) else None
+        follows = _unserved(run) if not once and first in (honest, *GRANTS, *ENDED) else None
         rests = run.assumptions.outcomes(run.world, follows) if follows else (first,)
         yield from ((first, rest) for rest in rests if len(calls) < 2 or rest in GRANTS)
 
@@ -110,6 +117,23 @@ def _answer_all(run: Run, outcomes: tuple[Outcome, ...], newest_first: bool) -> 
     run.recover()
     _to_next_timer(run)
     run.recover()
+
+
+def _late_replies(begun: Callable[..., Run | None], calls: tuple[Operation, ...]) -> Iterator[Run]:
+    """Runs in which a token arrives when it has expired, or has one second left, or just no time for a refresh,
+    or just some."""
+    run = begun(*calls)
+    request = _unserved(run) if run else None
+    if run is None or request is None:
+        return
+    served, lead = Serve(request.request, run.world.honest_answer(request)), run.world.timings.lead
+    for left in (0, 1, lead, lead + 1):
+        late = begun(*calls)
+        assert late, "it has begun so before"
+        way = (served, Advance((run.world.timings.lifetime - left) * SECOND), Deliver(request.request))
+        if all(late.permits(event) and late.play(event) for event in way):
+            _answer_all(late, (Outcome.GRANTED,), newest_first=False)
+            yield late
 
 
 def _unserved(run: Run, newest: bool = False) -> Request | None:

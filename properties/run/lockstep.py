@@ -79,7 +79,7 @@ class LockStep:
         self.difference: Difference | None = None
         self._timers: dict[str, dict[TimerId, Millis]] = {}
         self._pending: dict[str, set[CallId]] = {}
-        self._locked = False
+        self._locked = self._by_timer = False
 
     @property
     def sdk(self) -> Sdk:
@@ -135,7 +135,10 @@ class LockStep:
         self._timers, self._pending = {"build": {}, "model": {}}, {"build": set(), "model": set()}
 
     def _because(self, who: str, cause: CallId | None) -> str:
-        """The origin of an output, as the world sees it (`World.origin`)."""
+        """The origin of an output, as the world sees it (`World.origin`). That of a timer is not compared: in a
+        build it is the call in whose course it was set, in a model only a call that waits for it."""
+        if self._by_timer:
+            return "by a timer"
         return f"because of call {cause}" if cause in self._pending[who] else "in the background"
 
     def _twin(self, stimulus: Stimulus) -> Stimulus:
@@ -153,6 +156,7 @@ class LockStep:
     def _compared(
         self, stimulus: Stimulus | None, at: Millis, built: tuple[Output, ...], modelled: tuple[Output, ...]
     ) -> tuple[Output, ...]:
+        self._by_timer = isinstance(stimulus, TimerDue)
         build, model = self._seen("build", built), self._seen("model", modelled)
         if build != model:
             self.difference = Difference(stimulus, at, build, model, self.called)
