@@ -108,11 +108,11 @@ def prepare(
     known = [trace for trace in map(load, adapter.known_traces) if trace.target == build.name]
     package = build.name.partition("@")[0]
     runtimes = [one for one in model.sdk.runtimes if one in adapter.runtimes(package)]
-    ran: list[tuple[Trace, list[Range]]] = []
+    ran: list[tuple[Trace, frozenset[tuple[str, Cause]], list[Range]]] = []
     seen: set[tuple[Fact, ...]] = set()
 
     def record(trace: Trace) -> None:
-        ran.append((trace, build.coverage()))
+        ran.append((trace, violated_by(build, trace), build.coverage()))
 
     with contextlib.closing(pair):
         build.count_coverage()
@@ -128,9 +128,9 @@ def prepare(
             if isinstance(verdict := found.verdicts[CONFORMS], Violated):
                 raise Failure(_differs(verdict.trace))
     bundle = build.bundle(runtimes[0])
-    code = code_of(bundle, sorted({one for _, ranges in ran for one in ranges}), parts, say)
+    code = code_of(bundle, sorted({one for _, _, ranges in ran for one in ranges}), parts, say)
     starts = sorted(mutation.start for mutation in code.mutations)
-    played = (Played(trace, _violated(trace, model), _within(starts, ranges)) for trace, ranges in ran)
+    played = (Played(trace, violated, _within(starts, ranges)) for trace, violated, ranges in ran)
     return Experiment(build.name, bundle, tuple(played), code)
 
 
@@ -146,8 +146,9 @@ def _differs(trace: Trace) -> str:
     return f"{trace.target} differs from its model: `sessionproof conform {trace.path}` shows it"
 
 
-def _violated(trace: Trace, model: Target) -> frozenset[tuple[str, Cause]]:
-    """What the model violates in a trace in which the build does the same."""
+def violated_by(build: Target, trace: Trace) -> frozenset[tuple[str, Cause]]:
+    """What a build violates in a trace. Its model may violate something else: the invariants read which call is
+    behind a timer."""
     invariants = [INVARIANTS[name] for name in default_invariants(trace.runtime)]
     met: set[tuple[str, Cause]] = set()
 
@@ -155,10 +156,10 @@ def _violated(trace: Trace, model: Target) -> frozenset[tuple[str, Cause]]:
         met.add((str(violation.trace.invariant), violation.trace.cause))
         return False
 
-    run = Run(model, trace.runtime, trace.assumptions, invariants, note)
+    run = Run(build, trace.runtime, trace.assumptions, invariants, note)
     for event in trace.events:
         run.play(event)
-    model.finish()
+    build.finish()
     return frozenset(met)
 
 

@@ -18,6 +18,8 @@ from model.terms import (
     LockChanged,
     Millis,
     Output,
+    Replied,
+    RequestId,
     RequestSent,
     Runtime,
     SignedIn,
@@ -80,6 +82,7 @@ class LockStep:
         self._timers: dict[str, dict[TimerId, Millis]] = {}
         self._pending: dict[str, set[CallId]] = {}
         self._locked = self._by_timer = False
+        self._timed: set[RequestId] = set()  # sent by a timer, or because of what such a request was answered
 
     @property
     def sdk(self) -> Sdk:
@@ -133,10 +136,12 @@ class LockStep:
 
     def _forget(self) -> None:
         self._timers, self._pending = {"build": {}, "model": {}}, {"build": set(), "model": set()}
+        self._timed = set()
 
     def _because(self, who: str, cause: CallId | None) -> str:
-        """The origin of an output, as the world sees it (`World.origin`). That of a timer is not compared: in a
-        build it is the call in whose course it was set, in a model only a call that waits for it."""
+        """The origin of an output, as the world sees it (`World.origin`). What follows from a timer is not
+        compared: in a build it has the call in whose course the timer was set, in a model only one that waits for
+        it."""
         if self._by_timer:
             return "by a timer"
         return f"because of call {cause}" if cause in self._pending[who] else "in the background"
@@ -156,7 +161,10 @@ class LockStep:
     def _compared(
         self, stimulus: Stimulus | None, at: Millis, built: tuple[Output, ...], modelled: tuple[Output, ...]
     ) -> tuple[Output, ...]:
-        self._by_timer = isinstance(stimulus, TimerDue)
+        of_timer = isinstance(stimulus, Replied) and stimulus.request in self._timed
+        self._by_timer = of_timer or isinstance(stimulus, TimerDue)
+        if self._by_timer:
+            self._timed.update(one.request for one in built if isinstance(one, RequestSent))
         build, model = self._seen("build", built), self._seen("model", modelled)
         if build != model:
             self.difference = Difference(stimulus, at, build, model, self.called)
