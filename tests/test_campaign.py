@@ -21,17 +21,17 @@ from msgspec.structs import replace
 
 from model.clerk.terms import GetToken
 from model.terms import Outcome, Runtime
-from model.world.events import Advance, Answer, Freeze, FreezeKind
+from model.world.events import Advance, Answer, Freeze
 from properties.campaign import campaign
 from properties.campaign.shards import CampaignError, CampaignPlan, ShardResult, ShardRunner, digest, shards
 from properties.campaign.tally import as_markdown, render
-from properties.campaign.totals import Report, shape_of
+from properties.campaign.totals import Report, by_finding
 from properties.invariants.catalogue import DEFAULT_INVARIANTS
 from properties.render.tables import plain
 from properties.system import trace as trace_module
 from properties.system.trace import FOLDER, Trace, decode, load
 from properties.targets.names import UnknownName
-from tests.support import HEADLINE, ROOT, assuming, complaint, sessionproof
+from tests.support import HEADLINE, ROOT, SEED_CAUSE, assuming, complaint, sessionproof
 
 if importlib.util.find_spec("distributed") is None:
     pytest.skip("NOT CHECKED: campaigns. dask.distributed is not installed", allow_module_level=True)
@@ -269,23 +269,23 @@ def test_ctrl_c_on_a_terminal_ends_every_process(tmp_path: Path) -> None:
         program.communicate()
 
 
-def trace(ms: int, kind: FreezeKind = FreezeKind.STARVED) -> Trace:
+def trace(ms: int, *cause: str) -> Trace:
     """The seed's defect after some time."""
-    events = (Freeze(ms, kind), GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), Advance(ms))
-    return Trace("model", Runtime.HEADLESS, assuming("starvation"), events, HEADLINE, "why")
+    events = (Freeze(ms), GetToken(skip_cache=True), Answer(1, Outcome.UNAUTHORIZED), Advance(ms))
+    return Trace("model", Runtime.HEADLESS, assuming("starvation"), events, HEADLINE, "why", cause or SEED_CAUSE)
 
 
-def test_counterexamples_that_differ_in_length_have_one_shape() -> None:
-    shape = f"freeze -> getToken(skipCache) -> answer unauthorized -> advance | {HEADLINE}"
-    assert shape_of(trace(61_000)) == shape_of(trace(300_000)) == shape
+def test_counterexamples_with_one_cause_are_one_finding_whatever_their_lengths_and_detours() -> None:
+    found = by_finding([trace(300_000), trace(61_000), trace(400_000, "setActive", *SEED_CAUSE)])
+    assert [(one.count, one.shortest) for one in found] == [(3, trace(61_000))]
 
 
-def test_counterexamples_that_differ_in_kind_or_invariant_do_not() -> None:
-    other = (trace(1, FreezeKind.ASLEEP), replace(trace(1), invariant="valid-session-survives"))
-    assert len({shape_of(one) for one in (trace(1), *other)}) == 3
+def test_counterexamples_that_differ_in_cause_or_invariant_are_not() -> None:
+    other = (trace(1, "offline"), replace(trace(1), invariant="valid-session-survives"))
+    assert [one.count for one in by_finding([trace(1), *other])] == [1, 1, 1]
 
 
-def test_each_shape_is_reported_once_with_its_shortest_trace(undisturbed: tuple[Report, Path]) -> None:
+def test_each_finding_is_reported_once_with_its_shortest_trace(undisturbed: tuple[Report, Path]) -> None:
     report, folder = undisturbed
     found = [
         load_trace
@@ -294,16 +294,18 @@ def test_each_shape_is_reported_once_with_its_shortest_trace(undisturbed: tuple[
         if judged.trace is not None
         for load_trace in [decode(judged.trace, folder)]
     ]
-    shapes = report.cells[0].shapes
-    assert {one.shape: one.count for one in shapes} == Counter(map(shape_of, found))
-    for one in shapes:
-        alike = [other for other in found if shape_of(other) == one.shape]
-        assert len(one.example.events) == min(len(other.events) for other in alike)
+    reported = report.cells[0].counterexamples
+    assert sum(one.count for one in reported) == len(found)
+    for one in reported:
+        alike = [other for other in found if other.invariant == one.shortest.invariant]
+        same = [other for other in alike if other.cause == one.shortest.cause]
+        assert len(one.shortest.events) == min(len(other.events) for other in same)
 
 
 def test_the_shortest_counterexample_of_an_invariant_is_on_disk(undisturbed: tuple[Report, Path]) -> None:
     report, folder = undisturbed
-    shortest = next(one.example for one in report.cells[0].shapes if one.example.invariant == HEADLINE)
+    all_found = (one.shortest for one in report.cells[0].counterexamples)
+    shortest = next(one for one in all_found if one.invariant == HEADLINE)
     assert load(folder / shortest.path) == shortest
 
 
@@ -312,7 +314,15 @@ def test_the_report_says_what_was_found_and_what_was_tried(
     undisturbed: tuple[Report, Path], text: Callable[[Report], str]
 ) -> None:
     said = text(undisturbed[0])
-    for words in ("VIOLATED", "held", HEADLINE, "answer unauthorized", "a late timer", "granted", "background "):
+    for words in (
+        "VIOLATED",
+        "held",
+        HEADLINE,
+        "mint in the background: unauthorized",
+        "a late timer",
+        "granted",
+        "background ",
+    ):
         assert words in said
 
 

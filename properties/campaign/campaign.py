@@ -90,8 +90,8 @@ def run(plan: CampaignPlan, scheduler: str | None, workers: int, tell: Callable[
                     advance(result.shard.traces)
     finally:
         report = Report(plan, add_up(results[shard] for shard in wanted if shard in results), folder)
-        for shape in (shape for cell in report.cells for shape in reversed(cell.shapes)):
-            shape.example.save()  # the shortest last: there is one file per cell and invariant
+        for one in (one for cell in report.cells for one in reversed(cell.counterexamples)):
+            one.shortest.save()  # the shortest last: there is one file for each cell, invariant and cause
     return report
 
 

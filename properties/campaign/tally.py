@@ -27,7 +27,7 @@ def _tables(report: Report) -> dict[str, list[Row]]:
     """The tables by title: verdicts, counterexamples, counts and coverage. The first row of each has the
     headings."""
     verdicts: list[Row] = [("assuming", "target", "verdict", "invariant", "evidence", "traces/s")]
-    shapes: list[Row] = [("assuming", "target", "shape", "shards", "trace")]
+    found: list[Row] = [("assuming", "target", "invariant", "cause", "shards", "trace")]
     tried: list[Row] = [("assuming", "target", "counted", "what", "how often")]
     branches: list[Row] = [("assuming", "target", "branches of the model that were taken")]
     for cell in report.cells:
@@ -38,8 +38,10 @@ def _tables(report: Report) -> dict[str, list[Row]]:
                 evidence = f"{judged.traces:,} traces never reached: {', '.join(judged.never)}"
             word = judged.word.replace("vacuous", "VACUOUS")
             verdicts.append((*place, word, name, evidence, f"{cell.rate:,.0f}"))
-        for one in cell.shapes:
-            shapes.append((*place, one.shape, f"{one.count:,}", str(one.example.path)))
+        for one in cell.counterexamples:
+            trace = one.shortest
+            finding = (str(trace.invariant), "; ".join(trace.cause))
+            found.append((*place, *finding, f"{one.count:,}", str(trace.path)))
         faults = Cell(cell.target, report.plan.runtime, cell.assumptions).faults
         unused = {fault.name: 0 for fault in faults}
         for counted, title in COUNTED.items():
@@ -50,7 +52,7 @@ def _tables(report: Report) -> dict[str, list[Row]]:
         branches += [(*place, line) for line in say_branches(taken)]
     tables = {
         "verdicts": verdicts,
-        "counterexamples": shapes,
+        "counterexamples": found,
         "what was tried": tried,
         "branches of the model": branches,
     }

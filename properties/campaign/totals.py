@@ -11,17 +11,18 @@ from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
 from model.world.events import Advance, Freeze
-from properties.campaign.shards import CampaignPlan, ShardResult, ShardVerdict, kind_of
+from properties.campaign.shards import CampaignPlan, ShardResult, ShardVerdict
+from properties.invariants.identity import explains
 from properties.invariants.verdict import NotApplicable
 from properties.system.trace import Trace, decode
 
 
-class Shape(Struct, frozen=True):
-    """Counterexamples that differ only in durations: how many shards found one, and the shortest of them."""
+class Counterexamples(Struct, frozen=True):
+    """The counterexamples of one finding (`properties/invariants/identity.py`): in how many shards, and the
+    shortest of them."""
 
-    shape: str
     count: int
-    example: Trace
+    shortest: Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class CellReport:
     target: str
     assumptions: Assumptions
     verdicts: dict[str, ShardVerdict]
-    shapes: tuple[Shape, ...]
+    counterexamples: tuple[Counterexamples, ...]
     traces: int
     steps: int
     counts: dict[str, dict[str, int]]
@@ -46,9 +47,17 @@ class Report(Struct, frozen=True):
     folder: Path
 
 
-def shape_of(trace: Trace) -> str:
-    """The trace without durations, and the invariant that it violates."""
-    return f"{' -> '.join(map(kind_of, trace.events))} | {trace.invariant}"
+def by_finding(traces: Iterable[Trace]) -> tuple[Counterexamples, ...]:
+    """The counterexamples of each finding, the shortest first."""
+    found: list[list[Trace]] = []
+    for trace in sorted(traces, key=_length):
+        alike = (one for one in found if one[0].invariant == trace.invariant)
+        same = next((one for one in alike if explains(one[0].cause, trace.cause)), None)
+        if same is None:
+            found.append([trace])
+        else:
+            same.append(trace)
+    return tuple(Counterexamples(len(one), one[0]) for one in found)
 
 
 def add_up(results: Iterable[ShardResult]) -> tuple[CellReport, ...]:
@@ -61,20 +70,18 @@ def add_up(results: Iterable[ShardResult]) -> tuple[CellReport, ...]:
 
 def _cell(target: str, assumptions: Assumptions, parts: list[ShardResult]) -> CellReport:
     documents = [judged.trace for part in parts for judged in part.verdicts.values() if judged.trace is not None]
-    found: dict[str, list[Trace]] = {}
-    for trace in (decode(document, Path()) for document in documents):
-        found.setdefault(shape_of(trace), []).append(trace)
-    shapes = [Shape(shape, len(alike), min(alike, key=_length)) for shape, alike in found.items()]
+    found = by_finding(decode(document, Path()) for document in documents)
     verdicts = {name: _together([part.verdicts[name] for part in parts]) for name in parts[0].verdicts}
     counts = {name: _sum(part.counts[name] for part in parts) for name in parts[0].counts}
     ran, seconds = sum(part.traces for part in parts), sum(part.seconds for part in parts)
-    shapes.sort(key=lambda one: (*_length(one.example), one.shape))
     steps = sum(part.steps for part in parts)
-    return CellReport(target, assumptions, verdicts, tuple(shapes), ran, steps, counts, ran / (seconds or 1))
+    return CellReport(target, assumptions, verdicts, found, ran, steps, counts, ran / (seconds or 1))
 
 
-def _length(trace: Trace) -> tuple[int, int]:
-    return len(trace.events), sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
+def _length(trace: Trace) -> tuple[int, int, str]:
+    """The order of traces: by events, by time, and then any that is always the same."""
+    time = sum(event.ms for event in trace.events if isinstance(event, Advance | Freeze))
+    return len(trace.events), time, f"{trace.invariant} {trace.cause} {trace}"
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:

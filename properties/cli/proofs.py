@@ -25,6 +25,7 @@ from properties.render.matrix import as_json, as_markdown, write_pages
 from properties.render.tables import plain, verdict_table
 from properties.render.timeline import timeline
 from properties.render.view import view
+from properties.run.counterexample import Counterexample
 from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.system.failures import Failure
@@ -158,7 +159,13 @@ def matrix(
     if markdown:
         write(markdown, as_markdown(findings))
     if folder:
-        click.echo(f"pages   {write_pages(findings, folder)}")
+        click.echo(f"pages   {write_pages(folder, findings, _explained(findings))}")
+
+
+def _explained(findings: Sequence[Findings]) -> Iterator[Counterexample]:
+    for found in findings:
+        target = model_named(found.cell.target.removeprefix("model@"))
+        yield from (explain(Violation(one.trace, one.played), target) for one in found.violations)
 
 
 @contextlib.contextmanager

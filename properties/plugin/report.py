@@ -14,6 +14,7 @@ from properties.plugin import summary as terminal_summary
 from properties.plugin.observers import observed
 from properties.plugin.stash import CELLS, FINDINGS, KNOWN, REPORTS
 from properties.plugin.workers import is_worker
+from properties.render.matrix import write_pages
 from properties.render.sarif import sarif
 from properties.render.summary import summary
 from properties.render.tables import (
@@ -77,7 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         path = Path(config.getoption("expectations"))
         terminalreporter.write("\n" + terminal_summary.update_expectations(path, findings, reported))
     if folder := config.getoption("pages"):
-        index = terminal_summary.write_pages(Path(folder), findings, reported)
+        index = write_pages(Path(folder), findings, [found for found, _ in reported.values()])
         terminalreporter.write(f"\npages   {index}\n")
     if file := config.getoption("sarif"):
         document = sarif(findings, known, config.getoption("expectations") or "sessionproof.toml")

@@ -9,16 +9,12 @@ from typing import TypeAlias
 from rich.console import RenderableType
 
 from properties.invariants.verdict import Findings, Vacuous, Violated
-from properties.render.files import save
-from properties.render.page import matrix
-from properties.render.table import table
 from properties.render.tables import different, reports
 from properties.render.timeline import timeline
 from properties.render.view import view
 from properties.run.baseline import update
 from properties.run.counterexample import Counterexample
 from properties.run.known import Claim, Finding, nearest
-from properties.system.files import write
 from properties.system.trace import Trace
 
 Known: TypeAlias = Collection[Finding]
@@ -63,12 +59,3 @@ def update_expectations(path: Path, findings: Iterable[Findings], reported: Repo
 
     changes = update(path, seen, save_new)
     return "\n".join([f"{path}:", *changes, ""]) if changes else f"{path} says so already\n"
-
-
-def write_pages(folder: Path, findings: Collection[Findings], reported: Reported) -> Path:
-    """Write the verdict table as a page, and a page for each counterexample. Returns the path of the former."""
-    pages = {}
-    for trace, (found, _) in reported.items():
-        (path,) = (path for path in save(found, folder) if path.suffix == ".html")
-        pages[trace] = path.name
-    return write(folder / "index.html", matrix(table(findings, pages)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ from properties.render.files import save
 from properties.render.page import matrix as matrix_page
 from properties.render.table import table
 from properties.render.tables import describe
-from properties.run.explain import explain
-from properties.run.run import Violation
+from properties.run.counterexample import Counterexample
 from properties.system.files import write
 from properties.system.trace import Trace
-from properties.targets.names import model_named
 
 
 def as_json(findings: Iterable[Findings]) -> str:
@@ -60,15 +58,11 @@ def _cell(found: Findings, name: str) -> str:
     return f"**{word}**, {evidence}" if isinstance(verdict, Violated) else f"{word}, {evidence}"
 
 
-def write_pages(findings: Sequence[Findings], folder: Path) -> Path:
+def write_pages(folder: Path, findings: Collection[Findings], explained: Iterable[Counterexample]) -> Path:
     """Write the matrix as a page, and a page for each counterexample. Returns the path of the former. Raises
     `NotWritten`."""
     pages: dict[Trace, str] = {}
-    for found in findings:
-        target = model_named(found.cell.target.removeprefix("model@"))
-        for verdict in found.verdicts.values():
-            if isinstance(verdict, Violated):
-                counterexample = explain(Violation(verdict.trace, verdict.played), target)
-                (page,) = (path for path in save(counterexample, folder) if path.suffix == ".html")
-                pages[verdict.trace] = page.name
+    for found in explained:
+        (page,) = (path for path in save(found, folder) if path.suffix == ".html")
+        pages[found.trace] = page.name
     return write(folder / "index.html", matrix_page(table(findings, pages)))
