@@ -29,7 +29,7 @@ assumptions:
                     all lengths of time at once (zone.py)
     eventually      of an invariant that `recovers`, also: from every state of that graph, in a healthy world, a
                     call ends with the session's token, or the user is signed out (liveness.py)
-    condition       for which `Timings` an invariant holds, in traces of up to so many events (condition.py)
+    condition       for which `Timings` and delays an invariant holds (condition.py)
 
 Argued or tested, not proved:
 

@@ -36,7 +36,7 @@ COMMANDS = {
     "baseline": ("baseline", "--update", *SEARCH),
     "prove": ("prove", "--policy=CLERK_JS_6_7_1", *DEFECT),
     "matrix": ("matrix", "--workers=2", "--policy=CLERK_JS_6_7_1", *DEFECT, "--assume=calm"),
-    "condition": ("condition", "--depth=2"),
+    "condition": ("condition", "--steps=50"),
     "conform": ("conform", "--traces=20"),
     "tour": ("tour", "--assume=calm"),
     "bisect": ("bisect", INVARIANT, "--assume=calm", "--traces=20", "--from=6.7.1", "--to=6.7.4"),

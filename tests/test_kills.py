@@ -34,7 +34,7 @@ RUNS = {
     "baseline": ("baseline", "--update", "--target=clerk-js@6.7.4", "--hypothesis-profile=thorough"),
     "prove": ("prove", "--operation=all", "--calls=2", "--assume=outage"),
     "matrix": ("matrix", "--workers=2"),
-    "condition": ("condition", "--depth=9"),
+    "condition": ("condition", "--calls=2", "--steps=100000"),
     "conform": ("conform", "--traces=100000"),
     "tour": ("tour", "--pairs", "--assume=outage"),
     "bisect": (

@@ -17,9 +17,8 @@ from model.terms import Operation, Outcome, Runtime
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.state import System
 from properties.conformance.plan import Label, label
-from properties.invariants.catalogue import Invariant
 from properties.prove.canonical import Memory, request_names, state_of
-from properties.prove.condition import Prefix, _steps
+from properties.prove.parameters import SENSIBLE, ParametricZone
 from properties.prove.successors import Problem, successors
 from properties.run.lengths import worth_trying
 from properties.run.run import Run
@@ -232,18 +231,19 @@ def renamed(found: Label, named: dict[int | None, int]) -> Label:
     return label(found[1], named) if found[0] in OF_REQUEST else found
 
 
-NOTHING = Invariant("nothing", "", lambda step: None, frozenset(Runtime))
-
-
 @pytest.mark.parametrize(("target", "runtime", "assumptions"), EVERYWHERE[5:10])
 def test_a_condition_expands_what_is_enabled(
     target: ModelTarget, runtime: Runtime, assumptions: Assumptions
 ) -> None:
     """Every comparison asks z3: so on one target, and of few states."""
+    memory = Memory.needed(assumptions, APP, history=True)
+    problem = Problem(target, runtime, assumptions, APP, memory, zone=ParametricZone, known=SENSIBLE)
     for run in some_states(target, runtime, assumptions, 6):
-        steps = _steps(target, Prefix(run.system, copied(run).client), assumptions, NOTHING, APP)
-        expanded = {label(prefix.events[-1]) for prefix, _ in steps}
-        assert expanded == labels(run), run.events
+        place = run.system, copied(run).client
+        named = request_names(CLERK, place)
+        state = state_of(CLERK, place, memory, ParametricZone(SENSIBLE))
+        expanded = {label(step.event) for step, _ in successors(problem, state)}
+        assert expanded == {renamed(one, named) for one in labels(run)}, run.events
 
 
 # -- the healthy end ------------------------------------------------------------------------------------------

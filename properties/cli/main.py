@@ -9,10 +9,11 @@ import click
 
 from properties.cli.bisect import bisect
 from properties.cli.campaign import campaign
+from properties.cli.condition import condition
 from properties.cli.conformance import conform, tour
 from properties.cli.gate import baseline, check, gate
 from properties.cli.outermost import Commands
-from properties.cli.proofs import condition, matrix, prove
+from properties.cli.proofs import matrix, prove
 from properties.cli.releases import advise, releases
 from properties.cli.sensitivity import sensitivity
 from properties.cli.traces import explain, replay

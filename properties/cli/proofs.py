@@ -1,9 +1,8 @@
-"""The commands that prove invariants on the model: `prove`, `condition` and `matrix`."""
+"""The commands that prove invariants on the model: `prove` and `matrix`."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,12 +11,9 @@ from typing import NoReturn
 
 import click
 
-from model.assumptions.sets import Assumptions
-from model.step import MAX_CALLS, App
 from properties.campaign.progress import teller
-from properties.cli.common import assume_option, runtime_option, say, terminal
+from properties.cli.common import say, terminal
 from properties.cli.proof_options import ProofRequest, proof_command
-from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, MayStarve, Vacuous, Violated
 from properties.prove.matrix import EVERY_ASSUMPTION, EVERY_POLICY, confirmed, prove_all
 from properties.prove.prove import Limits
@@ -30,7 +26,6 @@ from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.system.failures import Failure
 from properties.system.files import write
-from properties.system.wording import duration
 from properties.targets.names import model_named, newest
 
 MATRIX_STEPS = 14_000
@@ -58,61 +53,6 @@ def prove(request: ProofRequest) -> None:
         for trace in _timelines(found):
             click.echo("\n" + trace, nl=False)
     _exit(findings)
-
-
-@click.command()
-@click.option(
-    "--policy", "policy_name", default=newest(), show_default=True, metavar="NAME", help="the policy of the model"
-)
-@assume_option(default="starvation,stale-on-arrival")
-@click.option("--invariant", "name", default=next(iter(INVARIANTS)), show_default=True, metavar="ID")
-@runtime_option
-@click.option(
-    "--depth", type=click.IntRange(min=1), default=4, show_default=True, help="the maximum number of events"
-)
-@click.option(
-    "--calls", type=click.IntRange(min=0, max=MAX_CALLS), default=0, show_default=True, help="concurrent calls"
-)
-def condition(policy_name: str, names: str, name: str, runtime: str, depth: int, calls: int) -> None:
-    """For which timings can an invariant be violated? The unknowns are the lifetime of a token, how long before
-    its expiry it is refreshed, the latency of the network, and the duration of a freeze. z3 solves for them.
-
-    The condition is exact for traces of up to --depth events. Exits 0 when it was found, else 2.
-    """
-    try:
-        symbolic = importlib.import_module("properties.prove.condition")
-        unknowns = importlib.import_module("properties.prove.parameters")
-    except ImportError:
-        raise Failure("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'") from None
-    assumed = (tuple(names.split(",")),)
-    (task,) = ProofRequest((policy_name,), assumed, (name,), runtime, None, Limits(depth)).tasks()
-    model = model_named(policy_name)
-    app = App(model.sdk.proved_operations, calls)
-    judged, assumptions = INVARIANTS[name], Assumptions(task.assumptions)
-    if task.runtime not in judged.runtimes:
-        raise Failure(f"{name} is not about the runtime {runtime}")
-    if judged.reference:
-        raise Failure(f"{name} compares two clients: only prove and a search can do that")
-    tell = teller()
-    found = symbolic.condition(model, task.runtime, assumptions, judged, depth, app, tell)
-    tell("")
-    said = f"while the app makes {app}" if calls else "without a call of the app"
-    click.echo(f"model@{policy_name}, assuming {assumptions}, in traces of up to {depth} events {said}:")
-    verdict = {"never": "never breaks", "always": "breaks"}.get(found.words or "", "breaks exactly if")
-    click.echo(f"{name} {verdict}{', whatever the lengths' if found.words in ('never', 'always') else ''}")
-    if found.words not in ("never", "always"):
-        click.echo(f"\n    {found.words or found.formula}\n")
-        here = unknowns.numbers(model.policy.timings)
-        for unknown, meaning in unknowns.UNKNOWNS.items():
-            ours = f" ({duration(here[unknown])} here)" if unknown in here else ""
-            click.echo(f"{unknown:<9} {meaning}{ours}")
-        click.echo()
-        if edge := symbolic.shortest_harmful_freeze(found.formula, model.policy.timings):
-            ms, itself = edge
-            click.echo(f"Here, then, a freeze {'of' if itself else 'longer than'} {duration(ms)} is enough.")
-        else:
-            click.echo("Here, then, it does not break.")
-    click.echo(f"{found.tried:,} steps were tried, each for every length of everything.")
 
 
 @click.command()

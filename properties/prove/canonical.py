@@ -35,7 +35,7 @@ from model.sdk import Client, Sdk
 from model.step import App
 from model.terms import CallId, Millis, RequestId, TimerId, Token
 from model.world.state import CallRecord, Monitor, Reply, System, Timer, World
-from properties.prove.zone import AT_MOST_0, UNBOUNDED, Bound, Instant, Zone
+from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Zone
 
 NOW = cast(Any, Instant((0,), (), 0))
 """The current instant of a state: symbol 0."""
@@ -45,11 +45,12 @@ Configuration = tuple[System, Client]
 
 
 class State(Struct, frozen=True):
-    """System and client in canonical form, and the `bounds` on the instants in their fields. Instant 0 is now."""
+    """System and client in canonical form, and the `bounds` on the instants in their fields, as the kind of zone
+    has them. Instant 0 is now."""
 
     system: System
     client: Client
-    bounds: tuple[tuple[Bound, ...], ...]
+    bounds: tuple[Any, ...]
 
     @property
     def world(self) -> World:
@@ -75,7 +76,8 @@ class Memory(Struct, frozen=True):
     which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
     the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
     was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
-    it. Which tokens were `given` to the app: if an invariant reads that.
+    it. Which tokens were `given` to the app: if an invariant reads that. When a timer was planned that a sleep
+    delayed (`lateness`): if that delay is bounded.
     """
 
     history: bool = True
@@ -86,6 +88,7 @@ class Memory(Struct, frozen=True):
     switches: bool = True
     order: bool = True
     given: bool = True
+    lateness: bool = False
 
     @classmethod
     def needed(
@@ -119,14 +122,15 @@ def symbolic(configuration: Configuration) -> Configuration:
     world = system.world
 
     def token(one: Token) -> Token:
-        return replace(one, issued=zero // 1000 + one.issued, expires=zero // 1000 + one.expires)
+        start = zero.as_seconds()
+        return replace(one, issued=start + one.issued, expires=start + one.expires)
 
     def reply(one: Reply | None) -> Reply | None:
         return one and replace(one, served_at=zero + one.served_at)
 
     world = world.but(
         now=zero + world.now,
-        timers=tuple(replace(timer, due=zero + timer.due) for timer in world.timers),
+        timers=tuple(replace(one, due=zero + one.due, planned=zero + one.planned) for one in world.timers),
         requests=tuple(
             replace(request, sent_at=zero + request.sent_at, reply=reply(request.reply))
             for request in world.requests
@@ -150,9 +154,12 @@ def tokens_in(value: Any) -> set[Token]:
     return {token for one in value for token in tokens_in(one)} if isinstance(value, tuple) else set()
 
 
-def state_of(sdk: Sdk, configuration: Configuration, memory: Memory = Memory()) -> State:
-    """The canonical form of a configuration whose instants are numbers."""
-    zone = Instant.zone = Zone([[AT_MOST_0]])
+def state_of(
+    sdk: Sdk, configuration: Configuration, memory: Memory = Memory(), zone: Zone | None = None
+) -> State:
+    """The canonical form of a configuration whose instants are numbers; in a `zone` in which nothing is known but
+    what is always assumed."""
+    zone = Instant.zone = zone or Zone(NOTHING_KNOWN)
     return canonical(sdk, symbolic(configuration), zone, memory)
 
 
@@ -273,23 +280,7 @@ class CanonicalForm(Naming):
         world, monitor = self.of_world(self.system.world), self.of_monitor(self.system.monitor)
         system = replace(self.system, world=world, monitor=monitor)
         client = self.sdk.canonical(self.client, self)
-        if any(one.downs for one in self.instants):  # a sleep delayed timers
-            bounds = tuple(tuple(self._bound(one - other) for other in self.instants) for one in self.instants)
-        else:
-            places = [(one.ups[0], 2 * one.ms) for one in self.instants]
-            known = self.zone.bounds
-            bounds = tuple(
-                tuple(
-                    UNBOUNDED if (bound := known[i][j]) == UNBOUNDED else bound + ms - other
-                    for j, other in places
-                )
-                for i, ms in places
-            )
-        return State(system, client, bounds)
-
-    def _bound(self, gap: Instant) -> Bound:
-        bound = self.zone.bound(gap.ups, gap.downs)
-        return UNBOUNDED if bound == UNBOUNDED else bound + 2 * gap.ms
+        return State(system, client, self.zone.onto(self.instants))
 
     def at(self, at: Any) -> Any:
         """A new symbol for an instant in ms."""
@@ -307,7 +298,7 @@ class CanonicalForm(Naming):
         if token is None:
             return None
         if not self.memory.order:
-            return replace(token, number=0, issued=NOW // 1000, expires=self.expiry(token))
+            return replace(token, number=0, issued=NOW.as_seconds(), expires=self.expiry(token))
         place = self.tokens.index(token)
         if place not in self.named:
             expires = self.expiry(token)
@@ -319,7 +310,8 @@ class CanonicalForm(Naming):
 
     def expiry(self, token: Token) -> Any:
         """When a token expires, in s: a new symbol, or a fixed instant if it has expired."""
-        return (NOW - self.memory.back - 1 if self.gone(token) else self.at(token.expires * 1000)) // 1000
+        expiry = NOW - self.memory.back - 1 if self.gone(token) else self.at(token.expires * 1000)
+        return expiry.as_seconds()
 
     def gone(self, token: Token) -> bool:
         """Has a token expired, by any clock that the device may be set to?"""
@@ -361,9 +353,13 @@ class CanonicalForm(Naming):
 
     def of_timer(self, timer: Timer) -> Timer:
         """A timer in canonical form. When it was set is dropped: only its fact reads that."""
-        due = self.at(timer.due)
+        due = planned = self.at(timer.due)
+        if self.memory.lateness and timer.planned != timer.due:  # a sleep delayed it
+            planned = self.at(timer.planned)
         cause = self.call(timer.cause) if self.memory.waits else None  # only invariants with `waits` read it
-        return replace(timer, timer=self.timer_names[timer.timer], due=due, planned=due, set_at=0, cause=cause)
+        return replace(
+            timer, timer=self.timer_names[timer.timer], due=due, planned=planned, set_at=0, cause=cause
+        )
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form, without what no invariant of this proof reads."""

@@ -1,207 +1,172 @@
-"""Parameter synthesis: for which timings does an invariant hold? z3 solves for them.
+"""Parameter synthesis: for which lengths of time does an invariant hold, in traces of any length?
 
-The exhaustive engine proves an invariant for the timings of one release, such as how long before its expiry a
-token is refreshed. Here the timings are unknowns. The path condition of each violating trace is a system of
-linear inequalities. Eliminating the durations of the trace leaves a condition on the timings alone. The result is
-the shortest formula that is equivalent to it.
+Timings and delays are parameters here, and a state has a polyhedron over them (`parameters.py`). The search is
+breadth first. The polyhedron of a violation, projected on the parameters, has the values for which it can happen:
+they are *unsafe*. States that exist for unsafe values only are not expanded. When none is left to expand, the
+states are an inductive invariant for all other values: every successor of a state is in a state. So the unsafe
+values are exactly those for which the invariant can be violated, by a trace of any length.
 
-The condition is exact, but only for traces up to a given number of events. Time is continuous, and the session
-does not end by age.
+States that differ only in their polyhedra are merged if the union is convex. A state is not expanded if others
+cover it together. Neither adds or removes a reachable valuation.
+
+A second pass rounds times to whole seconds, as the claims of a token do. It proves how much sooner than by the
+formula that may violate the invariant.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import partial
 
-import z3
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
-from model.sdk import Client
-from model.step import App, Span, at_an_instant, permits
-from model.terms import Millis, Runtime, Timings, Token
-from model.world.events import Event, Freeze, FreezeKind
-from model.world.outputs import absorb
-from model.world.state import System, World
+from model.step import App
+from model.terms import Millis, Runtime
+from model.world.events import Event
 from properties.invariants.catalogue import Invariant
-from properties.prove.parameters import GIVEN, SENSIBLE, UNKNOWNS, Formula, SymbolicRun, Time, numbers, unknown
-from properties.system.target import stepped
+from properties.prove.canonical import NOW, Configuration, State
+from properties.prove.formulas import ALWAYS, NEVER, Formula, outside, simplest, widened
+from properties.prove.parameters import LENGTH, SENSIBLE, ParametricZone, RoundingZone, unknown, within
+from properties.prove.polyhedra import Polyhedron, Region, union
+from properties.prove.prove import Tell, problem
+from properties.prove.successors import Problem, successors
+from properties.prove.zone import Instant
 from properties.targets.model import ModelTarget
 
-z3.set_param("ctrl_c", False)  # else an interrupt reaches z3 alone, which then calls a formula undecided
+MOST_ROUNDING: Millis = 2_000
+"""By how much rounding is tried to break an invariant sooner."""
+MOST_REGIONS = 8
+"""A formula with more ways to be false than this is not checked for rounding."""
 
 
-class Prefix(Struct, frozen=True):
-    """A prefix of a trace: the configuration that it leads to, its events, and its path condition (`known`)."""
+class Node(Struct, frozen=True):
+    """A state, and events that lead to it."""
 
-    system: System
-    client: Client
-    known: tuple[Formula, ...] = ()
+    state: State
     events: tuple[Event, ...] = ()
 
 
 @dataclass(slots=True)
-class Condition:
-    """When an invariant can be violated within `depth` events: as a z3 `formula`, and in `words`, which is None
-    if no short formula is equivalent. `traces` are the violating ones of the `tried` steps."""
+class Explored:
+    """What one pass found: the `unsafe` polyhedra, and the events of the `first` violation. Unless the graph is
+    `closed`, that holds for traces of up to `depth` events only."""
 
+    closed: bool = False
+    depth: int = 0
+    steps: int = 0
+    unsafe: list[Polyhedron] = field(default_factory=list)
+    first: tuple[Event, ...] = ()
+
+
+class Condition(Struct, frozen=True):
+    """When an invariant can be violated, as a `formula`: in traces of any length if the graph `closed`, else of
+    up to `depth` events. Rounding to whole seconds may violate it up to `sooner` ms before; None if that is
+    unknown."""
+
+    formula: Formula
+    closed: bool
     depth: int
-    tried: int = 0
-    traces: list[Prefix] = field(default_factory=list)
-    formula: Formula = field(default_factory=lambda: z3.BoolVal(False))
-    words: str | None = None
+    steps: int
+    sooner: Millis | None
 
 
-def condition(
-    model: ModelTarget,
-    runtime: Runtime,
-    assumptions: Assumptions,
-    invariant: Invariant,
-    depth: int,
-    app: App,
-    tell: Callable[[str], None],
-) -> Condition:
-    """The exact condition under which the invariant can be violated within `depth` events. `tell` gets a line of
-    progress for each depth."""
-    found = Condition(depth)
-    parts: list[Formula] = []
+def parametric(
+    model: ModelTarget, runtime: Runtime, assumptions: Assumptions, invariant: Invariant, app: App
+) -> Problem:
+    """The problem with parameters in place of the numbers of a model's SDK, and of the world's delays."""
     policy = replace(model.policy, timings=unknown(model.policy.timings))  # type: ignore[type-var]
-    unknown_model = ModelTarget(model.sdk, policy)
-    level = [_beginning(unknown_model, runtime)]
-    for number in range(1, depth + 1):
-        following: list[Prefix] = []
-        for prefix in level:
-            for after, broken in _steps(unknown_model, prefix, assumptions, invariant, app):
-                found.tried += 1
-                if not broken:
-                    following.append(after)
-                elif _new(part := _eliminated(after.known), parts):
-                    parts.append(part)
-                    found.traces.append(after)
-        level = following
-        tell(f"{number} of {depth} events: {found.tried:,} ways, {len(found.traces)} that break it")
-    found.formula = z3.And(SENSIBLE, z3.Or(*parts)) if parts else z3.BoolVal(False)
-    found.words = in_words(found.formula)
-    return found
+    asked = problem(ModelTarget(model.sdk, policy), runtime, assumptions, app, [invariant])
+    flight = None if assumptions.may_hang else LENGTH["flight"]
+    return replace(
+        asked,
+        memory=replace(asked.memory, lateness=True),
+        zone=ParametricZone,
+        known=SENSIBLE,
+        within=partial(within, late=LENGTH["late"], flight=flight),
+    )
 
 
-def _beginning(model: ModelTarget, runtime: Runtime) -> Prefix:
-    Time.run = SymbolicRun((), ())
-    now = cast(Any, Time(z3.RealVal(0)))
-    timings = model.timings(runtime)
-    token = Token(1, model.sdk.server.session_token, now // 1000, now // 1000 + timings.lifetime)
-    system = System(World(runtime, timings, model.sdk.server, token, now=now))
-    system, _ = absorb(system, model.start(runtime, token), tainted=False)
-    return Prefix(system, model.client)
+def condition(asked: Problem, invariant: Invariant, steps: int, tell: Tell = lambda line: None) -> Condition:
+    """When the invariant can be violated. Each pass takes at most so many model `steps`. `tell` gets a line of
+    progress for each depth."""
+    found = explore(asked, invariant, steps, tell)
+    formula = simplest(found.unsafe)
+    sooner = _sooner(asked, invariant, formula, steps, tell) if found.closed else None
+    return Condition(formula, found.closed, found.depth, found.steps, sooner)
 
 
-def _steps(
-    model: ModelTarget, prefix: Prefix, assumptions: Assumptions, invariant: Invariant, app: App
-) -> Iterator[tuple[Prefix, bool]]:
-    """Every extension of the prefix by one event, and whether that violates the invariant."""
-    Time.run = SymbolicRun(prefix.known, ())
-    length = cast(Any, Time(z3.Real(f"t{len(prefix.events) + 1}")))
-    kinds = (None, *FreezeKind) if assumptions.may_freeze else (None,)
-    lasting = (Span(kind, 0).event(length) for kind in kinds)
-    for event in [*at_an_instant(prefix.system, assumptions, app), *lasting]:
-        scripts: list[tuple[bool, ...]] = [()]
-        while scripts:
-            run = Time.run = SymbolicRun(prefix.known, scripts.pop())
-            if isinstance(event, Freeze):
-                run.learn(length.ms <= GIVEN["freeze"])
-            if permits(prefix.system, assumptions, event, app):
-                target = ModelTarget(model.sdk, model.policy)
-                target.client = prefix.client
-                step = stepped(prefix.system, event, target)
-                broken = invariant.check(step) is not None
-                _ = step.after.stale  # which answers are enabled next depends on it: split the run here
-                yield Prefix(step.end, target.client, tuple(run.known), (*prefix.events, event)), broken
-            scripts += run.either
-
-
-def _eliminated(known: Sequence[Formula]) -> Formula:
-    """The path condition on the unknowns alone, with the durations of the trace eliminated."""
-    system = z3.And(*known) if known else z3.BoolVal(True)
-    lengths = [name for name in _names(system) if str(name) not in UNKNOWNS]
-    return z3.Tactic("qe")(z3.Exists(lengths, system)).as_expr() if lengths else system
-
-
-def _names(formula: Formula) -> set[Formula]:
-    if z3.is_const(formula):
-        return {formula} if formula.decl().kind() == z3.Z3_OP_UNINTERPRETED else set()
-    return set().union(*(_names(child) for child in formula.children()))
-
-
-def _new(part: Formula, parts: Sequence[Formula]) -> bool:
-    """Does `part` add anything to the disjunction of the other parts?"""
-    return not _holds(z3.Implies(z3.And(SENSIBLE, part), z3.Or(*parts)))
-
-
-def _holds(formula: Formula) -> bool:
-    solver = z3.Solver()
-    solver.add(z3.Not(formula))
-    return bool(solver.check() == z3.unsat)
-
-
-def shortest_harmful_freeze(formula: Formula, timings: Timings) -> tuple[Millis, bool] | None:
-    """With the timings of the SDK, the infimum in ms of the freezes that violate the invariant, and whether a
-    freeze of exactly that duration does; None if no freeze does."""
-    search = z3.Optimize()
-    search.add(formula, *(GIVEN[name] == ms for name, ms in numbers(timings).items()))
-    least = search.minimize(GIVEN["freeze"])
-    if search.check() != z3.sat:
-        return None
-    _, ms, epsilon = search.lower_values(least)
-    return int(str(ms)), bool(z3.is_true(z3.simplify(epsilon == 0)))
-
-
-# -- words --------------------------------------------------------------------------------------------------
-
-
-def in_words(formula: Formula) -> str | None:
-    """The shortest equivalent formula of one or two comparisons, given `SENSIBLE`; None if there is none."""
-    if _holds(z3.Implies(SENSIBLE, z3.Not(formula))):
-        return "never"
-    if _holds(z3.Implies(SENSIBLE, formula)):
-        return "always"
-    atoms = list(_comparisons())
-    for text, atom in atoms:
-        if _same(formula, atom):
-            return text
-    # Both sides of an `or` imply the formula; the formula implies both sides of an `and`.
-    within = [(text, atom) for text, atom in atoms if _holds(z3.Implies(z3.And(SENSIBLE, atom), formula))]
-    around = [(text, atom) for text, atom in atoms if _holds(z3.Implies(z3.And(SENSIBLE, formula), atom))]
-    for pairs, word, join in ((within, "or", z3.Or), (around, "and", z3.And)):
-        for (one, first), (other, second) in itertools.combinations(pairs, 2):
-            if _same(formula, join(first, second)):
-                return f"{one}  {word}  {other}"
+def _sooner(asked: Problem, invariant: Invariant, formula: Formula, steps: int, tell: Tell) -> Millis | None:
+    """By how many ms before the formula rounding may violate the invariant; None if no bound was proved."""
+    for ms in range(0 if formula in (NEVER, ALWAYS) else 1000, MOST_ROUNDING + 1, 1000):
+        regions = list(outside(widened(formula, ms)))
+        if len(regions) > MOST_REGIONS:
+            return None
+        rounding = (replace(asked, zone=RoundingZone, known=(*SENSIBLE, *region)) for region in regions)
+        found = [
+            explore(one, invariant, steps, lambda line: tell(f"rounding seconds, {line}")) for one in rounding
+        ]
+        if all(one.closed and not one.unsafe for one in found):
+            return ms
     return None
 
 
-def _same(formula: Formula, other: Formula) -> bool:
-    return _holds(z3.Implies(SENSIBLE, formula == other))
+def explore(
+    asked: Problem, invariant: Invariant, steps: int, tell: Tell = lambda line: None, only_first: bool = False
+) -> Explored:
+    """Explore breadth first until nothing is left to follow, or after so many model `steps`. With `only_first`
+    until a violation, whose events are those of one trace then: no states are merged."""
+    found, unsafe = Explored(), Region()
+    known: dict[Configuration, Region] = {}
+    first = asked.first()
+    known[first.configuration] = Region(first.bounds)
+    level = [Node(first)]
+    while level:
+        following: list[Node] = []
+        for node in level:
+            if unsafe.covers(node.state.bounds):
+                continue
+            for step, after in successors(asked, node.state):
+                found.steps += 1
+                if found.steps > steps:
+                    return found
+                events = (*node.events, step.event)
+                if invariant.check(step):
+                    projection = Instant.zone.onto((NOW,))
+                    found.first = found.first or events
+                    if only_first:
+                        return found
+                    if not unsafe.covers(projection):
+                        found.unsafe.append(projection)
+                        unsafe.add(projection)
+                        for region in known.values():
+                            region.add(projection)
+                    continue
+                region = known.setdefault(after.configuration, Region(*found.unsafe))
+                if not region.covers(after.bounds):
+                    region.add(after.bounds)
+                    following.append(Node(after, events))
+        found.depth += 1
+        level = following if only_first else list(_merged(following))
+        tell(f"{found.depth} events: {found.steps:,} steps, {len(level)} states to follow")
+    found.closed = True
+    return found
 
 
-def _comparisons() -> Iterator[tuple[str, Formula]]:
-    """Comparisons between sums of unknowns, the shortest first. The freeze may count twice."""
-    factors = [(0, 1, -1, 2, -2) if name == "freeze" else (0, 1, -1) for name in UNKNOWNS]
-    sides = sorted(itertools.product(*factors), key=lambda signs: sum(map(abs, signs)))
-    for signs in sides:
-        left, right = (
-            {name: abs(times) for name, times in zip(UNKNOWNS, signs, strict=True) if times * side > 0}
-            for side in (1, -1)
-        )
-        if left and right:
-            one, other = (
-                z3.Sum(*(GIVEN[name] * times for name, times in terms.items())) for terms in (left, right)
-            )
-            yield f"{_sum(left)} > {_sum(right)}", one > other
-            yield f"{_sum(left)} >= {_sum(right)}", one >= other
-
-
-def _sum(terms: dict[str, int]) -> str:
-    return " + ".join(name if times == 1 else f"{times} {name}" for name, times in terms.items())
+def _merged(nodes: Sequence[Node]) -> Iterator[Node]:
+    """The nodes, with those merged whose union is a polyhedron."""
+    groups: dict[Configuration, list[Node]] = {}
+    for node in nodes:
+        group = groups.setdefault(node.state.configuration, [])
+        bounds, place = node.state.bounds, 0
+        while place < len(group):
+            if (both := union(group[place].state.bounds, bounds)) is None:
+                place += 1
+            else:
+                del group[place]
+                bounds, place = both, 0
+        group.append(replace(node, state=replace(node.state, bounds=bounds)))
+    for group in groups.values():
+        yield from group

@@ -5,7 +5,7 @@ There is one successor for each consistent outcome of the model's comparisons of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -20,15 +20,22 @@ from model.terms import Runtime
 from model.world.events import OF_REQUEST, Event, FreezeKind, Lose
 from model.world.state import System, World
 from properties.prove.canonical import Configuration, Memory, State, canonical, state_of
-from properties.prove.zone import Bound, Instant, Zone, every_way
+from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Zone, every_way
 from properties.run.reference import ModelPair
 from properties.system.target import started, stepped
 from properties.targets.model import ModelTarget
 
 
+def unlimited(_step: Step) -> bool:
+    """No limit."""
+    return True
+
+
 class Problem(Struct, frozen=True):
     """What to prove things about: a model, a runtime, assumptions and an app; which parts of the past to keep
-    (`memory`); and the policy of the `reference` client, if an invariant compares two clients."""
+    (`memory`); and the policy of the `reference` client, if an invariant compares two clients. The kind of `zone`
+    for the bounds on instants, and what is `known` in it at sign-in. Which steps are `within` limits that are no
+    assumption."""
 
     model: ModelTarget
     runtime: Runtime
@@ -36,6 +43,9 @@ class Problem(Struct, frozen=True):
     app: App
     memory: Memory
     reference: Policy | None = None
+    zone: type[Zone] = Zone
+    known: Any = NOTHING_KNOWN
+    within: Callable[[Step], bool] = unlimited
 
     def fresh(self) -> ModelTarget:
         """A new target for this problem."""
@@ -44,12 +54,13 @@ class Problem(Struct, frozen=True):
 
     def at_sign_in(self) -> Configuration:
         """The initial configuration, with numbers as instants."""
+        Instant.zone = self.zone(self.known)
         target = self.fresh()
         return started(target, self.runtime), target.client
 
     def first(self) -> State:
         """The initial state, in canonical form."""
-        return state_of(self.model.sdk, self.at_sign_in(), self.memory)
+        return state_of(self.model.sdk, self.at_sign_in(), self.memory, self.zone(self.known))
 
 
 class Successor(Struct, frozen=True):
@@ -85,9 +96,9 @@ def _options(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]]
     for request in system.world.requests:
         like = Lose(request.request)
         asked = partial(at_an_instant, system, problem.assumptions, problem.app, like)
-        for answers in every_way(bounds, lambda _, asked=asked: [*asked()]):  # type: ignore[misc]
+        for answers in every_way(problem.zone, bounds, lambda _, asked=asked: [*asked()]):  # type: ignore[misc]
             options.update(dict.fromkeys(answers))
-    Instant.zone = Zone(bounds)
+    Instant.zone = problem.zone(bounds)
     others = at_an_instant(system, problem.assumptions, problem.app)
     kinds = (None, *FreezeKind) if problem.assumptions.may_freeze else (None,)
     return [
@@ -104,22 +115,24 @@ def successors_by(
     system, client = configuration
 
     def happen(zone: Zone) -> Successor | None:
-        event = _lasting(option, system.world, zone) if isinstance(option, Span) else option
+        event = lasting(option, system.world, zone) if isinstance(option, Span) else option
         if not permits(system, problem.assumptions, event, problem.app):
             return None
         target = problem.fresh()
         target.client = client
         step = stepped(system, event, target)
+        if not problem.within(step):
+            return None
         if isinstance(target, ModelPair) and target.diverged:
             step = replace(step, diverged=target.diverged)
         return Successor(
             step, target.client, canonical(target.sdk, (step.end, target.client), zone, problem.memory)
         )
 
-    return (one for one in every_way(bounds, happen) if one)
+    return (one for one in every_way(problem.zone, bounds, happen) if one)
 
 
-def _lasting(span: Span, world: World, zone: Zone) -> Event:
+def lasting(span: Span, world: World, zone: Zone) -> Event:
     """The event of a span that ends at a new instant without bounds."""
     now = cast(Any, world.now)
     return span.event(cast(Any, Instant((zone.another(),), now.ups, -now.ms)))

@@ -21,7 +21,7 @@ from properties.prove.zone import Instant, UnknownCount
 ANY = cast(Any, Instant((1,), (), 0))
 """An instant without bounds."""
 
-_NOW_S, _ANY_S = NOW // 1000, ANY // 1000
+_NOW_S, _ANY_S = NOW.as_seconds(), ANY.as_seconds()
 
 DEVICE_TIME = cast(Any, Instant((2,), (), 0))
 """The time on the device's clock, if that may be wrong."""
@@ -129,7 +129,7 @@ class UntimedForm(Naming):
                 number=0,
                 token_id=world.server.session_token,
                 issued=_NOW_S,
-                expires=EXPIRED // 1000,
+                expires=EXPIRED.as_seconds(),
                 behind=False,
             ),
             minted=0,

@@ -12,7 +12,7 @@ second may differ by less than one second from the concrete model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from model.terms import Timings
 
@@ -22,6 +22,8 @@ Bound = int
 UNBOUNDED: Bound = 1 << 60
 AT_MOST_0: Bound = 1
 LESS_THAN_0: Bound = 0
+NOTHING_KNOWN: tuple[tuple[Bound, ...], ...] = ((AT_MOST_0,),)
+"""The bounds of a state whose only instant is now."""
 
 
 def at_most(ms: int) -> Bound:
@@ -89,6 +91,15 @@ class Zone:
             self.assume(j, i, 1 - bound)  # not (x <= c) is -x < -c; not (x < c) is -x <= -c
         return answer
 
+    def compare(self, ups: tuple[int, ...], downs: tuple[int, ...], ms: int, bound: Bound) -> bool:
+        """Is a sum of instants minus some others, plus `ms`, within `bound`: <= 0 ms or < 0 ms?"""
+        assert len(ups) != len(downs), "only two instants can be compared"
+        return beyond_session(ms, downs)
+
+    def floor(self, instant: Instant) -> Instant:
+        """An instant in whole seconds. Here it is not rounded."""
+        return instant.as_seconds()
+
     def choose(self) -> bool:
         """Decide an open comparison: by the script, or else as true."""
         if len(self.decisions) < len(self.script):
@@ -109,17 +120,27 @@ class Zone:
             for k, down in enumerate(downs)
         )
 
+    def onto(self, instants: Sequence[Instant]) -> tuple[Any, ...]:
+        """The bounds on the differences of some sums of instants."""
+        if any(one.downs for one in instants):  # a sleep delayed timers
+            return tuple(tuple(self._gap(one - other) for other in instants) for one in instants)
+        places = [(one.ups[0], 2 * one.ms) for one in instants]
+        known = self.bounds
+        return tuple(
+            tuple(UNBOUNDED if (bound := known[i][j]) == UNBOUNDED else bound + ms - other for j, other in places)
+            for i, ms in places
+        )
+
+    def _gap(self, gap: Instant) -> Bound:
+        bound = self.bound(gap.ups, gap.downs)
+        return UNBOUNDED if bound == UNBOUNDED else bound + 2 * gap.ms
+
     def sum(self, instant: Instant) -> int:
         """Add an instant that equals a sum of instants, with the best known bounds. Returns its number."""
         name = self.another()
         for other in range(name):
             gap = instant - Instant((other,), (), 0)
-            for i, j, ms, ups, downs in (
-                (name, other, gap.ms, gap.ups, gap.downs),
-                (other, name, -gap.ms, gap.downs, gap.ups),
-            ):
-                bound = self.bound(ups, downs)
-                self.bounds[i][j] = UNBOUNDED if bound == UNBOUNDED else bound + 2 * ms
+            self.bounds[name][other], self.bounds[other][name] = self._gap(gap), self._gap(0 - gap)
         return name
 
     def within(self, other: Zone) -> bool:
@@ -144,9 +165,9 @@ class UntimedZone(Zone):
 T = TypeVar("T")
 
 
-def every_way(bounds: Sequence[Sequence[Bound]], run: Callable[[Zone], T]) -> Iterator[T]:
-    """The results of `run` for every consistent outcome of its comparisons of instants."""
-    return _every(lambda script: Zone(bounds, script), run)
+def every_way(kind: type[Zone], bounds: Any, run: Callable[[Zone], T]) -> Iterator[T]:
+    """The results of `run` for every consistent outcome of its comparisons of instants, in this kind of zone."""
+    return _every(lambda script: kind(bounds, script), run)
 
 
 def either_way(run: Callable[[], T]) -> Iterator[T]:
@@ -164,6 +185,18 @@ def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], T]
 
 DISTANT = Timings().session // 2
 """A duration in ms that is exceeded only by the time to the end of the session."""
+
+
+def beyond_session(ms: int, downs: tuple[int, ...]) -> bool:
+    """Is the end of the session later than an instant? That is a comparison of an instant with a number: how much
+    is left of 30 days. Here they do not end; the assumption `revocation` lets the server end the session at any
+    time."""
+    assert abs(ms) > DISTANT, "an instant is compared with a number"
+    return not downs
+
+
+class NotLinear(ArithmeticError):
+    """A computation with an instant that no zone can express."""
 
 
 class Instant:
@@ -210,10 +243,15 @@ class Instant:
 
     def __floordiv__(self, other: int) -> Instant:
         assert (self.unit, other) == (1, 1000), "only milliseconds are divided, into seconds"
+        return self.zone.floor(self)
+
+    def as_seconds(self) -> Instant:
+        """The same instant in seconds. It is a whole second."""
         return Instant(self.ups, self.downs, self.ms, 1000)
 
     def __mul__(self, other: int) -> Instant:
-        assert (self.unit, other) == (1000, 1000), "only seconds are multiplied, into milliseconds"
+        if (self.unit, other) != (1000, 1000):
+            raise NotLinear("only seconds are multiplied, into milliseconds")
         return Instant(self.ups, self.downs, self.ms)
 
     def _holds(self, other: Instant | int, bound: Bound) -> bool:
@@ -231,12 +269,7 @@ class Instant:
             return self.zone.decide(ups[0], downs[0], bound - 2 * ms)
         if not ups and not downs:
             return at_most(ms) <= bound
-        if len(ups) != len(downs):
-            # An instant compared with a number: how much of the session's 30 days is left. Here they do not end;
-            # the assumption `revocation` lets the server end the session at any time.
-            assert abs(ms) > DISTANT, "an instant is compared with a number"
-            return not downs
-        raise AssertionError("only two instants can be compared")
+        return self.zone.compare(ups, downs, ms, bound)
 
     def __le__(self, other: Instant | int) -> bool:
         return self._holds(other, AT_MOST_0)
