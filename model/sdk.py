@@ -46,8 +46,8 @@ _REFUSALS = {Endpoint.INTROSPECT: Outcome.NO_SESSION, Endpoint.CONFIGURE: Outcom
 
 
 class Server:
-    """The state of an honest server, but for whether the session is valid (`World.valid`): what it answers to a
-    request, and what a request or a call changes. An SDK's is a `ServerStruct`.
+    """The state of one session on an honest server, but for whether it is valid (`World.valid`): what the server
+    answers to a request, and what a request or a call changes. An SDK's is a `ServerStruct`.
 
     The defaults are those of a server that mints one kind of token, and does nothing else.
     """
@@ -103,6 +103,10 @@ class Server:
 
     def restarted(self) -> Server:
         """The server after the app was started again."""
+        return self
+
+    def entered(self) -> Server:
+        """The server's state of a session that has just begun."""
         return self
 
 

@@ -78,6 +78,8 @@ overtakes them."""
 
 MAX_LOADS = 3
 """How often an app loads a client by default, until that has ended well. A start is the first time."""
+MAX_SIGN_INS = 2
+"""How often an app may sign a user in by default: enough for one session that is left and two at a time."""
 
 TICKS_AT_ONCE = 60
 """How often a ticker may run in one `Advance`. It bounds the work of one step: a month would be half a million
@@ -99,8 +101,8 @@ class Endless(Exception):
 
 
 class App(Struct, frozen=True):
-    """What the app does: which `operations` it calls, with how many `calls` pending at a time, and how often it
-    loads a client (`loads`).
+    """What the app does: which `operations` it calls, with how many `calls` pending at a time, how often it loads
+    a client (`loads`), and how many `sign_ins` it makes in all.
 
     If `operations` is None, the app may make any call. `permits` knows that; `enabled` cannot list all calls, and
     has none of them.
@@ -109,11 +111,20 @@ class App(Struct, frozen=True):
     operations: tuple[Operation, ...] | None = None
     calls: int = MAX_CALLS
     loads: int = MAX_LOADS
+    sign_ins: int = MAX_SIGN_INS
+
+    def may_call(self, operation: Operation, world: World, assumptions: Assumptions) -> bool:
+        """May it make this call now?"""
+        if (operation.leaves or operation.enters) and not assumptions.may_leave:
+            return False
+        return (operation.user is None or world.begun <= self.sign_ins) and not impossible(world, operation)
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
         which = "" if self.operations is None else f" of {', '.join(map(str, self.operations))}"
-        return f"{calls} at a time{which}"
+        signs_in = any(one.user is not None for one in self.operations or ())
+        most = f", {self.sign_ins} sign-ins in all" if signs_in else ""
+        return f"{calls} at a time{which}{most}"
 
 
 ANY_APP = App()
@@ -214,7 +225,7 @@ def at_an_instant(
         operations = app.operations if app.operations is not None else (like,) if like else ()
         again = (Load(),) if world.loads < app.loads else ()
         if len(world.calls) < app.calls:
-            yield from (one for one in (*operations, *again) if not impossible(world, one))
+            yield from (one for one in (*operations, *again) if app.may_call(one, world, assumptions))
     if like is None or not isinstance(like, (*OF_REQUEST, Operation)):
         others = (*assumptions.events, *RELIEFS)
         yield from (event for event in others if not impossible(world, event))

@@ -10,9 +10,10 @@ JSON Web Token (RFC 7519 NumericDate).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, Self, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.notation import Parameter, ShortForm
 
@@ -72,6 +73,12 @@ class Endpoint(Word):
     INTROSPECT = "introspect"  # the sessions of this device
     MUTATE = "mutate"  # to change the session, or to note that it is in use; the answer has the session
     CONFIGURE = "configure"  # how the app is set up; whoever asks gets the same answer
+    SIGN_IN = "sign-in"  # to begin a session
+    SIGN_OUT = "sign-out"  # to end the sessions of this device
+
+
+OF_DEVICE = (Endpoint.INTROSPECT, Endpoint.CONFIGURE, Endpoint.SIGN_IN, Endpoint.SIGN_OUT)
+"""The endpoints whose requests name no session. The world takes the app's."""
 
 
 class Outcome(Word):
@@ -138,22 +145,58 @@ NULL_ERROR = "null"
 OFFLINE_ERROR = "offline"
 """The error name of a call that failed because the device is offline."""
 
+NO_SESSION_ERROR = "no-session"
+"""The error name of a call for which the app has no session: it has none to make the call with."""
+
 API_ERROR_PREFIX = "api-"
 """The start of the error names that stand for an HTTP status of the server's; the status follows: `api-401`."""
 
 
+class Session(Struct, frozen=True, cache_hash=True):
+    """A session of a user. Those of this device are numbered 1, 2, ... by their sign-ins; users are numbered,
+    too."""
+
+    number: int = 1
+    user: int = 1
+
+    def __str__(self) -> str:
+        return (
+            "" if self == FIRST else "another device's session" if self == STRANGE else f"session {self.number}"
+        )
+
+
+FIRST = Session()
+"""The session at instant 0."""
+
+STRANGE = Session(0, 0)
+"""A session of another device, and another user."""
+
+
 class TokenId:
-    """Which token a request or call is for: an opaque key, not one token. Its `str` is empty for the token that a
-    session comes with. An SDK's is a `TokenIdStruct`."""
+    """Which token a request or call is for: an opaque key, not one token. Its `str` is empty for the token that
+    the first session comes with. An SDK's is a `TokenIdStruct`."""
 
     __slots__ = ()
 
+    session: Session
+    """The session that it is of."""
+
+    def of(self, session: Session) -> Self:
+        """The key of the same kind of token of another session."""
+        raise NotImplementedError
+
     def __str__(self) -> str:
-        return ""
+        return str(self.session)
 
 
-class TokenIdStruct(TokenId, Struct, frozen=True, cache_hash=True):
+class TokenIdStruct(TokenId, Struct, frozen=True, cache_hash=True, kw_only=True):
     """The key of the only kind of token that an SDK has; the base of its own, if there are more."""
+
+    session: Session = FIRST
+
+    def of(self, session: Session) -> Self:
+        """The key of the same kind of token of another session."""
+        return self if session == self.session else replace(self, session=session)
 
 
 class Operation:
@@ -174,6 +217,15 @@ class Operation:
     changes_session: ClassVar[bool] = False
     """Does the call make another token the session's own? A client may ask once more which sessions there are
     when such a call is refused."""
+    leaves: ClassVar[bool] = False
+    """Does the call end the sessions of this device?"""
+    enters: ClassVar[bool] = False
+    """Does the call make another session the app's: a new one, or `other`?"""
+
+    @property
+    def user(self) -> int | None:
+        """The user that the call signs in; None if it signs nobody in."""
+        return None
 
     @property
     def token_id(self) -> TokenId:
@@ -224,12 +276,15 @@ class Token(Struct, frozen=True, cache_hash=True):
     expires: Seconds
     behind: bool = False
     """Was it made from older data than the tokens that are not behind?"""
-    foreign: bool = False
-    """Is it of another session, and another user?"""
+
+    @property
+    def session(self) -> Session:
+        """The session that it is of."""
+        return self.token_id.session
 
     def comparable(self, other: Token) -> bool:
         """Is it a token of the same kind and session?"""
-        return (self.token_id, self.foreign) == (other.token_id, other.foreign)
+        return self.token_id == other.token_id
 
     def fresher_than(self, other: Token) -> bool:
         """Was it made from newer data or, of the same data, minted in a later second?"""
@@ -256,11 +311,15 @@ class Called(Struct, frozen=True):
 
 
 class Replied(Struct, frozen=True):
-    """The end of a request reaches the client. It has a `token` if and only if its outcome is one of `GRANTS`."""
+    """The end of a request reaches the client. It has a `token` if and only if its outcome is one of `GRANTS`.
+
+    `others`: a token of each of the other sessions of this device, if the answer says which sessions there are.
+    """
 
     request: RequestId
     outcome: Outcome
     token: Token | None = None
+    others: tuple[Token, ...] = ()
 
 
 class ClockChanged(Struct, frozen=True):
@@ -335,9 +394,11 @@ class SignedOut(Struct, frozen=True):
 
 
 class SignedIn(Struct, frozen=True):
-    """The client has loaded with a session, or holds the one again that it had dropped."""
+    """The client has loaded with a session, or holds `session` from now on: one that it had dropped, or another
+    one than before."""
 
     cause: CallId | None
+    session: Session = FIRST
 
 
 class CallSettled(Struct, frozen=True):

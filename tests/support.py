@@ -61,6 +61,7 @@ SEED_CAUSE = (
 
 
 Build = TypeVar("Build", bound=NodeTarget)
+F = TypeVar("F")
 
 Tried: TypeAlias = Callable[[str, int], None]
 """Notes how many of a kind a test has tried; see the fixture `tried`."""
@@ -130,7 +131,7 @@ def judged(target: Target, *events: Event, runtime: Runtime = Runtime.HEADLESS) 
 
 
 def in_lock_step(build: NodeTarget, *events: Event, runtime: Runtime = Runtime.HEADLESS) -> Run:
-    """Play the events on a build and its model, which must agree."""
+    """Play the events on a build and its model, which must agree; raises `Violation`."""
     described = ready(build, runtime).described_by()
     assert described is not None
     pair = LockStep(build, described)
@@ -140,7 +141,7 @@ def in_lock_step(build: NodeTarget, *events: Event, runtime: Runtime = Runtime.H
     return ran
 
 
-def of_kind(kind: type[Fact], facts: Iterable[Fact]) -> list[Fact]:
+def of_kind(kind: type[F], facts: Iterable[Fact]) -> list[F]:
     """The facts of one kind."""
     return [fact for fact in facts if isinstance(fact, kind)]
 

@@ -132,7 +132,7 @@ def seen(step: Step) -> list[str]:
             case Sent(endpoint=Endpoint.INTROSPECT):
                 words.append(f"GET {fapi.CLIENT_PATH}")
             case Sent(token_id=TokenId(template)):
-                words.append(f"POST {fapi.TOKENS_PATH}{f'/{template}' if template else ''}")
+                words.append(f"POST {fapi.tokens_path()}{f'/{template}' if template else ''}")
             case Settled(token=token, error=error):
                 words.append(fapi.mint(token) if token else f"error {error}")
     return words

@@ -176,7 +176,7 @@ def test_requests_are_told_apart_by_method_and_path(
 
 
 @pytest.mark.parametrize(
-    ("path", "field"), [(fapi.TOKENS_PATH, "organization_id"), (fapi.TOUCH_PATH, "active_organization_id")]
+    ("path", "field"), [(fapi.tokens_path(), "organization_id"), (fapi.touch_path(), "active_organization_id")]
 )
 @pytest.mark.parametrize(("says", "organization"), [("org_b", "org_b"), ("", None)])
 def test_a_request_names_its_organization_in_its_body(
@@ -195,7 +195,7 @@ def said(
     query: dict[str, str] = AS_EVER, headers: dict[str, str] = FORM, body: str = "organization_id="
 ) -> object:
     """What a request for a token says beside its organization."""
-    request = HttpRequest("POST", fapi.TOKENS_PATH, query, headers, body, "include")
+    request = HttpRequest("POST", fapi.tokens_path(), query, headers, body, "include")
     return fapi.ClerkServer().details(request)
 
 

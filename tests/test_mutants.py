@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from model.clerk import cache, loading, network, session, transition
+from model.clerk import cache, loading, network, session, sign_in_out, transition
 from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
-from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
+from model.clerk.terms import PERSONAL, GetToken, SignOut, SwitchOrganization, TokenId, Touch
 from model.step import App
-from model.terms import NULL_ERROR, CallId, CallSettled, Outcome, Runtime, Token, Uncaught
+from model.terms import NULL_ERROR, STRANGE, CallId, CallSettled, Outcome, Runtime, Token, Uncaught
 from model.world.events import RestartApp
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, Proved, Violated
@@ -152,9 +153,24 @@ def mixes_up_users(patch: pytest.MonkeyPatch) -> None:
     right = session._end
 
     def wrong(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn:
-        return right(turn, call, replace(token, foreign=True) if token and call.skip_cache else token, error)
+        return right(
+            turn,
+            call,
+            replace(token, token_id=token.token_id.of(STRANGE)) if token and call.skip_cache else token,
+            error,
+        )
 
     patch.setattr(session, "_end", wrong)
+
+
+def keeps_its_cache_after_a_sign_out(patch: pytest.MonkeyPatch) -> None:
+    """Timers of the session that the app has left go on."""
+    right = sign_in_out.signed_out
+
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome) -> Turn:
+        return right(turn.but(cache=()), flight, outcome).but(cache=turn.client.cache)
+
+    patch.setattr(sign_in_out, "signed_out", wrong)
 
 
 def lets_a_failed_refresh_escape(patch: pytest.MonkeyPatch) -> None:
@@ -171,10 +187,10 @@ def asks_twice_before_it_signs_out(patch: pytest.MonkeyPatch) -> None:
     """A client without sessions is not believed at once."""
     right = network._recovered
 
-    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, *brought: Any) -> Turn:
         if outcome is Outcome.NO_SESSION and flight.tries == 1:
             return turn.send(replace(flight, request=turn.client.next_request, tries=2))
-        return right(turn, flight, outcome, token)
+        return right(turn, flight, outcome, *brought)
 
     patch.setattr(network, "_recovered", wrong)
 
@@ -295,6 +311,7 @@ KILLS: list[tuple[Patch, tuple[str, ...], str]] = [
     (refreshes_nothing_ahead, ("calm",), "refresh-chain-survives"),
     (keeps_what_it_has, ("calm",), "given-tokens-never-go-backwards"),
     (mixes_up_users, ("calm",), "no-token-of-another-user"),
+    (keeps_its_cache_after_a_sign_out, ("several-sessions",), "left-session-stays-left"),
     (lets_a_failed_refresh_escape, ("revocation",), "nothing-uncaught"),
     (timers_of_the_replaced_live_on, ("starvation",), "one-refresh-at-a-time"),
 ]
@@ -335,7 +352,8 @@ def test_every_invariant_alone_kills_its_mutant(
     mutant: Patch, assumptions: tuple[str, ...], killer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
-    app = calling(calls=2 if killer == "every-call-settles" else 1)
+    leaves = [SignOut()] if killer == "left-session-stays-left" else []
+    app = calling(*leaves, calls=2 if killer == "every-call-settles" else 1)
     verdicts = prove_40(*assumptions, app=app).verdicts
     killers = {name for name, verdict in verdicts.items() if isinstance(verdict, Violated)}
     assert killer in killers

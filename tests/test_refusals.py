@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Ending, Endpoint, Outcome
+from model.terms import STRANGE, Ending, Endpoint, Outcome
 from model.world.events import Answer, Freeze, Revoke
 from model.world.facts import Sent, SessionDropped, Settled, Uncaught
-from tests.support import HOUR, model, of_kind, run
+from properties.targets.clerk.target import clerk_js_target
+from tests.support import HOUR, in_lock_step, model, needs_builds, of_kind, run
 
 FORCED = GetToken(skip_cache=True)
 
@@ -83,7 +86,10 @@ def test_after_a_lean_touch_a_starved_refresh_signs_out_in_the_background() -> N
 def test_a_token_of_another_session_is_cached_and_handed_out() -> None:
     """What clerk/javascript #7945 reports."""
     ran = run(model("6.40.0"), FORCED, Answer(1, Outcome.FOREIGN_TOKEN), GetToken())
-    assert [fact.token and fact.token.foreign for fact in ran.facts if isinstance(fact, Settled)] == [True, True]
+    assert [fact.token and fact.token.session for fact in ran.facts if isinstance(fact, Settled)] == [
+        STRANGE,
+        STRANGE,
+    ]
 
 
 def test_a_token_of_another_session_does_not_renew_the_devices_credential() -> None:
@@ -110,3 +116,13 @@ def test_a_401_to_a_recovery_that_nobody_waits_for_is_uncaught_in_the_end() -> N
     assert not of_kind(Uncaught, ran.facts)
     ran.play(Answer(asked, Outcome.SESSION))
     assert len(of_kind(Uncaught, ran.facts)) == 1
+
+
+def test_a_question_that_the_network_layer_answers_with_nothing_leaves_all_as_it_was() -> None:
+    """Up to 6.3.1 React Native counts as offline, where a gateway's page is no error: nobody throws anything."""
+    switch = SwitchOrganization("org_b"), Answer(1, Outcome.RATE_LIMITED), Answer(2, Outcome.GATEWAY_PAGE)
+    needs_builds()
+    with contextlib.closing(clerk_js_target("6.0.0", lambda line: None)) as build:
+        ran = in_lock_step(build, *switch)
+    assert not of_kind(Uncaught, ran.facts)
+    assert ran.world.signed_in

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 import properties.targets.clerk.invariants  # noqa: F401 - registers what is Clerk's alone
 from model.clerk.sdk import CLERK
-from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SwitchOrganization
+from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SignOut, SwitchOrganization
 from model.sdk import Sdk
 from model.step import Step
 from model.terms import (
@@ -178,7 +178,20 @@ CASES = (
         model("6.40.0"),
         (GetToken(skip_cache=True), Answer(1, Outcome.FOREIGN_TOKEN)),
         "The app called getToken (call 1); the SDK asked for a token in the foreground (request 1); "
-        "the answer was a token of another session (T2); and so call 1 got T2.",
+        "the answer was a token of another session (T2); and so call 1 got T2 of another device's session "
+        "instead of the session's default token.",
+    ),
+    Case(
+        "left-session-stays-left",
+        model("6.40.0"),
+        (
+            *(GetToken(skip_cache=True), Answer(1, Outcome.BROKEN)),
+            *(SignOut(), Answer(2, Outcome.NO_SESSION), Advance(3_000)),
+        ),
+        "The app called getToken (call 1); the SDK asked for a token in the foreground (request 1); the answer "
+        "was 500; the app called signOut (call 2); the SDK asked for the end of all sessions in the foreground "
+        "(request 2); the answer was no session; the timer set at sign-in fired on time; the SDK asked for a "
+        "token in the foreground (request 3), for a session that the app has left.",
     ),
     Case(
         "nothing-uncaught",

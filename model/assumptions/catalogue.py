@@ -14,6 +14,7 @@ from model.assumptions.landmarks import (
     CUT_OFF,
     DEVICE_OFFLINE,
     ENDED_BY,
+    ENTERED,
     FAILED_REQUESTS,
     FAILED_STARTS,
     FAULT,
@@ -24,6 +25,7 @@ from model.assumptions.landmarks import (
     LATE_REPLY,
     LATE_TIMER,
     LEAN,
+    LEFT,
     LIE_401,
     LOAD_FAILED,
     LOADED,
@@ -66,6 +68,7 @@ class Assumption(Struct, frozen=True):
     hangs_until_loaded: bool = False  # the same, until the client has loaded
     delays: bool = False  # a reply may arrive later than the server acted, or never
     lags: bool = False  # a token may be made from older data than one before
+    leaves: bool = False  # the app may sign out, sign in, and change between sessions
     sometimes: tuple[Landmark, ...] = ()  # a run that does not reach all of these is vacuous
     faults: tuple[Landmark, ...] = ()  # a report lists those that its run did not reach
 
@@ -109,12 +112,12 @@ def _retry_after(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.RETRY_AFTER,)
 
 
-def _lean(world: World, _request: Request) -> tuple[Outcome, ...]:
-    return (Outcome.LEAN_SESSION,) if world.valid else ()
+def _lean(world: World, request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.LEAN_SESSION,) if world.holds(request.token_id.session) else ()
 
 
-def _foreign(world: World, _request: Request) -> tuple[Outcome, ...]:
-    return (Outcome.FOREIGN_TOKEN,) if world.valid else ()
+def _foreign(world: World, request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.FOREIGN_TOKEN,) if world.holds(request.token_id.session) else ()
 
 
 def _stale_edge(_world: World, _request: Request) -> tuple[Outcome, ...]:
@@ -250,6 +253,13 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "sessions.",
             events=(Revoke(Ending.GONE),),
             sometimes=(ENDED_BY[Ending.GONE], TOLD_GONE),
+        ),
+        Assumption(
+            "several-sessions",
+            "The user signs out, and signs in again, perhaps as somebody else; or has two sessions on the "
+            "device, and changes between them.",
+            leaves=True,
+            sometimes=(LEFT, ENTERED),
         ),
         Assumption(
             "restart",

@@ -25,6 +25,8 @@ from model.world.facts import (
     Sent,
     SessionDropped,
     SessionEnded,
+    SessionEntered,
+    SessionLeft,
     TimerFired,
 )
 
@@ -152,6 +154,8 @@ FAILED_STARTS = tuple(
     for endpoint in (Endpoint.CONFIGURE, Endpoint.INTROSPECT)
     for outcome in (*FAILURES, Outcome.UNAUTHORIZED)
 )
+LEFT = Landmark("the app signed out", lambda fact: isinstance(fact, SessionLeft))
+ENTERED = Landmark("the app has another session", lambda fact: isinstance(fact, SessionEntered))
 RESTARTED = Landmark("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
 CUT_OFF = (
     Landmark("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),

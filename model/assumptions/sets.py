@@ -81,6 +81,11 @@ class Assumptions(Struct, frozen=True):
         return tuple(event.skew for event in self.events if isinstance(event, SetClock))
 
     @property
+    def may_leave(self) -> bool:
+        """May the app sign out, sign in, and change between sessions?"""
+        return any(member.leaves for member in self.members)
+
+    @property
     def may_lag(self) -> bool:
         """May a token be made from older data than one before?"""
         return any(member.lags for member in self.members)

@@ -50,7 +50,7 @@ def keep(turn: Turn, slot: Entry | Flight, token: Token) -> Turn:
     """Put a token, or a fresher one that the slot has held, into a slot, and arm its timers. `slot` is the entry
     or the flight that names the slot."""
     token = fresher(turn, freshest(turn, slot.token_id), token)
-    entry = Entry(slot.token_id, slot.holder, token, asks=slot.asks, announces=slot.announces)
+    entry = Entry(slot.token_id, slot.holder, token, asks=slot.asks, announces=slot.announces, cause=slot.cause)
     return arm(vacate(turn, slot.token_id), entry)
 
 
@@ -78,7 +78,7 @@ def arm(turn: Turn, entry: Entry) -> Turn:
         return turn
     eviction = turn.client.next_timer
     entry = replace(entry, eviction=eviction)
-    timers = [TimerSet(eviction, turn.at + remaining * 1000, None)]
+    timers = [TimerSet(eviction, turn.at + remaining * 1000, None)]  # no call waits for it
     lead = turn.client.policy.timings.lead
     if remaining > lead:
         entry = replace(entry, refresh=eviction + 1)

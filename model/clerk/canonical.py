@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from model.clerk.session import NOBODY
 from model.clerk.state import Call, Client, Entry, Flight, Holder
 from model.form import Form
 from model.terms import RequestId, TimerId
@@ -21,7 +22,8 @@ def canonical(client: Client, form: Form) -> Client:
     flights = [_flight(flight, form, holders) for flight in client.flights]
     return replace(
         client,
-        holders=tuple(_holder(client.holders[holder], form) for holder in holders),
+        holders=tuple(_holder(client.holders[holder], form) for holder in holders if holder != NOBODY),
+        listed=tuple(holders[holder] for holder in client.listed),
         cache=tuple(_entry(entry, form, holders) for entry in sorted(client.cache, key=_slot_order)),
         flights=tuple(sorted(flights, key=_number)) if len(flights) > 1 else tuple(flights),
         calls=tuple(_call(call, form, holders) for call in client.calls),
@@ -36,12 +38,12 @@ def canonical(client: Client, form: Form) -> Client:
 
 def _may_come_back(client: Client, form: Form) -> bool:
     """May the app's Session object get a last active token, having none now? Only a switch signs in again."""
-    current = client.holders[client.current]
-    return form.switches or (current is not None and current.token is None)
+    current = client.current
+    return form.switches or (current is not None and client.holders[current].token is None)
 
 
-def _holder(holder: Holder | None, form: Form) -> Holder | None:
-    return holder and replace(holder, token=form.token(holder.token))
+def _holder(holder: Holder, form: Form) -> Holder:
+    return replace(holder, token=form.token(holder.token))
 
 
 def _entry(entry: Entry, form: Form, holders: dict[int, int]) -> Entry:
@@ -52,6 +54,7 @@ def _entry(entry: Entry, form: Form, holders: dict[int, int]) -> Entry:
         request=form.request(entry.request),
         eviction=form.timer(entry.eviction),
         refresh=form.timer(entry.refresh),
+        cause=form.call(entry.cause),
         baseline=form.token(entry.baseline) if form.baseline else None,  # compared with one made from older data
         asks=entry.asks if form.switches else entry.token_id,  # without a switch a slot's own token is requested
     )
@@ -130,11 +133,12 @@ def _flights(client: Client) -> list[Flight]:
 
 
 def _holders(client: Client) -> dict[int, int]:
-    """The new index of each Session object that is kept: those that something refers to, the newest, and the one
-    that the app has."""
+    """The new index of each Session object that is kept: those that something refers to, those of the newest
+    client payload, and the one that the app has."""
     users: list[Any] = [*_flights(client), *client.cache, *client.calls]
-    in_use = {client.newest, client.current, *(user.holder for user in users)}
-    return {holder: place for place, holder in enumerate(sorted(in_use))}
+    in_use = {*client.listed, *(user.holder for user in users), NOBODY}
+    in_use |= {client.current} if client.current is not None else set()
+    return {holder: place for place, holder in enumerate(sorted(in_use), NOBODY)}
 
 
 def _slot_order(entry: Entry) -> tuple[Any, ...]:

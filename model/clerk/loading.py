@@ -12,7 +12,7 @@ none before load() ends well, and another answer to GET /client leaves it the on
 from __future__ import annotations
 
 from model.clerk import cache, session
-from model.clerk.state import Entry, Flight, Purpose, Turn
+from model.clerk.state import Entry, Flight, Holder, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN, key
 from model.terms import CallId, CallSettled, Outcome, SignedIn, SignedOut, Token
 
@@ -25,18 +25,18 @@ def load(turn: Turn, call: CallId) -> Turn:
     turn = turn.but(loading=(*turn.client.loading, call))
     offline = session.is_offline(turn.client)
     for purpose in PARTS:
-        request, newest = turn.client.next_request, turn.client.newest
-        turn = turn.send(Flight(request, purpose, SESSION_TOKEN, newest, call, offline=offline))
+        request = turn.client.next_request
+        turn = turn.send(Flight(request, purpose, SESSION_TOKEN, session.NOBODY, call, offline=offline))
     return turn
 
 
-def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, ...]) -> Turn:
     """One of the two requests was answered. An answer null (`session.nothing_came`) counts as one that brings
     nothing new: load() ends well, and without a session if it has seen none before."""
-    arrived = outcome is Outcome.SETTINGS or token or session.nothing_came(turn.client, outcome)
-    if token or outcome is Outcome.NO_SESSION:
+    arrived = outcome is Outcome.SETTINGS or session.nothing_came(turn.client, outcome)
+    if tokens or outcome is Outcome.NO_SESSION:
         app_has = turn.client.current if turn.client.loaded else None
-        turn = client_replaced(turn, token).but(chosen=app_has)
+        turn = client_replaced(turn, tokens, flight.cause).but(chosen=app_has)
     elif not arrived:
         return failed(turn, flight, outcome)
     under_way = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
@@ -54,16 +54,19 @@ def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _loaded(turn: Turn, call: CallId) -> Turn:
-    """load() ends well: the app gets the newest Session object, if there is one (clerk.ts updateClient). A client
-    that has loaded without a session takes up none later."""
+    """load() ends well: the app gets the first Session object of the newest payload, if there is one (clerk.ts
+    updateClient, #defaultSession). A client that has loaded without a session takes up none later."""
     client = turn.client
-    held = client.holders[client.newest] is not None
     turn = _ended(turn, call).but(loaded=True)
-    if not client.loaded:
-        turn = turn.but(signed_in=held).put(SignedIn(call) if held else SignedOut(call))
-    elif client.signed_in:
+    if not client.loaded and client.listed:
+        entered = client.holders[client.listed[0]].session
+        turn = turn.but(signed_in=True, session=entered).put(SignedIn(call, entered))
+    elif not client.loaded:
+        turn = turn.put(SignedOut(call))
+    elif client.has_session:
         turn = turn.but(chosen=None)
-        turn = turn if held else session.sign_out(turn.but(dropped=client.last_seen), call)
+        if turn.client.current is None:
+            turn = session.sign_out(turn, call).but(dropped=client.last_seen)
     return turn.put(CallSettled(call, None, None))
 
 
@@ -71,15 +74,17 @@ def _ended(turn: Turn, call: CallId) -> Turn:
     return turn.but(loading=tuple(other for other in turn.client.loading if other != call))
 
 
-def client_replaced(turn: Turn, token: Token | None) -> Turn:
-    """A client payload makes a new Session object and caches its token, or has no session (Client.ts fromJSON,
-    Session.ts)."""
-    client, holder = turn.client, len(turn.client.holders)
-    if token is None:
-        return turn.but(chosen=None, holders=(*client.holders, None))
-    last = last_active(turn, client.last_active(client.newest), token)
-    turn = turn.but(chosen=None).hold(holder, last, key(token).organization)
-    return cache.keep(turn, Entry(key(token), holder, announces=True), token)
+def client_replaced(turn: Turn, tokens: tuple[Token, ...], cause: CallId | None) -> Turn:
+    """A client payload makes a new Session object for each session, by its token, and caches that (Client.ts
+    fromJSON, Session.ts #hydrateCache)."""
+    listed: tuple[int, ...] = ()
+    for token in tokens:
+        client, holder = turn.client, len(turn.client.holders)
+        last = last_active(turn, client.last_active(client.newest(token.session)), token)
+        turn = turn.but(holders=(*client.holders, Holder(last, key(token).organization, token.session)))
+        turn = cache.keep(turn, Entry(key(token), holder, announces=True, cause=cause), token)
+        listed = (*listed, holder)
+    return turn.but(listed=listed, chosen=None)
 
 
 def last_active(turn: Turn, known: Token | None, token: Token) -> Token:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model.clerk import cache, loading, session
+from model.clerk import cache, loading, session, sign_in_out
 from model.clerk.loading import PARTS
 from model.clerk.policy import Policy
 from model.clerk.state import Flight, Purpose, Turn
@@ -26,10 +26,12 @@ NETWORK_RETRIES_ONLINE = 3
 """How often a lost GET is sent again if the client took itself for online when it first sent it."""
 
 
-def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+def answered(
+    turn: Turn, flight: Flight, outcome: Outcome, token: Token | None, others: tuple[Token, ...] = ()
+) -> Turn:
     """An answer arrived. A 401 starts a recovery, and the request that met it fails when that is over."""
     client = turn.client
-    if outcome is Outcome.UNAUTHORIZED and client.signed_in and _starts_recovery(client.policy, flight):
+    if outcome is Outcome.UNAUTHORIZED and client.has_session and _starts_recovery(client.policy, flight):
         # clerk.ts handleUnauthenticated. A 401 to GET /client enters it again, without pause or limit. In the end
         # the request that met the first 401 fails.
         origin = flight.parent if flight.purpose is Purpose.RECOVERY else flight
@@ -40,20 +42,25 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) 
     if outcome is Outcome.LOST and flight.purpose in GETS and flight.tries <= _network_retries(flight):
         return _resent_later(turn, flight)
     if flight.purpose in PARTS:
-        return loading.answered(turn, flight, outcome, token)
+        return loading.answered(turn, flight, outcome, (*((token,) if token else ()), *others))
     if flight.purpose is Purpose.RECOVERY:
-        return _recovered(turn, flight, outcome, token)
+        return _recovered(turn, flight, outcome, token, others)
+    if flight.purpose is Purpose.SIGN_OUT:
+        return sign_in_out.signed_out(turn, flight, outcome)
+    if flight.purpose is Purpose.SIGN_IN and token:
+        return sign_in_out.signed_in(_client_came(turn, flight, (*others, token)), flight, token)
     if outcome is Outcome.LEAN_SESSION:
         return _touched_without_token(turn, flight)
     if token is None:
-        counts = flight.purpose in (Purpose.TOUCH, Purpose.SWITCH) or client.policy.sends_when_offline
+        tokenless = flight.purpose in (Purpose.TOUCH, Purpose.SWITCH)
+        counts = tokenless or (client.policy.sends_when_offline and flight.purpose is not Purpose.SIGN_IN)
         if counts and session.nothing_came(client, outcome):
             return session.empty(turn, flight)
         return session.reject(turn, flight, outcome)
     if flight.purpose is Purpose.FETCH:
         return session.resolve(turn, flight, token)
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
-        return _touched(turn, flight, token)
+        return _touched(turn, flight, token, others)
     turn = turn.but(refreshing=client.refreshing - {flight.token_id})
     turn = cache.keep(turn, flight, token)
     return session.announce(turn, flight, token)
@@ -70,24 +77,28 @@ def _starts_recovery(policy: Policy, flight: Flight) -> bool:
             return True
 
 
-def _recovered(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+def _recovered(
+    turn: Turn, flight: Flight, outcome: Outcome, token: Token | None, others: tuple[Token, ...]
+) -> Turn:
     """A recovery was answered: stay signed in, or sign out; then the request whose 401 started it fails.
 
     clerk.ts handleUnauthenticated: an answer without a session, or a 500, signs the user out ("the intention was
     to sign out"). Any other error replaces the 401, so that a foreground call tries again.
     """
     match outcome:
-        case Outcome.SESSION | Outcome.STALE_TOKEN if token is not None:
-            turn = loading.client_replaced(turn, token)
+        case Outcome.SESSION | Outcome.STALE_TOKEN | Outcome.NO_SESSION:
+            turn = _client_came(turn, flight, (*((token,) if token else ()), *others))
+            if turn.client.leaving:
+                turn = session.sign_out(turn, flight.cause)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
         case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
             return _rethrown(turn, flight, outcome)
-        case Outcome.NO_SESSION | Outcome.BROKEN:
-            if outcome is Outcome.NO_SESSION:  # a client payload without a session
-                last = turn.client.last_seen
-                turn = loading.client_replaced(turn, None).but(dropped=last)
+        case Outcome.BROKEN:
             return _fail_parent(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
-        case _ if session.nothing_came(turn.client, outcome):  # a client payload of null: stay signed in
+        case _ if session.nothing_came(turn.client, outcome):  # the client payload stays what it was
+            turn = turn.but(chosen=None)
+            if turn.client.leaving or turn.client.current is None:
+                turn = session.sign_out(turn, flight.cause)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
         case _:
             return _rethrown(turn, flight, outcome)
@@ -121,10 +132,20 @@ def _network_retries(flight: Flight) -> int:
     return len(NETWORK_RETRY_DELAYS) if flight.offline else NETWORK_RETRIES_ONLINE
 
 
-def _touched(turn: Turn, flight: Flight, token: Token) -> Turn:
+def _client_came(turn: Turn, flight: Flight, tokens: tuple[Token, ...]) -> Turn:
+    """An answer brought a client payload. The user is signed out if it does not have the app's session (clerk.ts
+    updateClient)."""
+    last, has_session = turn.client.last_seen, turn.client.has_session
+    turn = loading.client_replaced(turn, tokens, flight.cause)
+    if not has_session or turn.client.newest(turn.client.session) is not None:
+        return turn
+    return session.sign_out(turn, flight.cause).but(dropped=last)
+
+
+def _touched(turn: Turn, flight: Flight, token: Token, others: tuple[Token, ...]) -> Turn:
     """A touch was answered with a session and a client payload. First the payload makes a new Session object
     (Base.ts _updateClient), then the object that was touched takes over the session (Session.ts _touchPost)."""
-    turn = loading.client_replaced(turn, token)
+    turn = _client_came(turn, flight, (token, *others))
     taken = loading.last_active(turn, turn.client.last_active(flight.holder), token)
     return session.touched(turn.hold(flight.holder, taken, key(token).organization), flight)
 

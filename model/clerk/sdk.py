@@ -55,7 +55,9 @@ CLERK = Sdk(
     runtimes=(Runtime.HEADLESS, Runtime.BROWSER_LIKE),
     provable=2,
     timings_on={Runtime.BROWSER: PAGE_TIMINGS},
-    rules=tuple(f"model.clerk.{name}" for name in ("transition", "loading", "session", "cache", "network")),
+    rules=tuple(
+        f"model.clerk.{name}" for name in ("transition", "loading", "session", "sign_in_out", "cache", "network")
+    ),
     canonical=canonical.canonical,
     timers=canonical.timers,
     requests=canonical.requests,

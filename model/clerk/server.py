@@ -27,6 +27,10 @@ OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
     Endpoint.MUTATE: (
         *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),
     ),
+    # POST /client/sign_ins: the client comes back with the session
+    Endpoint.SIGN_IN: (Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, Outcome.UNAUTHORIZED),
+    # DELETE /client/sessions
+    Endpoint.SIGN_OUT: (Outcome.NO_SESSION, *FAILURES, Outcome.RETRY_AFTER, Outcome.UNAUTHORIZED),
 }
 """Every way in which a request to each endpoint can end."""
 
@@ -48,10 +52,18 @@ class Server(sdk.ServerStruct, frozen=True):
         """Every way in which a request can end."""
         return OUTCOMES[endpoint]
 
+    def honest(self, endpoint: Endpoint) -> Outcome:
+        """A sign-out is answered with a client without sessions."""
+        return Outcome.NO_SESSION if endpoint is Endpoint.SIGN_OUT else super().honest(endpoint)
+
     def refusal(self, endpoint: Endpoint, ending: Ending = Ending.REVOKED) -> Outcome:
         """How the session ended decides the status."""
         honest = super().refusal(endpoint)
         return REFUSALS[ending] if honest is Outcome.UNAUTHORIZED else honest
+
+    def entered(self) -> Server:
+        """In the personal workspace."""
+        return Server()
 
     @property
     def session_token(self) -> TokenId:
@@ -73,13 +85,18 @@ class Server(sdk.ServerStruct, frozen=True):
         return isinstance(token_id, TokenId) and token_id.template is None
 
     def brings(self, endpoint: Endpoint, token_id: terms.TokenId) -> terms.TokenId:
-        """GET /client brings the token for the active organization; other requests, what they ask for."""
-        return self.session_token if endpoint is Endpoint.INTROSPECT else token_id
+        """GET /client, and a sign-in, bring the token for the active organization; other requests, what they ask
+        for."""
+        return self.session_token if endpoint in (Endpoint.INTROSPECT, Endpoint.SIGN_IN) else token_id
 
     def acted(self, endpoint: Endpoint, token_id: terms.TokenId) -> Server:
         """A touch makes the organization active that it names."""
-        if endpoint is Endpoint.MUTATE and isinstance(token_id, TokenId) and token_id != self.session_token:
-            return replace(self, organization=token_id.organization)
+        if endpoint is Endpoint.MUTATE and isinstance(token_id, TokenId):
+            return (
+                self
+                if token_id.organization == self.organization
+                else replace(self, organization=token_id.organization)
+            )
         return self
 
     def called(self, operation: terms.Operation) -> Server:

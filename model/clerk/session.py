@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
-from model.clerk.terms import PERSONAL, RETRY_AFTER, SESSION_TOKEN, TokenId
+from model.clerk.terms import PERSONAL, RETRY_AFTER, SESSION_TOKEN
 from model.terms import (
     ENDED,
+    NO_SESSION_ERROR,
     OFFLINE_ERROR,
     CallId,
     CallSettled,
@@ -29,6 +30,9 @@ CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26
 
 OFFLINE_RETRIES = 3
 """Session.ts getToken: how often a call is tried again while the client takes itself for offline."""
+
+NOBODY = -1
+"""The holder of a request that no Session object sends. Its answer does not read it."""
 
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """The failures of the network layer, not the server's: no reply, or one that it cannot parse."""
@@ -56,13 +60,16 @@ def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
     """The token becomes the last active one of the Session object that requested it, if the flight `announces`.
 
     Session.ts #dispatchTokenEvents: a template's token never does, nor one for an organization that was not
-    active when it was first requested.
+    active when it was first requested. While the app signs out, it also ends the app's wait for a Session object:
+    there is none (clerk.ts, the listener of SessionTokenResolved).
     """
     if not flight.announces:
         return turn
-    known = comparable(turn.client.last_active(flight.holder), token)
-    organization = turn.client.organization(flight.holder)
-    return turn.hold(flight.holder, cache.fresher(turn, known, token), organization)
+    holder = turn.client.holders[flight.holder]
+    kept = cache.fresher(turn, comparable(holder.token, token), token)
+    if kept is token and turn.client.leaving:
+        turn = sign_out(turn, flight.cause)
+    return turn.hold(flight.holder, kept, holder.organization)
 
 
 def comparable(known: Token | None, token: Token) -> Token | None:
@@ -91,33 +98,30 @@ def attempt(turn: Turn, call: Call) -> Turn:
         return _failed(turn, call, None)  # Session.ts _getToken
     request = turn.client.next_request
     # #fetchToken compares what the app passed with the active organization: `PERSONAL` is never equal to that.
-    active = TokenId(organization=turn.client.organization(call.holder))
-    announces = token_id == active and call.token_id.organization != PERSONAL
+    announces = token_id == turn.client.default(call.holder) and call.token_id.organization != PERSONAL
     flight = Flight(request, Purpose.FETCH, token_id, call.holder, call.call, asks=token_id, announces=announces)
     promise = Entry(token_id, call.holder, request=request, baseline=cache.freshest(turn, token_id))
-    promise = replace(promise, asks=token_id, announces=announces)
+    promise = replace(promise, asks=token_id, announces=announces, cause=call.call)
     turn = cache.vacate(turn, token_id)
     turn = turn.but(cache=(*turn.client.cache, promise))
     turn = turn.send(flight, *(["debug=skip_cache"] if call.skip_cache else []))
     return turn.but(calls=(*turn.client.calls, replace(call, waits_for=request)))
 
 
-def touch(turn: Turn, call: CallId, purpose: Purpose = Purpose.TOUCH) -> Turn:
+def touch(turn: Turn, call: CallId, holder: int, purpose: Purpose = Purpose.TOUCH, intent: str = "") -> Turn:
     """Send one request, once, even if the client takes itself for offline (Session.ts touch).
 
     Its answer is for the Session object that was touched (network.py, `_touched`).
     """
-    holder, request = turn.client.current, turn.client.next_request
-    active = TokenId(organization=turn.client.organization(holder))
-    intends = purpose is Purpose.SWITCH and turn.client.policy.sends_intent
-    flight = Flight(request, purpose, active, holder, cause=call)
-    return turn.send(flight, *(["intent=select_org"] if intends else []))
+    active = turn.client.default(holder)
+    flight = Flight(turn.client.next_request, purpose, active, holder, cause=call)
+    return turn.send(flight, *([f"intent={intent}"] if intent and turn.client.policy.sends_intent else []))
 
 
-def switch(turn: Turn, call: CallId, organization: str | None) -> Turn:
+def switch(turn: Turn, call: CallId, holder: int, organization: str | None) -> Turn:
     """Make another organization the active one at once, and tell the server by a touch (clerk.ts setActive)."""
-    holder = turn.client.current
-    return touch(turn.hold(holder, turn.client.last_active(holder), organization), call, Purpose.SWITCH)
+    turn = turn.hold(holder, turn.client.last_active(holder), organization)
+    return touch(turn, call, holder, Purpose.SWITCH, "select_org")
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
@@ -129,10 +133,11 @@ def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
     if entry and entry.request == flight.request:
         turn = cache.keep(turn, entry, token)
     elif entry and turn.client.policy.keep_freshest:
-        turn = _answered_late(turn, entry, token)
+        turn = _answered_late(turn, flight, entry, token)
     elif not turn.client.policy.clear_replaced_timers:
         late = Entry(flight.token_id, flight.holder, token, replaced=True)
-        turn = cache.arm(turn, replace(late, asks=flight.asks, announces=flight.announces))
+        late = replace(late, asks=flight.asks, announces=flight.announces, cause=flight.cause)
+        turn = cache.arm(turn, late)
     turn = announce(turn, flight, token)
     turn, waiting = _release(turn, flight)
     for call in waiting:
@@ -145,25 +150,28 @@ def _end(turn: Turn, call: Call, token: Token | None, error: str | None) -> Turn
 
     Of a switch (clerk.ts setActive): the app gets no token, and an `OFFLINE_ERROR` error counts as success. After
     success the app's Session object is the one that the call was for, even if the user was signed out in between.
+    The same goes for a switch to another session.
     """
     if not call.switches:
         return turn.put(CallSettled(call.call, token, error))
     if error not in (None, OFFLINE_ERROR):
         return turn.put(CallSettled(call.call, None, error))
-    turn = turn.but(chosen=None if call.holder == turn.client.newest else call.holder)
-    if not turn.client.signed_in:
-        turn = turn.but(signed_in=True).put(SignedIn(call.call))
+    client, entered = turn.client, turn.client.holders[call.holder].session
+    turn = turn.but(chosen=None if call.holder == client.newest(entered) else call.holder)
+    turn = turn.but(signed_in=True, leaving=False, session=entered)
+    if not client.signed_in or entered != client.session:
+        turn = turn.put(SignedIn(call.call, entered))
     return turn.put(CallSettled(call.call, None, None))
 
 
-def _answered_late(turn: Turn, entry: Entry, token: Token) -> Turn:
+def _answered_late(turn: Turn, flight: Flight, entry: Entry, token: Token) -> Turn:
     """A fetch brought a token after another entry took its slot: the fresher token stays (tokenCache.ts
     setInternal, #9030)."""
     if entry.token is None:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
     if cache.fresher(turn, entry.token, token) is entry.token:
         return turn
-    return cache.keep(turn, entry, token)
+    return cache.keep(turn, replace(entry, cause=flight.cause), token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
@@ -186,6 +194,12 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     policy = turn.client.policy
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
         return touched(turn, flight, failure)
+    if flight.purpose is Purpose.SIGN_IN:
+        assert flight.cause is not None, "only the app signs in"
+        error = ERROR_NAMES.get(failure, policy.gateway_page_error)
+        return turn.put(
+            CallSettled(flight.cause, None, NO_SESSION_ERROR if nothing_came(turn.client, failure) else error)
+        )
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = cache.drop(turn, turn.client.entry(flight.token_id))
@@ -213,13 +227,14 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
     refused = refused or (failure in CLIENT_ERRORS and not policy.switch_fails_with_touch)
     if error and not refused and policy.switch_fails_with_touch:
         return turn.put(CallSettled(flight.cause, None, error))
-    if refused and turn.client.signed_in:  # clerk.ts #touchCurrentSession starts a recovery and does not wait
-        request = turn.client.next_request
-        recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
-        turn = turn.send(replace(recovery, offline=is_offline(turn.client)))
-    holder = turn.client.newest
-    if turn.client.holders[holder] is None:  # no session, not even the one that an earlier switch has chosen
-        turn = sign_out(turn.but(chosen=None, dropped=turn.client.last_seen), flight.cause)
+    client = turn.client
+    if refused and client.has_session:
+        # clerk.ts #touchCurrentSession starts a recovery and does not wait
+        recovery = Flight(client.next_request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
+        turn = turn.send(replace(recovery, offline=is_offline(client)))
+    holder = client.newest(client.holders[flight.holder].session)
+    if holder is None:  # no session, not even the one that an earlier switch has chosen
+        turn = sign_out(turn, flight.cause).but(chosen=None)
         return turn.put(CallSettled(flight.cause, None, None))
     return attempt(turn, Call(flight.cause, SESSION_TOKEN, skip_cache=False, holder=holder, switches=True))
 
@@ -228,7 +243,7 @@ def sign_out(turn: Turn, cause: CallId | None) -> Turn:
     """Drop the session (clerk.ts setActive({session: null})). Cache and timers stay, as they do in the SDK."""
     if not turn.client.signed_in:
         return turn
-    return turn.but(signed_in=False).put(SignedOut(cause))
+    return turn.but(signed_in=False, leaving=False, dropped=turn.client.last_seen).put(SignedOut(cause))
 
 
 def nothing_came(client: Client, outcome: Outcome) -> bool:
@@ -310,6 +325,6 @@ def refresh(turn: Turn, entry: Entry) -> Turn:
         return cache.rearm(turn, entry)
     turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})
     request = turn.client.next_request
-    asks = entry.asks or TokenId(organization=turn.client.organization(entry.holder))
-    flight = Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, cause=None)
+    asks = entry.asks or turn.client.default(entry.holder)
+    flight = Flight(request, Purpose.REFRESH, entry.token_id, entry.holder, entry.cause)
     return turn.send(replace(flight, asks=asks, announces=entry.announces))

@@ -7,16 +7,19 @@ Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model import sdk
 from model.clerk.policy import Policy
 from model.clerk.terms import TokenId
 from model.terms import (
+    FIRST,
     CallId,
     Endpoint,
     RequestId,
     RequestSent,
     Runtime,
+    Session,
     TimerId,
     Token,
     Word,
@@ -30,7 +33,9 @@ class Purpose(Word):
     REFRESH = "refresh"  # a refresh timer fired; nothing is cached before the answer
     RECOVERY = "recovery"  # a 401 made the client ask whether there still is a session
     TOUCH = "touch"  # the app says that the session is in use; the `cause` is the call that waits for the answer
-    SWITCH = "switch"  # a touch that makes another organization the active one
+    SWITCH = "switch"  # a touch that makes another organization, or another session, the active one
+    SIGN_IN = "sign-in"  # the app signs a user in; a switch to the new session follows
+    SIGN_OUT = "sign-out"  # the app signs out of every session
     ENVIRONMENT = "environment"  # load() asks how the app is set up; the `cause` is the call of it
     CLIENT = "client"  # load() asks which sessions there are
 
@@ -41,6 +46,8 @@ ENDPOINTS = {
     Purpose.CLIENT: Endpoint.INTROSPECT,
     Purpose.TOUCH: Endpoint.MUTATE,
     Purpose.SWITCH: Endpoint.MUTATE,
+    Purpose.SIGN_IN: Endpoint.SIGN_IN,
+    Purpose.SIGN_OUT: Endpoint.SIGN_OUT,
 }
 """The endpoint of a request by its purpose; MINT for the others."""
 
@@ -63,6 +70,7 @@ class Entry(Struct, frozen=True, cache_hash=True):
     baseline: Token | None = None  # of a promise: the freshest token that the slot held before
     asks: TokenId | None = None
     announces: bool = False  # what a refresh brings may become the last active token
+    cause: CallId | None = None  # the call in whose course its token came, or is to come
 
 
 class Flight(Struct, frozen=True, cache_hash=True):
@@ -91,14 +99,16 @@ class Call(Struct, frozen=True):
     failures: int = 0  # how many tries have failed
     waits_for: RequestId | None = None
     retry: TimerId | None = None
-    switches: bool = False  # it is the last part of a switch to another organization
+    switches: bool = False  # it is the last part of a switch to another organization or session
 
 
 class Holder(Struct, frozen=True, cache_hash=True):
-    """A Session object: its last active token, and its active organization; None is the personal workspace."""
+    """A Session object: its session, its last active token, and its active organization; None is the personal
+    workspace."""
 
     token: Token | None
     organization: str | None = None
+    session: Session = FIRST
 
 
 class Client(Struct, frozen=True, cache_hash=True):
@@ -107,7 +117,10 @@ class Client(Struct, frozen=True, cache_hash=True):
     policy: Policy
     runtime: Runtime
     signed_in: bool
-    holders: tuple[Holder | None, ...]  # the Session objects, oldest first; None: a payload without a session
+    holders: tuple[Holder, ...]  # the Session objects, oldest first
+    listed: tuple[int, ...] = ()  # those of the newest client payload
+    session: Session = FIRST  # the one that the app has, or has had last
+    leaving: bool = False  # a sign-out is under way, or has failed: the app has no Session object
     cache: tuple[Entry, ...] = ()
     refreshing: frozenset[TokenId] = frozenset()  # the slots with a refresh in flight
     flights: tuple[Flight, ...] = ()
@@ -122,37 +135,42 @@ class Client(Struct, frozen=True, cache_hash=True):
     loading: tuple[CallId, ...] = ()  # the calls of load() under way
 
     @property
-    def newest(self) -> int:
-        """The Session object of the newest client payload."""
-        return len(self.holders) - 1
+    def has_session(self) -> bool:
+        """Does the app have a Session object?"""
+        return self.signed_in and not self.leaving
+
+    def newest(self, session: Session) -> int | None:
+        """The Session object of a session in the newest client payload; None if it is not in there."""
+        return next((one for one in self.listed if self.holders[one].session == session), None)
 
     @property
-    def current(self) -> int:
-        """The Session object that the app has."""
-        return self.newest if self.chosen is None else self.chosen
+    def current(self) -> int | None:
+        """The Session object that the app has; None if the newest client payload has none for it."""
+        return self.newest(self.session) if self.chosen is None else self.chosen
 
-    def organization(self, holder: int) -> str | None:
-        """The active organization of a Session object; None for the personal workspace."""
-        one = self.holders[holder]
-        return one.organization if one else None
-
-    def last_active(self, holder: int) -> Token | None:
+    def last_active(self, holder: int | None) -> Token | None:
         """The last active token of a Session object; None if there is no such object, or it has none."""
-        one = self.holders[holder]
-        return one.token if one else None
+        return None if holder is None else self.holders[holder].token
 
     @property
     def last_seen(self) -> Token | None:
         """The last active token that the app's Session object has, or had before an answer without one. Until the
         client has loaded the app has no such object."""
-        return self.last_active(self.current) or self.dropped if self.loaded else None
+        if not self.loaded:
+            return None
+        return (self.last_active(self.current) if self.has_session else None) or self.dropped
 
     def meant(self, call: Call) -> TokenId:
         """Which token a call is for now (Session.ts _getToken). Each try asks again, for the active organization
         may have changed."""
-        asked = call.token_id.organization
-        organization = self.organization(call.holder) if asked is None else asked or None
-        return TokenId(call.token_id.template, organization)
+        asked, holder = call.token_id.organization, self.holders[call.holder]
+        organization = holder.organization if asked is None else asked or None
+        return TokenId(call.token_id.template, organization, session=holder.session)
+
+    def default(self, holder: int) -> TokenId:
+        """The session token of a Session object, for its active organization."""
+        one = self.holders[holder]
+        return TokenId(organization=one.organization, session=one.session)
 
     def entry(self, token_id: TokenId) -> Entry | None:
         """What is in the slot of `token_id`; None if it is empty."""
@@ -165,7 +183,8 @@ class Turn(sdk.Turn[Client], frozen=True):
     def hold(self, holder: int, token: Token | None, organization: str | None) -> Turn:
         """The same turn with another state of a Session object."""
         holders = self.client.holders
-        return self.but(holders=(*holders[:holder], Holder(token, organization), *holders[holder + 1 :]))
+        held = replace(holders[holder], token=token, organization=organization)
+        return self.but(holders=(*holders[:holder], held, *holders[holder + 1 :]))
 
     def send(self, flight: Flight, *details: str) -> Turn:
         """The same turn with a request sent. `flight.request` is the client's `next_request`."""

@@ -5,8 +5,10 @@ Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from model import terms
-from model.notation import Parameter, flag, text
+from model.notation import NUMBER, Parameter, flag, text
 from model.terms import Seconds, Timings
 
 PERSONAL = ""
@@ -26,14 +28,14 @@ class TokenId(terms.TokenIdStruct, frozen=True):
     @property
     def requested(self) -> TokenId:
         """What a request for this token names: with a template, no organization."""
-        return TokenId(self.template) if self.template and self.organization else self
+        return replace(self, organization=None) if self.template and self.organization else self
 
     def __str__(self) -> str:
-        return "-".join(filter(None, (self.template, self.organization)))
+        return "-".join(filter(None, (str(self.session), self.template, self.organization)))
 
 
 SESSION_TOKEN = TokenId()
-"""The token of a session without an active organization."""
+"""The token of the first session, without an active organization."""
 
 
 def key(token: terms.Token) -> TokenId:
@@ -97,6 +99,42 @@ class Touch(terms.OperationStruct, frozen=True):
     token_id = SESSION_TOKEN  # in name only: a touch is not for a token
 
 
+class SwitchSession(terms.OperationStruct, frozen=True):
+    """The app calls `setActive({session})` with another session of this device."""
+
+    verb = "setActiveSession"
+    gives_token = False
+    enters = True
+    token_id = SESSION_TOKEN
+
+
+class SignIn(terms.OperationStruct, frozen=True):
+    """The app signs a user in: it creates a sign-in, and makes its session the active one with
+    `setActive({session})`. The users are 1, who has the first session, and 2."""
+
+    user: int = 1
+
+    verb = "signIn"
+    gives_token = False
+    enters = True
+    parameters = (Parameter("user", NUMBER, label="user"),)
+    token_id = SESSION_TOKEN
+
+    @property
+    def phrase(self) -> str:
+        """As in `signIn as user 2`."""
+        return f"{self.verb} as user {self.user}"
+
+
+class SignOut(terms.OperationStruct, frozen=True):
+    """The app calls `signOut()`: it leaves every session of this device."""
+
+    verb = "signOut"
+    gives_token = False
+    leaves = True
+    token_id = SESSION_TOKEN
+
+
 class SwitchOrganization(terms.OperationStruct, frozen=True):
     """The app calls `setActive({organization})`; None is the personal workspace."""
 
@@ -132,5 +170,9 @@ OPERATIONS: tuple[terms.Operation, ...] = (
     Touch(),
     SwitchOrganization("org_b"),
     SwitchOrganization(None),
+    SignOut(),
+    SignIn(1),
+    SignIn(2),
+    SwitchSession(),
 )
 """The operations of an app, with the arguments worth trying. The first asks for the session's token."""

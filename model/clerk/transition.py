@@ -1,17 +1,18 @@
 """The client: what the SDK does with a session, as one pure transition function (`step`).
 
-The rules are here and in four more files, named for what they model: `loading.py` (load(), and client payloads),
-`cache.py` (the token cache), `session.py` (calls in the foreground, refreshes in the background) and `network.py`
+The rules are here and in five more files, named for what they model: `loading.py` (load(), and client payloads),
+`cache.py` (the token cache), `session.py` (calls in the foreground, refreshes in the background),
+`sign_in_out.py` (sessions come and go) and `network.py`
 (what an answer does). They hold the client only, never the world: no clock, no network, no server, nothing that
 the device cannot know. Each rule names the function of the SDK that it models.
 
 Theory of operation
 -------------------
-The *cache* has a *slot* for each token id (the session token, a
-template's, an organization's). What is in a slot is an *entry*: a token with two timers, *refresh* 17 s before
-its expiry and *eviction* at its expiry. When the refresh timer fires, the client requests a new token in the
-background; the old one stays readable until the answer comes. A failed refresh is swallowed and arms no timer.
-Then the entry is dropped by its eviction timer, or by a read that finds 5 s or less left.
+The *cache* has a *slot* for each token id (of a session: its own token, a template's, an organization's). What is
+in a slot is an *entry*: a token with two timers, *refresh* 17 s before its expiry and *eviction* at its expiry.
+When the refresh timer fires, the client requests a new token in the background; the old one stays readable until
+the answer comes. A failed refresh is swallowed and arms no timer. Then the entry is dropped by its eviction
+timer, or by a read that finds 5 s or less left.
 
 A foreground call of `getToken` reads the cache. On a miss it sends a request and caches the *promise* of the
 answer, so that later calls wait for the same one. A failed call is tried again up to eight times, unless it
@@ -22,13 +23,16 @@ that was answered 401 stays unsettled until the recovery ends. No session in the
 out.
 
 A Session object of the SDK remembers its last active token, and the callbacks of its timers read the token of
-*their* object. An answer with a client payload makes a new object; timers that were set before go on reading the
-old one. `Client.holders` has one item for each object, oldest first, or None for a client payload without a
-session. A *holder* is the index of an object in there.
+*their* object. An answer with a *client payload* makes a new object for each session in it; timers that were set
+before go on reading the old one. `Client.holders` has one item for each object, oldest first. A *holder* is the
+index of an object in there. The app has one of those of the newest payload, or none: then it is signed out.
 
 A *touch* sends one request, whatever is cached, and is never tried again. Its answer has the session and a client
 payload, and ends the call. A *switch* to another organization is a touch and then a call of getToken. The object
-takes that organization for its active one at once, whether or not the two succeed.
+takes that organization for its active one at once, whether or not the two succeed. A switch to another session,
+and a sign-in, go the same way, with the Session object of that session. A *sign-out* takes the app's Session
+object away before it sends its request, and empties the cache when that has succeeded. What is in flight then, or
+waits to try again, goes on.
 
 Known gaps
 ----------
@@ -42,17 +46,29 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model.clerk import cache, loading, network, session
+from model.clerk import cache, loading, network, session, sign_in_out
 from model.clerk.policy import Policy
-from model.clerk.state import Call, Client, Entry, Holder, Turn
-from model.clerk.terms import GetToken, SwitchOrganization, TokenId, Touch, key
+from model.clerk.state import Call, Client, Turn
+from model.clerk.terms import (
+    GetToken,
+    SignIn,
+    SignOut,
+    SwitchOrganization,
+    SwitchSession,
+    TokenId,
+    Touch,
+)
 from model.terms import (
+    NO_SESSION_ERROR,
     Called,
+    CallId,
+    CallSettled,
     ClockChanged,
     ConnectionChanged,
     Load,
     LockChanged,
     Millis,
+    Operation,
     Output,
     Replied,
     Runtime,
@@ -67,8 +83,8 @@ from model.terms import (
 
 def start(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:
     """A client that has just loaded, signed in, with `token` as its session's last active one."""
-    client = Client(policy, runtime, signed_in=True, holders=(Holder(token, key(token).organization),))
-    turn = cache.keep(Turn(client, at=0), Entry(key(token), 0, announces=True), token)  # Session.ts #hydrateCache
+    turn = Turn(Client(policy, runtime, signed_in=True, holders=(), session=token.session), at=0)
+    turn = loading.client_replaced(turn, (token,), None)
     return turn.client, turn.outputs
 
 
@@ -80,25 +96,16 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     """
     turn = Turn(client, at)
     match stimulus:
-        case Called(call, GetToken(template, skip_cache, organization)):
-            token_id = TokenId(template, organization)
-            turn = session.attempt(turn, Call(call, token_id, skip_cache, client.current))
-        case Called(call, Touch()):
-            turn = session.touch(turn, call)
-        case Called(call, SwitchOrganization(organization)):
-            turn = session.switch(turn, call, organization)
-        case Called(call, Load()):
-            turn = loading.load(turn, call)
-        case Called(_, operation):
-            raise TypeError(f"{operation!r} is no operation of this SDK")
+        case Called(call, operation):
+            turn = _called(turn, call, operation)
         case TimerDue(timer):
             turn = _timer_due(turn, timer)
-        case Replied(request, outcome, token):
+        case Replied(request, outcome, token, others):
             flight = next((flight for flight in client.flights if flight.request == request), None)
             if flight is None:
                 raise LookupError(f"the client has no request {request}")
             turn = turn.but(flights=tuple(other for other in client.flights if other is not flight))
-            turn = network.answered(turn, flight, outcome, token)
+            turn = network.answered(turn, flight, outcome, token, others)
         case ClockChanged():
             pass  # rules read the clock when they need it
         case LockChanged():
@@ -110,6 +117,30 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     return _announced(client, turn)
 
 
+def _called(turn: Turn, call: CallId, operation: Operation) -> Turn:
+    """The app makes a call. Without a Session object it can call nothing on it."""
+    holder = turn.client.current if turn.client.has_session else None
+    match operation:
+        case Load():
+            return loading.load(turn, call)
+        case SignIn():
+            return sign_in_out.sign_in(turn, call)
+        case SignOut():
+            return sign_in_out.leave(turn, call)
+        case GetToken() | Touch() | SwitchOrganization() | SwitchSession() if holder is None:
+            return turn.put(CallSettled(call, None, NO_SESSION_ERROR))
+        case GetToken(template, skip_cache, organization) if holder is not None:
+            token_id = TokenId(template, organization)
+            return session.attempt(turn, Call(call, token_id, skip_cache, holder))
+        case Touch() if holder is not None:
+            return session.touch(turn, call, holder)
+        case SwitchOrganization(organization) if holder is not None:
+            return session.switch(turn, call, holder, organization)
+        case SwitchSession():
+            return sign_in_out.switch_session(turn, call)
+    raise TypeError(f"{operation!r} is no operation of this SDK")
+
+
 def _started(turn: Turn) -> Turn:
     """The app has started again: a new client. Of the old one are left its policy, its runtime, whether the
     device is offline, and the numbers of the next request and timer."""
@@ -118,7 +149,8 @@ def _started(turn: Turn) -> Turn:
         old.policy,
         old.runtime,
         signed_in=False,
-        holders=(None,),
+        holders=(),
+        session=old.session,
         next_request=old.next_request,
         next_timer=old.next_timer,
         offline=old.offline,
@@ -130,7 +162,7 @@ def _started(turn: Turn) -> Turn:
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """Tell the app of the current Session object's last active token, if that is another one than before."""
     old, new = before.last_seen, turn.client.last_active(turn.client.current)
-    if new is not None and new is not old and turn.client.signed_in:
+    if new is not None and new is not old and turn.client.has_session:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs
 

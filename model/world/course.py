@@ -17,7 +17,7 @@ A start ends the process, and with it every timer, request and pending call. The
 like others. Until that has ended well there is no session to make another call on. In `RestartApp`, `next` plays
 the answers that `prompt` finds, before it lets anything else happen.
 
-Known gaps: there is one device and one session.
+Known gaps: there is one device. A session ends by age when the first one of the device does.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ from model.terms import (
     DONE,
     ENDED,
     GRANTS,
+    STRANGE,
     Called,
     ClockChanged,
     ConnectionChanged,
+    Ending,
+    Endpoint,
     Load,
     LockChanged,
     Millis,
@@ -39,6 +42,7 @@ from model.terms import (
     Outcome,
     Replied,
     RequestId,
+    Session,
     Started,
     Stimulus,
     TimerDue,
@@ -77,11 +81,15 @@ from model.world.facts import (
     SessionEnded,
     TimerFired,
 )
-from model.world.state import CallRecord, PendingCall, Reply, Request, System, World
+from model.world.state import CallRecord, OtherSession, PendingCall, Reply, Request, System, World
 
 
 class NotEnabled(Exception):
     """The event is impossible in this world, whatever is assumed. The message says why."""
+
+
+MOST_SESSIONS = 2
+"""How many sessions a device may have at once."""
 
 
 class Cue(Struct, frozen=True):
@@ -102,9 +110,14 @@ def impossible(world: World, event: Event) -> str | None:
             return f"time cannot pass by {ms} ms"
         case Load() if world.loaded:
             return "the SDK has loaded: to load it again does nothing"
-        case Operation() if not world.signed_in and not isinstance(event, Load):
-            why = "the user is signed out" if world.loaded else "the SDK has not loaded"
-            return f"{why}: there is no session to call {event.verb} on"
+        case Operation() if not world.loaded and not isinstance(event, Load):
+            return f"the SDK has not loaded: there is no session to call {event.verb} on"
+        case Operation() if not world.signed_in and event.user is None and not isinstance(event, Load):
+            return f"the user is signed out: there is no session to call {event.verb} on"
+        case Operation(enters=True) if event.user is None and not world.others:
+            return f"this device has no other session to call {event.verb} for"
+        case Operation(enters=True) if event.user is not None and len(world.sessions) >= MOST_SESSIONS:
+            return f"this device has {MOST_SESSIONS} sessions"
         case Serve(outcome=Outcome.LOST):
             return "a reply that is lost is not under way"
         case Answer(number, outcome) | Serve(number, outcome):
@@ -231,16 +244,19 @@ def _called(system: System, operation: Operation, at_once: bool = False) -> Syst
     server = world.server.called(operation)
     monitor = system.monitor
     if server is not world.server:
-        monitor = monitor.accepting(server.session_tokens)
-    accepts = server.session_tokens if operation.wants_session_token else ()
-    healthy = world.valid and not system.in_trouble
+        world = world.but(server=server)
+        monitor = monitor.accepting(world.session_tokens)
+    accepts = world.session_tokens if operation.wants_session_token else ()
+    leaving = any(call.leaves for call in world.calls)
+    healthy = (world.valid or operation.user is not None) and not leaving and not system.in_trouble
     record = CallRecord(number, world.now, healthy, awake_since=world.now, accepts=accepts)
     loads = isinstance(operation, Load)
-    call = PendingCall(number, operation.token_id, operation.changes_session, loads, at_once)
-    system = system.but(
-        server=server, calls=(*world.calls, call), next_call=number + 1, loads=world.loads + loads
+    token_id = operation.token_id.of(world.session)
+    call = PendingCall(
+        number, token_id, operation.changes_session, loads, at_once, operation.leaves, operation.user
     )
-    return system.noting(replace(monitor, calls=(*monitor.calls, record)))
+    world = world.but(calls=(*world.calls, call), next_call=number + 1, loads=world.loads + loads)
+    return System(world, replace(monitor, calls=(*monitor.calls, record)))
 
 
 def _started(system: System, event: StartApp | RestartApp) -> tuple[System, tuple[Fact, ...], Cue]:
@@ -253,6 +269,16 @@ def _started(system: System, event: StartApp | RestartApp) -> tuple[System, tupl
     after = after.but(signed_in=False, loaded=False, loads=0)
     system = _called(System(after), Load(), at_once=isinstance(event, RestartApp))
     return system, (Restarted(world.now, call, calls, requests),), Cue(Started(call))
+
+
+def _others(world: World, but: Session) -> tuple[World, tuple[Token, ...]]:
+    """A token of each session that the server holds, but of one."""
+    tokens: list[Token] = []
+    for session in world.sessions:
+        if session != but:
+            tokens.append(_minted(world, world.of(session).server.session_token.of(session)))
+            world = world.but(minted=tokens[-1].number)
+    return world, tuple(tokens)
 
 
 def _minted(world: World, token_id: TokenId) -> Token:
@@ -271,20 +297,45 @@ def _served(system: System, number: RequestId, outcome: Outcome) -> tuple[System
     """The server acts on a request: it mints a token if the outcome grants one. The client knows nothing yet."""
     world, monitor = system.world, system.monitor
     request = _in_flight(world, number)
-    honest = outcome is world.honest(request.endpoint) and not request.unauthenticated
-    token: Token | None = None
-    if outcome in DONE:
-        server = world.server.acted(request.endpoint, request.token_id)
-        if server is not world.server:
-            monitor = monitor.accepting(server.session_tokens)
-        world = world.but(server=server)
+    endpoint, session = request.endpoint, request.token_id.session
+    honest = outcome is world.honest(endpoint, session) and not request.unauthenticated
+    acted, session = _acted(world, request, outcome)
+    if acted.session_tokens != world.session_tokens:
+        monitor = monitor.accepting(acted.session_tokens)
+    world, token = acted, None
+    others: tuple[Token, ...] = ()
     if outcome in GRANTS:
-        token = _minted(world, world.server.brings(request.endpoint, request.token_id))
-        token = replace(token, behind=outcome is Outcome.STALE_TOKEN, foreign=outcome is Outcome.FOREIGN_TOKEN)
+        brought = world.of(session).server.brings(endpoint, request.token_id)
+        token = _minted(world, brought.of(STRANGE if outcome is Outcome.FOREIGN_TOKEN else session))
+        token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
         world = world.but(minted=token.number)
-    served = replace(request, reply=Reply(outcome, token, world.now, honest))
+    lists = outcome in (Outcome.SESSION, Outcome.STALE_TOKEN) or (outcome is Outcome.NO_SESSION and honest)
+    if lists and endpoint is not Endpoint.MINT:
+        world, others = _others(world, session)
+    served = replace(request, reply=Reply(outcome, token, world.now, honest, others))
     world = world.but(requests=tuple(served if one is request else one for one in world.requests))
-    return System(world, monitor), Served(world.now, number, request.endpoint, outcome, token, request.sent_at)
+    return System(world, monitor), Served(world.now, number, endpoint, outcome, token, request.sent_at)
+
+
+def _acted(world: World, request: Request, outcome: Outcome) -> tuple[World, Session]:
+    """The world after the server has acted on a request, and the session that the answer is about."""
+    session = request.token_id.session
+    match request.endpoint:
+        case Endpoint.SIGN_IN if outcome in DONE:
+            begun = Session(world.begun + 1, request.user or 0)
+            other = OtherSession(begun, world.server.entered())
+            return world.but(begun=begun.number, others=(*world.others, other)), begun
+        case Endpoint.SIGN_OUT if outcome is Outcome.NO_SESSION:
+            others = tuple(replace(one, ended=one.ended or Ending.REVOKED) for one in world.others)
+            return world.but(ended=world.ended or Ending.REVOKED, others=others), session
+        case _ if outcome in DONE:
+            before = world.of(session)
+            after = replace(before, server=before.server.acted(request.endpoint, request.token_id))
+            if session == world.session:
+                return world.but(server=after.server), session
+            others = tuple(after if one.session == session else one for one in world.others)
+            return world.but(others=others), session
+    return world, session
 
 
 def _delivered(
@@ -294,9 +345,10 @@ def _delivered(
     world, monitor = system.world, system.monitor
     request = _in_flight(world, number)
     assert request.reply is not None, "`impossible` excludes requests without a reply"
-    outcome, token, honest = request.reply.outcome, request.reply.token, request.reply.honest
+    reply = request.reply
     if lost:
-        outcome, token, honest = Outcome.LOST, None, False
+        reply = replace(reply, outcome=Outcome.LOST, token=None, honest=False, others=())
+    outcome, token, honest = reply.outcome, reply.token, reply.honest
     answered = Answered(
         world.now,
         number,
@@ -307,10 +359,10 @@ def _delivered(
         world.origin(request.cause),
         honest,
         world.stale_for,
-        None if at_once else request.reply.served_at,
+        None if at_once else reply.served_at,
     )
     world = world.but(requests=tuple(other for other in world.requests if other is not request))
-    own = token is not None and not token.foreign and world.server.authenticates(token.token_id)
+    own = token is not None and token.session != STRANGE and world.server.authenticates(token.token_id)
     if token and own and token.number > world.token.number:
         world = world.but(token=token)
     if not honest:
@@ -324,7 +376,11 @@ def _delivered(
     )
     tainted = tuple(other for other in monitor.tainted_requests if other != number)
     monitor = replace(monitor, calls=records, tainted_requests=tainted)
-    return System(world, monitor), (answered,), Cue(Replied(number, outcome, token), tainted=not honest)
+    return (
+        System(world, monitor),
+        (answered,),
+        Cue(Replied(number, outcome, token, reply.others), tainted=not honest),
+    )
 
 
 # -- timers run ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from model.terms import (
     Operation,
     Outcome,
     RequestId,
+    Session,
     TimerId,
     Token,
     TokenId,
@@ -110,7 +111,7 @@ class Sent(Struct, frozen=True):
     """The client sent a request.
 
     `stale_for`: how many ms ago the device's last session token had expired; 0 if it had not. `unauthenticated`:
-    the request did not carry the device's credential.
+    the request did not carry the device's credential. `left`: it is about a session that the app has left.
     """
 
     at: Millis
@@ -120,6 +121,7 @@ class Sent(Struct, frozen=True):
     origin: Origin
     stale_for: Millis
     unauthenticated: bool = False
+    left: bool = False
 
 
 class Served(Struct, frozen=True):
@@ -183,13 +185,26 @@ class Loaded(Struct, frozen=True):
     due: bool
 
 
+class SessionLeft(Struct, frozen=True):
+    """The client dropped its session, because the app is signing out."""
+
+    at: Millis
+
+
+class SessionEntered(Struct, frozen=True):
+    """The client holds another session than before: one that has begun since, or another one of this device."""
+
+    at: Millis
+    session: Session
+
+
 class Settled(Struct, frozen=True):
     """A foreground call ended, with a token or an error; with neither, if it was not for a token.
 
     `token_id`: which token the call was for. `healthy`: from the call to its end there was no fault and the
     session was valid. `told_ended`: an honest answer to a request of this call said that the session has ended,
     and no answer to one was dishonest. `fresher`: a token of this kind and session that an earlier call got, and
-    that was made from newer data.
+    that was made from newer data. `left`: the app has left the session of the token.
     """
 
     at: Millis
@@ -201,6 +216,7 @@ class Settled(Struct, frozen=True):
     healthy: bool
     told_ended: bool
     fresher: Token | None = None
+    left: bool = False
 
 
 class Uncaught(Struct, frozen=True):
@@ -253,6 +269,8 @@ Fact: TypeAlias = (
     | SessionDropped
     | SessionRegained
     | Loaded
+    | SessionLeft
+    | SessionEntered
     | Settled
     | Announced
     | Shown

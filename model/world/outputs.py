@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from model import terms
 from model.terms import (
+    OF_DEVICE,
     CallId,
     CallSettled,
     Output,
@@ -25,6 +26,8 @@ from model.world.facts import (
     Loaded,
     Sent,
     SessionDropped,
+    SessionEntered,
+    SessionLeft,
     SessionRegained,
     Settled,
     Shown,
@@ -62,15 +65,26 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
             unauthenticated = not credential
             if credential is None:  # the device adds it
                 unauthenticated = world.locked and world.server.keychain
-            request = Request(number, endpoint, token_id, cause, world.now, world.stale, unauthenticated)
+            if endpoint in OF_DEVICE:
+                token_id = token_id.of(world.session)
+            user = next((call.user for call in world.calls if call.call == cause), None)
+            request = Request(
+                number, endpoint, token_id, cause, world.now, world.stale, unauthenticated, user=user
+            )
             if tainted:
                 monitor = system.monitor
                 system = system.noting(replace(monitor, tainted_requests=(*monitor.tainted_requests, number)))
             origin, stale_for = world.origin(cause), world.stale_for
-            sent = Sent(world.now, number, endpoint, token_id, origin, stale_for, unauthenticated)
+            left = token_id.session in world.left and endpoint not in OF_DEVICE
+            sent = Sent(world.now, number, endpoint, token_id, origin, stale_for, unauthenticated, left)
             return system.but(requests=(*world.requests, request)), sent
-        case SignedIn(cause):
+        case SignedIn(cause, session) if session == world.session:
             return system.but(signed_in=True), SessionRegained(world.now, world.origin(cause))
+        case SignedIn(_, session):
+            entered = System(world.entering(session), system.monitor)
+            return entered.but(signed_in=True), SessionEntered(world.now, session)
+        case SignedOut() if any(call.leaves for call in world.calls):
+            return system.but(signed_in=False), SessionLeft(world.now)
         case SignedOut(cause):
             return system.but(signed_in=False), SessionDropped(world.now, world.origin(cause), world.valid)
         case TokenAnnounced(token, before):
@@ -98,12 +112,15 @@ def _settled(system: System, number: CallId, token: Token | None, error: str | N
         token_id = token.token_id if token is not None and fits else record.accepts[-1]
     told_ended = record.told_ended and not record.lied_to
     fresher = monitor.fresher(token) if token else None
+    left = token is not None and token.session in world.left
     settled = Settled(
-        world.now, number, record.asked_at, token_id, token, error, record.healthy, told_ended, fresher
+        world.now, number, record.asked_at, token_id, token, error, record.healthy, told_ended, fresher, left
     )
     if token and not fresher:
         monitor = monitor.gave(token)
-    return _without(system.noting(monitor), number), settled
+    sessions = (world.session, *(one.session for one in world.others))
+    gone = () if error or not pending.leaves else tuple(one for one in sessions if one not in world.left)
+    return _without(system.noting(monitor).but(left=(*world.left, *gone)), number), settled
 
 
 def _loaded(system: System, record: CallRecord, error: str | None) -> tuple[System, Fact]:

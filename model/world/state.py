@@ -30,6 +30,7 @@ from msgspec.structs import replace
 
 from model.sdk import Server
 from model.terms import (
+    FIRST,
     CallId,
     Ending,
     Endpoint,
@@ -37,6 +38,7 @@ from model.terms import (
     Outcome,
     RequestId,
     Runtime,
+    Session,
     TimerId,
     Timings,
     Token,
@@ -56,12 +58,14 @@ class Timer(Struct, frozen=True, cache_hash=True):
 
 
 class Reply(Struct, frozen=True, cache_hash=True):
-    """What the server has replied to a request, at `served_at`. It has a `token` if the outcome grants one."""
+    """What the server has replied to a request, at `served_at`. It has a `token` if the outcome grants one, and
+    a token of each of the `others` if it says which sessions there are."""
 
     outcome: Outcome
     token: Token | None
     served_at: Millis
     honest: bool
+    others: tuple[Token, ...] = ()
 
 
 class Request(Struct, frozen=True, cache_hash=True):
@@ -75,6 +79,7 @@ class Request(Struct, frozen=True, cache_hash=True):
     stale: bool  # the device's last session token had expired when this was sent
     unauthenticated: bool = False  # sent without the device's credential
     reply: Reply | None = None  # under way: the server has acted
+    user: int | None = None  # whom it is to sign in
 
 
 class PendingCall(Struct, frozen=True, cache_hash=True):
@@ -85,15 +90,32 @@ class PendingCall(Struct, frozen=True, cache_hash=True):
     changes_session: bool = False
     loads: bool = False
     at_once: bool = False  # what it asks for is answered honestly and at once: `RestartApp`
+    leaves: bool = False
+    user: int | None = None
+
+
+class OtherSession(Struct, frozen=True, cache_hash=True):
+    """A session of this device that is not the app's: the server's state, and how it ended."""
+
+    session: Session
+    server: Server
+    ended: Ending | None = None
 
 
 class World(Struct, frozen=True, cache_hash=True):
-    """Everything but the client, and the client as seen from outside. A client starts signed in, at instant 0."""
+    """Everything but the client, and the client as seen from outside. A client starts signed in, at instant 0.
+
+    `server` and `ended` are of the app's session, which the client holds, or has held last.
+    """
 
     runtime: Runtime
     timings: Timings
     server: Server
     token: Token  # the last session token that the device was given
+    session: Session = FIRST
+    others: tuple[OtherSession, ...] = ()
+    left: tuple[Session, ...] = ()  # the app has signed out of these
+    begun: int = 1  # how many sessions have begun on this device
     now: Millis = 0
     skew: Millis = 0
     signed_in: bool = True
@@ -116,8 +138,34 @@ class World(Struct, frozen=True, cache_hash=True):
 
     @property
     def valid(self) -> bool:
-        """Does the server still hold the session?"""
+        """Does the server still hold the app's session?"""
         return self.ended is None and self.now < self.timings.session
+
+    def holds(self, session: Session) -> bool:
+        """Does the server still hold this session?"""
+        if session == self.session:
+            return self.valid
+        young = self.now < self.timings.session
+        return young and any(one.session == session and one.ended is None for one in self.others)
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions of this device that the server still holds."""
+        known = (self.session, *(one.session for one in self.others))
+        return tuple(one for one in known if self.holds(one))
+
+    def of(self, session: Session) -> OtherSession:
+        """The server's state of a session. One that is unknown has been revoked."""
+        if session == self.session:
+            return OtherSession(session, self.server, self.ended)
+        known = (one for one in self.others if one.session == session)
+        return next(known, OtherSession(session, self.server, Ending.REVOKED))
+
+    def entering(self, session: Session) -> World:
+        """The same world after another session has become the app's."""
+        entered = self.of(session)
+        others = (*(one for one in self.others if one.session != session), self.of(self.session))
+        return self.but(session=session, server=entered.server, ended=entered.ended, others=others)
 
     @property
     def stale(self) -> bool:
@@ -135,7 +183,12 @@ class World(Struct, frozen=True, cache_hash=True):
 
     def is_session_token(self, token_id: TokenId) -> bool:
         """Does `token_id` name the session's own token now? More than one may (`Server.session_tokens`)."""
-        return token_id in self.server.session_tokens
+        return token_id in self.session_tokens
+
+    @property
+    def session_tokens(self) -> tuple[TokenId, ...]:
+        """The keys of the session's own tokens."""
+        return tuple(one.of(self.session) for one in self.server.session_tokens)
 
     def ticks(self, wait: Millis) -> bool:
         """Is a timer that was set to run after `wait` ms the client's ticker? It is known by its period alone."""
@@ -157,16 +210,20 @@ class World(Struct, frozen=True, cache_hash=True):
         pending = cause is not None and any(call.call == cause for call in self.calls)
         return Origin.FOREGROUND if pending else Origin.BACKGROUND
 
-    def honest(self, endpoint: Endpoint) -> Outcome:
-        """The honest answer to a request of the user's device: it tells whether the session is valid."""
-        if self.valid:
+    def honest(self, endpoint: Endpoint, session: Session | None = None) -> Outcome:
+        """The honest answer to a request of the user's device about a session, or the app's: it tells whether
+        that is valid. A request that begins or ends sessions needs none."""
+        session = session or self.session
+        if self.holds(session) or endpoint in (Endpoint.SIGN_IN, Endpoint.SIGN_OUT):
             return self.server.honest(endpoint)
-        return self.server.refusal(endpoint, self.ended or Ending.REVOKED)
+        return self.server.refusal(endpoint, self.of(session).ended or Ending.REVOKED)
 
     def honest_answer(self, request: Request) -> Outcome:
         """The honest answer to this request. An unauthenticated one is refused: it names no user."""
         endpoint = request.endpoint
-        return self.server.refusal(endpoint) if request.unauthenticated else self.honest(endpoint)
+        if request.unauthenticated:
+            return self.server.refusal(endpoint)
+        return self.honest(endpoint, request.token_id.session)
 
     def but(self, **changes: Any) -> World:
         """The same world with fields changed."""

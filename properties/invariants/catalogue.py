@@ -22,6 +22,7 @@ from model.world.facts import (
     Restarted,
     Sent,
     SessionDropped,
+    SessionEntered,
     Settled,
     Shown,
     TimerFired,
@@ -204,7 +205,7 @@ def token_handed_out_is_valid(step: Step) -> Breach | None:
     for fact in step.facts:
         if not isinstance(fact, Settled) or fact.token is None:
             continue
-        if fact.token.token_id != fact.token_id:
+        if fact.token.token_id.of(fact.token_id.session) != fact.token_id:
             asked, got = kind_of_token(fact.token_id), kind_of_token(fact.token.token_id)
             return Breach(f"call {fact.call} asked for {asked} and got {got}", fact, (Choice(fact.token),))
         if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
@@ -234,13 +235,29 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
 
 @invariant("no-token-of-another-user", timeless=True)
 def no_token_of_another_user(step: Step) -> Breach | None:
-    """No call returns a token of another session and another user, and none becomes the last active token."""
+    """No call returns a token of another user, and none becomes the last active token."""
+    user = step.before.session.user
     for fact in step.facts:
         match fact:
-            case Settled(token=Token(foreign=True)):
+            case SessionEntered():
+                user = fact.session.user
+            case Settled() if fact.token and fact.token.session.user != fact.token_id.session.user:
                 return Breach(f"call {fact.call} got {fact.token}, which is another user's", fact)
-            case Announced(token=Token(foreign=True)):
+            case Announced() if fact.token.session.user != user:
                 return Breach(f"{fact.token}, the last active token now, is another user's", fact)
+    return None
+
+
+@invariant("left-session-stays-left", timeless=True)
+def left_session_stays_left(step: Step) -> Breach | None:
+    """Once the app has signed out, no call returns a token of a session that it has left, and no request is sent
+    for one."""
+    for fact in step.facts:
+        match fact:
+            case Settled() if fact.left:
+                return Breach(f"call {fact.call} got {fact.token}, of a session that the app has left", fact)
+            case Sent() if fact.left:
+                return Breach(f"request {fact.request} is sent for a session that the app has left", fact)
     return None
 
 

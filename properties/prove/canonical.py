@@ -96,7 +96,7 @@ class Memory(Struct, frozen=True):
     ) -> Memory:
         """What a proof under these assumptions has to keep, for invariants that read the `history` of calls, how
         long they have waited (`waits`), or the `ages` of tokens."""
-        switches = any(operation.changes_session for operation in app.operations or ())
+        switches = any(one.changes_session or one.enters for one in app.operations or ())
         return cls(
             history,
             history or not assumptions.may_hang,
@@ -349,7 +349,8 @@ class CanonicalForm(Naming):
 
     def of_reply(self, reply: Reply) -> Reply:
         """A reply in canonical form. No rule reads for how long it has been under way."""
-        return replace(reply, token=self.token(reply.token), served_at=NOW - 1)
+        others = tuple(filter(None, map(self.token, reply.others)))
+        return replace(reply, token=self.token(reply.token), served_at=NOW - 1, others=others)
 
     def of_timer(self, timer: Timer) -> Timer:
         """A timer in canonical form. When it was set is dropped: only its fact reads that."""
@@ -378,7 +379,7 @@ class CanonicalForm(Naming):
         """The tokens that the app was given."""
         if not self.memory.given:
             return ()
-        kept = sorted(given, key=lambda one: (str(one.token_id), one.foreign))
+        kept = sorted(given, key=lambda one: str(one.token_id))
         return tuple(filter(None, map(self.token, kept)))
 
     def of_record(self, record: CallRecord) -> CallRecord:

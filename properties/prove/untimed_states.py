@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from model.sdk import Client, Sdk
 from model.terms import CallId, CallSettled, Output, TimerSet, Token, TokenAnnounced, TokenShown
-from model.world.state import CallRecord, Monitor, System, World
+from model.world.state import CallRecord, Monitor, Reply, System, World
 from properties.prove.canonical import NOW, Memory, Naming, renumbered, without_history
 from properties.prove.zone import Instant, UnknownCount
 
@@ -116,8 +116,7 @@ class UntimedForm(Naming):
                 cause=self.call(request.cause),
                 sent_at=NOW,
                 stale=True,
-                reply=request.reply
-                and replace(request.reply, token=self.token(request.reply.token), served_at=NOW - 1),
+                reply=request.reply and self.of_reply(request.reply),
             )
             for request in world.requests
         )
@@ -127,7 +126,7 @@ class UntimedForm(Naming):
             token=replace(
                 world.token,
                 number=0,
-                token_id=world.server.session_token,
+                token_id=world.server.session_token.of(world.session),
                 issued=_NOW_S,
                 expires=EXPIRED.as_seconds(),
                 behind=False,
@@ -139,6 +138,11 @@ class UntimedForm(Naming):
             next_call=len(self.call_names) + 1,
             shown=self.token(world.shown),
         )
+
+    def of_reply(self, reply: Reply) -> Reply:
+        """A reply in canonical form."""
+        others = tuple(filter(None, map(self.token, reply.others)))
+        return replace(reply, token=self.token(reply.token), others=others, served_at=NOW - 1)
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
@@ -153,7 +157,7 @@ class UntimedForm(Naming):
 
     def of_given(self, given: Sequence[Token]) -> tuple[Token, ...]:
         """The tokens that the app was given."""
-        kept = sorted(given if self.memory.given else (), key=lambda one: (str(one.token_id), one.foreign))
+        kept = sorted(given if self.memory.given else (), key=lambda one: str(one.token_id))
         return tuple(filter(None, map(self.token, kept)))
 
     def of_record(self, record: CallRecord) -> CallRecord:

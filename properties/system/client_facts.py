@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Millis, Token
+from model.terms import NO_SESSION_ERROR, Millis, Token
 from model.world.facts import (
     Announced,
     Answered,
@@ -13,6 +13,8 @@ from model.world.facts import (
     NetworkChanged,
     Sent,
     SessionDropped,
+    SessionEntered,
+    SessionLeft,
     SessionRegained,
     Settled,
     Shown,
@@ -44,6 +46,8 @@ from properties.system.wording import (
     token_state,
 )
 
+_LEAVING, _ENTERED = Dependency(DependencyKind.LEAVING), Dependency(DependencyKind.ENTERED)
+
 
 def token_needed(token: Token | None) -> tuple[Dependency, ...]:
     """The dependency on the fact that brought the token: an answer or a restart."""
@@ -57,7 +61,7 @@ def _sends(fact: Sent) -> str:
     without = f", {WITHOUT_CREDENTIAL}" if fact.unauthenticated else ""
     credential = "; its last session token has expired" if fact.stale_for else ""
     what = request_phrase(ASKS_FOR, fact.endpoint, fact.token_id)
-    return f"{what}{without}, in the {fact.origin} (request {fact.request}){credential}"
+    return f"{what}{without}, in the {fact.origin} (request {fact.request}){credential}{_left(fact)}"
 
 
 def _sent(fact: Sent, before: Before) -> str:
@@ -67,11 +71,19 @@ def _sent(fact: Sent, before: Before) -> str:
     expired = "" if repeated else f", {duration(fact.stale_for)} after its last session token had expired{why}"
     without = f" {WITHOUT_CREDENTIAL}" if fact.unauthenticated else ""
     what = request_phrase(ASKED_FOR, fact.endpoint, fact.token_id)
-    return f"the SDK {what}{without} in the {fact.origin} (request {fact.request}){expired}"
+    return f"the SDK {what}{without} in the {fact.origin} (request {fact.request}){expired}{_left(fact)}"
+
+
+def _left(fact: Sent) -> str:
+    return ", for a session that the app has left" * fact.left
 
 
 def _request_marks(fact: Sent, _before: Before) -> tuple[str, ...]:
-    return (f"{fact.endpoint} in the {fact.origin}", *["without the credential"] * fact.unauthenticated)
+    return (
+        f"{fact.endpoint} in the {fact.origin}",
+        *["without the credential"] * fact.unauthenticated,
+        *["for a session that was left"] * fact.left,
+    )
 
 
 def _request_details(fact: Sent) -> Rows:
@@ -114,6 +126,8 @@ def _settled_marks(fact: Settled, _before: Before) -> tuple[str, ...]:
         return (f"error {fact.error}",)
     if fact.token is None:
         return ("a call ends well",)
+    if fact.left:
+        return ("a call gets a token of a session that was left",)
     if fact.token.token_id != fact.token_id:
         return ("a call gets another token",)
     return ("a call gets an expired token" if fact.at >= fact.token.expires * 1000 else "a call gets a token",)
@@ -132,6 +146,7 @@ def _settled_needs(fact: Settled) -> tuple[Dependency, ...]:
     conditions = [Dependency(DependencyKind.CLOCK)] * expired + [Dependency(DependencyKind.NETWORK)] * bool(
         fact.error
     )
+    conditions += [_LEAVING] * (fact.left or fact.error == NO_SESSION_ERROR)
     return (STIMULUS, Dependency(DependencyKind.CALL, fact.call), *token_needed(fact.token), *conditions)
 
 
@@ -225,7 +240,11 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         present=_sends,
         past=_sent,
         details=_request_details,
-        needs=lambda fact: (STIMULUS, *[Dependency(DependencyKind.KEYCHAIN)] * fact.unauthenticated),
+        needs=lambda fact: (
+            STIMULUS,
+            *[Dependency(DependencyKind.KEYCHAIN)] * fact.unauthenticated,
+            *[_LEAVING] * fact.left,
+        ),
         brings=lambda fact: (Dependency(DependencyKind.REQUEST, fact.request),),
         effect=True,
     ),
@@ -245,6 +264,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
             ("origin", str(fact.origin)),
             ("session on the server", "valid" if fact.valid else "ended"),
         ),
+        needs=lambda _: (STIMULUS, _ENTERED),
         effect=True,
     ),
     FactKind(
@@ -273,6 +293,26 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
             Dependency(DependencyKind.CALL, fact.call),
             *[Dependency(DependencyKind.NETWORK)] * (fact.error is not None or not fact.signed_in),
         ),
+        effect=True,
+    ),
+    FactKind(
+        kind=SessionLeft,
+        lane="SDK",
+        moment="dropped",
+        marks=lambda *_: ("signed out by the app",),
+        present=lambda _: "signs the user out, as the app asked",
+        past=lambda *_: "and so the SDK signed the user out, as the app asked",
+        effect=True,
+    ),
+    FactKind(
+        kind=SessionEntered,
+        lane="SDK",
+        moment="regained",
+        marks=lambda *_: ("another session",),
+        present=lambda fact: f"holds {fact.session or 'the first session'} now, of user {fact.session.user}",
+        past=lambda fact, _: f"and so the SDK held session {fact.session.number}, of user {fact.session.user}",
+        brings=lambda _: (_ENTERED,),
+        ends=lambda _: (_LEAVING,),
         effect=True,
     ),
     FactKind(

@@ -34,6 +34,8 @@ class DependencyKind(Word):
     KEYCHAIN = "keychain"  # the keychain is locked
     NETWORK = "network"  # the device is offline
     SESSION_END = "session-end"  # the server has ended the session
+    LEAVING = "leaving"  # the app signs out, or has signed out
+    ENTERED = "entered"  # the client holds another session than before
 
 
 class Dependency(NamedTuple):

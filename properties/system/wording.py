@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from model.terms import ENDED, Ending, Endpoint, Millis, Outcome, Token, TokenId
+from model.terms import ENDED, OF_DEVICE, Ending, Endpoint, Millis, Outcome, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------
@@ -127,12 +127,16 @@ ASKS_FOR: dict[Endpoint, str] = {
     Endpoint.INTROSPECT: "asks which sessions there are",
     Endpoint.MUTATE: "updates the session",
     Endpoint.CONFIGURE: "asks how the app is set up",
+    Endpoint.SIGN_IN: "asks for a sign-in",
+    Endpoint.SIGN_OUT: "asks for the end of all sessions",
 }
 ASKED_FOR: dict[Endpoint, str] = {
     Endpoint.MINT: "asked for a token",
     Endpoint.INTROSPECT: "asked which sessions there are",
     Endpoint.MUTATE: "updated the session",
     Endpoint.CONFIGURE: "asked how the app is set up",
+    Endpoint.SIGN_IN: "asked for a sign-in",
+    Endpoint.SIGN_OUT: "asked for the end of all sessions",
 }
 SAYS: dict[Outcome, str] = {
     Outcome.GRANTED: "a token",
@@ -163,6 +167,8 @@ REFUSALS = (*ENDED, Outcome.NO_SESSION)
 
 def request_phrase(words: dict[Endpoint, str], endpoint: Endpoint, token_id: TokenId) -> str:
     """What a request asks for, in the words of `ASKS_FOR` or `ASKED_FOR`."""
+    if endpoint in OF_DEVICE:
+        return words[endpoint]
     return words[endpoint] + of_which(token_id, "for" if endpoint is Endpoint.MUTATE else "of")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Millis, Outcome, Timings
+from model.terms import Endpoint, Millis, Operation, Outcome, Timings
 from model.world.facts import (
     Answered,
     CallStarted,
@@ -39,9 +39,15 @@ from properties.system.wording import (
     token_state,
 )
 
-_CLOCK, _KEYCHAIN, _NETWORK, _END = map(
+_CLOCK, _KEYCHAIN, _NETWORK, _END, _LEAVING = map(
     Dependency,
-    (DependencyKind.CLOCK, DependencyKind.KEYCHAIN, DependencyKind.NETWORK, DependencyKind.SESSION_END),
+    (
+        DependencyKind.CLOCK,
+        DependencyKind.KEYCHAIN,
+        DependencyKind.NETWORK,
+        DependencyKind.SESSION_END,
+        DependencyKind.LEAVING,
+    ),
 )
 
 
@@ -55,6 +61,10 @@ def no_dependencies(_fact: object) -> tuple[Dependency, ...]:
 
 def _calls(fact: CallStarted) -> str:
     return f"calls {fact.operation.phrase} (call {fact.call})"
+
+
+def _changes_sessions(operation: Operation) -> bool:
+    return operation.changes_session or operation.leaves or operation.enters
 
 
 # -- restarts -----------------------------------------------------------------------------------------------
@@ -288,11 +298,14 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         lane="app",
         to="SDK",
         moment="asked",
-        marks=lambda fact, _: (fact.operation.verb,) if fact.operation.changes_session else (),
+        marks=lambda fact, _: (fact.operation.verb,) if _changes_sessions(fact.operation) else (),
         present=_calls,
         past=lambda fact, _: f"the app called {fact.operation.verb} (call {fact.call})",
         needs=no_dependencies,
-        brings=lambda fact: (Dependency(DependencyKind.CALL, fact.call),),
+        brings=lambda fact: (
+            Dependency(DependencyKind.CALL, fact.call),
+            *[_LEAVING] * fact.operation.leaves,
+        ),
         reaches_client=True,
     ),
     FactKind(
@@ -337,7 +350,7 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         past=_answered,
         details=_answer_details,
         needs=_answer_needs,
-        brings=_token_brought,
+        brings=lambda fact: (*_token_brought(fact), *[_LEAVING] * (fact.endpoint is Endpoint.SIGN_OUT)),
         reaches_client=True,
     ),
 )

@@ -278,8 +278,8 @@ class NodeTarget:
                 raise TargetError(f"request {request} is not in flight")
             case Replied(request, Outcome.LOST):
                 return protocol.LostCommand(at, request)
-            case Replied(request, outcome, token):
-                reply = self._server.reply(outcome, token, self._asked[request])
+            case Replied(request, outcome, token, others):
+                reply = self._server.reply(outcome, token, self._asked[request], others)
                 return protocol.AnswerCommand(at, request, reply.status, reply.headers, reply.body)
             case LockChanged(locked):
                 return protocol.LockCommand(at, locked)
@@ -306,8 +306,8 @@ class NodeTarget:
                     outputs.append(self._request_sent(message))
                 case protocol.SignOutMessage(cause):
                     outputs.append(SignedOut(cause))
-                case protocol.SignInMessage(cause):
-                    outputs.append(SignedIn(cause))
+                case protocol.SignInMessage(cause, session):
+                    outputs.append(SignedIn(cause, self._server.session(session)))
                 case protocol.ActiveMessage(raw, before):
                     outputs.append(TokenAnnounced(self._minted(raw), self._minted(before) if before else None))
                 case protocol.SettledMessage():

@@ -151,9 +151,11 @@ class SignOutMessage(msgspec.Struct, array_like=True, tag="signed_out", frozen=T
 
 
 class SignInMessage(msgspec.Struct, array_like=True, tag="signed_in", frozen=True):
-    """The session was regained."""
+    """The client holds a session that it had dropped, or another one than before. The glue of an SDK with several
+    sessions names it."""
 
     cause: CallId | None
+    session: str | None
 
 
 class ActiveMessage(msgspec.Struct, array_like=True, tag="active", frozen=True):

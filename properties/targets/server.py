@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from model.terms import Endpoint, Millis, Outcome, Seconds, Token, TokenId, TokenIdStruct
+from model.terms import FIRST, Endpoint, Millis, Outcome, Seconds, Session, Token, TokenId, TokenIdStruct
 from properties.targets import jwts
 
 
@@ -89,8 +89,11 @@ class FakeServer:
         """What a request says beside its endpoint and its token id: see `RequestSent.details`."""
         return ()
 
-    def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
-        """The answer to a request for an outcome. Outcomes that bring a token carry `token`. Of the request it
+    def reply(
+        self, outcome: Outcome, token: Token | None, request: HttpRequest, others: Sequence[Token] = ()
+    ) -> HttpReply:
+        """The answer to a request for an outcome. Outcomes that bring a token carry `token`. `others` are tokens
+        of the other sessions of this device, if the answer says which sessions there are. Of the request it
         depends on nothing but `endpoint_of`."""
         return HttpReply(outcome.status, self.body(self.mint(token)) if token else "{}")
 
@@ -117,6 +120,10 @@ class FakeServer:
         """The result of an independent verifier for each token at its instant in ms: None if valid, else the name
         of the error."""
         return jwts.verify([(self.mint(token), at) for token, at in handed], self.epoch, self.issuer)
+
+    def session(self, name: str | None) -> Session:
+        """The session that the glue names so; the first one if it names none."""
+        return FIRST
 
     # -- the device's credential
 

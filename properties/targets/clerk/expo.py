@@ -9,7 +9,7 @@ published with, or another. See driver/expo.mjs for the fakes of the phone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -123,18 +123,22 @@ class ExpoServer(ClerkServer):
     always = ALWAYS
 
     def __init__(self) -> None:
+        super().__init__()
         self.carried: list[str] = []
         """The credentials of the requests of this trace, in order; empty for a request without one."""
         self._given = 1
 
     def begin(self) -> None:
         """Reset to the device's first credential."""
+        super().begin()
         self.carried.clear()
         self._given = 1
 
-    def reply(self, outcome: Outcome, token: Token | None, request: HttpRequest) -> HttpReply:
+    def reply(
+        self, outcome: Outcome, token: Token | None, request: HttpRequest, others: Sequence[Token] = ()
+    ) -> HttpReply:
         """The reply, with a new credential if the outcome is in `RENEWS`."""
-        reply = super().reply(outcome, token, request)
+        reply = super().reply(outcome, token, request, others)
         if outcome not in RENEWS:
             return reply
         self._given += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from model.terms import Endpoint, Millis, Outcome, TokenId
+from model.terms import FIRST, Endpoint, Millis, Outcome, TokenId
 from model.world.facts import (
     Announced,
     Answered,
@@ -28,17 +28,21 @@ from properties.system.wording import ahead, duration, of_which
 from properties.targets.clerk.server import (
     CLIENT_PATH,
     ENVIRONMENT_PATH,
-    SESSION_ID,
-    TOKENS_PATH,
-    TOUCH_PATH,
+    SESSIONS_PATH,
+    SIGN_INS_PATH,
     render,
+    session_id,
+    tokens_path,
+    touch_path,
 )
 
 PATHS: dict[Endpoint, str] = {
-    Endpoint.MINT: f"POST {TOKENS_PATH}",
+    Endpoint.MINT: f"POST {tokens_path()}",
     Endpoint.INTROSPECT: f"GET {CLIENT_PATH}",
-    Endpoint.MUTATE: f"POST {TOUCH_PATH}",
+    Endpoint.MUTATE: f"POST {touch_path()}",
     Endpoint.CONFIGURE: f"GET {ENVIRONMENT_PATH}",
+    Endpoint.SIGN_IN: f"POST {SIGN_INS_PATH}",
+    Endpoint.SIGN_OUT: f"DELETE {SESSIONS_PATH}",
 }
 """The request line of each endpoint, with the session of the fake server."""
 
@@ -109,7 +113,7 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
 
 
 def _request(sent: Sent) -> str:
-    path = PATHS[sent.endpoint].replace(SESSION_ID, "...")
+    path = PATHS[sent.endpoint].replace(session_id(FIRST), "...")
     return path + ", without an Authorization header" * sent.unauthenticated
 
 

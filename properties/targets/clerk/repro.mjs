@@ -123,6 +123,13 @@ function sleep(ms, length) {
 //: end
 // -- The server. It answers when told to, once the user is signed in.
 let tokens = 0;
+//: sessions
+const users = { sess_1: 1 }; // whose each session is
+let live = ['sess_1']; // those that the server holds
+const left = []; // those that the app has signed out of
+const sidOf = pathname => pathname.match(/\/(sess_\d+)\//)?.[1];
+function mint({ template, organization, sid = 'sess_1' } = {}, older, user = users[sid]) {
+//: else
 //: foreign-token
 function mint({ template, organization } = {}, older, user = 1) {
 //: else
@@ -132,12 +139,17 @@ function mint({ template, organization } = {}, older) {
 function mint({ template, organization } = {}) {
 //: end
 //: end
+//: end
   const iat = Math.floor(now() / 1000);
+  //: sessions
+  const about = { ...(template ? { template } : { sid }), org_id: organization, sub: `user_${user}` };
+  //: else
   //: foreign-token
   const sid = `sess_${user}`;
   const about = { ...(template ? { template } : { sid }), org_id: organization, sub: `user_${user}` };
   //: else
   const about = { ...(template ? { template } : { sid: 'sess_1' }), org_id: organization };
+  //: end
   //: end
   const claims = { iss: 'https://clerk.test', sub: 'user_1', iat, nbf: iat - 10, exp: iat + 60, ...about };
   //: stale-token
@@ -159,6 +171,20 @@ const failure = (status, code) => json(status, { errors: [{ code, message: code 
 //: end
 const client = (...sessions) =>
   json(200, { response: { id: 'client_1', sessions, last_active_session_id: sessions[0]?.id ?? null } });
+//: sessions
+const actives = {}; // the active organization of each session
+const session = (sid, older) => {
+  const last_active_token = { jwt: mint({ organization: actives[sid], sid }, older) };
+  const last_active_organization_id = actives[sid] ?? null;
+  const user = { id: `user_${users[sid]}` };
+  return { id: sid, status: 'active', user, last_active_token, last_active_organization_id };
+};
+const current = () => clerk.session?.id ?? live[0]; // which session the app has
+const withClient = (response, sessions) =>
+  json(200, { response, client: { id: 'client_1', sessions, last_active_session_id: response.id ?? null } });
+const about = (first, older) =>
+  [first, ...live.filter(sid => sid !== first)].map((sid, place) => session(sid, older && !place));
+//: else
 //: touch setActive
 const touched = one =>
   json(200, { response: one, client: { id: 'client_1', sessions: [one], last_active_session_id: one.id } });
@@ -183,12 +209,27 @@ const session = () => {
   return { id: 'sess_1', status: 'active', user: { id: 'user_1' }, last_active_token };
 };
 //: end
+//: end
 //: requests
 const ANSWERS = {
   //: granted
   'a token': request => json(200, { jwt: mint(request) }),
   //: end
   //: session
+  //: sessions
+  'the session, still there': ({ pathname, organization, user }) => {
+    if (pathname.endsWith('/touch')) {
+      actives[sidOf(pathname)] = organization;
+      const sessions = about(sidOf(pathname));
+      return withClient(sessions[0], sessions);
+    }
+    if (!pathname.endsWith('/sign_ins')) return client(...about(current()));
+    const created_session_id = `sess_${Object.keys(users).length + 1}`;
+    users[created_session_id] = user;
+    live.push(created_session_id);
+    return withClient({ id: 'sia_1', status: 'complete', created_session_id }, live.map(sid => session(sid)));
+  },
+  //: else
   //: setActive
   'the session, still there': ({ pathname, organization }) => {
     if (!pathname.endsWith('/touch')) return client(session());
@@ -200,6 +241,7 @@ const ANSWERS = {
   'the session, still there': ({ pathname }) => (pathname.endsWith('/touch') ? touched : client)(session()),
   //: else
   'the session, still there': () => client(session()),
+  //: end
   //: end
   //: end
   //: end
@@ -238,6 +280,14 @@ const ANSWERS = {
   '401': () => failure(401, 'authentication_invalid'),
   //: end
   //: no-session
+  //: sessions
+  'no session': ({ pathname }) => {
+    const others = live.includes(current()) ? [] : live.map(sid => session(sid));
+    if (!pathname.endsWith('/sessions')) return client(...others);
+    live = [];
+    return withClient({ deleted: true }, []);
+  },
+  //: else
   'no session': () => client(),
   //: end
   //: settings
@@ -247,6 +297,12 @@ const ANSWERS = {
   'a token made from older data': request => {
     const { pathname } = request;
     if (pathname.includes('/tokens')) return json(200, { jwt: mint(request, true) });
+    //: sessions
+    if (!pathname.endsWith('/touch')) return client(...about(current(), true));
+    actives[sidOf(pathname)] = request.organization;
+    const sessions = about(sidOf(pathname), true);
+    return withClient(sessions[0], sessions);
+    //: else
     //: setActive
     if (pathname.endsWith('/touch')) active = request.organization;
     //: end
@@ -254,6 +310,7 @@ const ANSWERS = {
     if (pathname.endsWith('/touch')) return touched(session(true));
     //: end
     return client(session(true));
+    //: end
   },
   //: end
 };
@@ -277,26 +334,44 @@ const revoke = () => tell('server', 'ends the session');
 //: end
 const requests = new Map(); // those in flight, numbered from sign-in on
 let sent = 0;
-//: organization
+//: organization sessions
 globalThis.fetch = (target, { method = 'GET', signal, body } = {}) => {
 //: else
 globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
 //: end
   const { pathname } = new URL(target);
   //: start
+  //: sessions
+  if (booting) return Promise.resolve(pathname === '/v1/client' ? client(session('sess_1')) : json(200, {}));
+  //: else
   if (booting) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
+  //: end
+  //: else
+  //: sessions
+  if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session('sess_1')) : json(200, {}));
   //: else
   if (!clerk.loaded) return Promise.resolve(pathname === '/v1/client' ? client(session()) : json(200, {}));
   //: end
+  //: end
   const number = ++sent;
   tell('SDK', `sends ${method} ${pathname} (request ${number})`);
+  //: left-session-stays-left
+  if (left.includes(sidOf(pathname))) afterwards.push(`request ${number} is sent`);
+  //: end
   return new Promise((resolve, reject) => {
+    //: sessions
+    const form = new URLSearchParams(body);
+    const organization = form.get('organization_id') || form.get('active_organization_id') || undefined;
+    const about = { template: pathname.split('/tokens/')[1], organization, sid: sidOf(pathname) };
+    requests.set(number, { method, pathname, resolve, ...about, user: 1 + USERS.indexOf(form.get('identifier')) });
+    //: else
     //: organization
     const form = new URLSearchParams(body);
     const organization = form.get('organization_id') || form.get('active_organization_id') || undefined;
     requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1], organization });
     //: else
     requests.set(number, { method, pathname, resolve, template: pathname.split('/tokens/')[1] });
+    //: end
     //: end
     signal?.addEventListener('abort', () => requests.delete(number) && reject(signal.reason));
   });
@@ -305,16 +380,26 @@ globalThis.fetch = (target, { method = 'GET', signal } = {}) => {
 //: no-request-storm
 let asksAgain = false;
 //: end
+//: granted session no-session settings
+//: sessions
+const paths = {
+  'a token': /tokens/,
+  'the session, still there': /client$|touch$|sign_ins$/,
+  'no session': /client$|sessions$/,
+};
+//: else
+const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
+//: end
+//: settings
+paths['the settings'] = /environment$/;
+//: end
+//: end
 //: serve
 // The server acts now. Its reply arrives later, or never.
 const replies = new Map();
 function serve(number, what) {
   const request = requests.get(number);
   //: granted session no-session settings
-  const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
-  //: settings
-  paths['the settings'] = /environment$/;
-  //: end
   if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
@@ -348,10 +433,6 @@ const lose = number => end(number, Promise.reject(new TypeError('Network request
 function answer(number, what) {
   const request = requests.get(number);
   //: granted session no-session settings
-  const paths = { 'a token': /tokens/, 'the session, still there': /client$|touch$/, 'no session': /client$/ };
-  //: settings
-  paths['the settings'] = /environment$/;
-  //: end
   if (!request || !request.pathname.match(paths[what])) return verdict(`no request ${number} to answer so`);
   //: else
   if (!request) return verdict(`no request ${number} to answer`);
@@ -369,13 +450,29 @@ function answer(number, what) {
 }
 //: end
 //: end
-//: getToken touch setActive start
+//: getToken touch setActive start sessions
 // -- The app.
 const calls = []; // how each of them ended
 //: end
+//: touch setActive sessions
+function call(what, promise) {
+  const number = calls.push('still waits');
+  tell('app', `calls ${what} (call ${number})`);
+  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
+  promise().then(
+    () => ended('ends well'),
+    error => ended(`fails: ${error.status ?? error.code ?? error}`),
+  );
+  return settle();
+}
+//: end
 //: getToken
 function getToken(options = {}) {
+  //: sessions
+  if (!clerk.session) return call('getToken, without a session', async () => absent());
+  //: else
   if (!clerk.session) return verdict('no session to ask for a token');
+  //: end
   const number = calls.push('still waits');
   tell('app', `calls getToken(${JSON.stringify(options)}) (call ${number})`);
   const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
@@ -386,10 +483,14 @@ function getToken(options = {}) {
     //: given-tokens-never-go-backwards
     jwt => ended(jwt ? `gets a token${isOlder(jwt) ? ' older than one before' : ''}` : 'gets null'),
     //: else
+    //: left-session-stays-left
+    jwt => ended(jwt ? `gets a token${isLeft(jwt) ? ' of a session that the app has left' : ''}` : 'gets null'),
+    //: else
     //: no-token-of-another-user
     jwt => ended(jwt ? `gets ${isForeign(jwt) ? "another user's" : 'a'} token` : 'gets null'),
     //: else
     jwt => ended(jwt ? 'gets a token' : 'gets null'),
+    //: end
     //: end
     //: end
     //: end
@@ -414,6 +515,9 @@ function isOlder(jwt) {
   return given.push(oiat) && given.some(before => before > oiat);
 }
 //: end
+//: left-session-stays-left
+const isLeft = jwt => left.includes(JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url')).sid);
+//: end
 //: no-token-of-another-user
 const isForeign = jwt => JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url')).sub !== 'user_1';
 //: end
@@ -434,27 +538,43 @@ function fault(jwt, options) {
 //: touch
 function touch() {
   if (!clerk.session) return verdict('no session to touch');
-  const number = calls.push('still waits');
-  tell('app', `calls touch() (call ${number})`);
-  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
-  clerk.session.touch().then(
-    () => ended('ends well'),
-    error => ended(`fails: ${error.status ?? error.code ?? error}`),
-  );
-  return settle();
+  return call('touch()', () => clerk.session.touch());
 }
 //: end
 //: setActive
 function setActive(organization) {
   if (!clerk.session) return verdict('no session whose organization could be another');
-  const number = calls.push('still waits');
-  tell('app', `calls setActive({ organization: ${JSON.stringify(organization)} }) (call ${number})`);
-  const ended = how => tell('app', `call ${number} ${(calls[number - 1] = how)}`);
-  clerk.setActive({ organization }).then(
-    () => ended('ends well'),
-    error => ended(`fails: ${error.status ?? error.code ?? error}`),
-  );
-  return settle();
+  return call(`setActive({ organization: ${JSON.stringify(organization)} })`, () => clerk.setActive({ organization }));
+}
+//: end
+//: sessions
+const absent = () => {
+  throw Object.assign(new Error(), { code: 'there is no session' });
+};
+const USERS = ['ada@example.com', 'eve@example.com'];
+//: end
+//: left-session-stays-left
+const afterwards = []; // what was sent for a session after the app had left it
+//: end
+//: signIn
+function signIn(user) {
+  const identifier = USERS[user - 1];
+  return call(`signIn.create({ identifier: '${identifier}' }) and setActive`, async () => {
+    const attempt = await clerk.client.signIn.create({ strategy: 'password', identifier, password: 'secret' });
+    await (attempt.createdSessionId ? clerk.setActive({ session: attempt.createdSessionId }) : absent());
+  });
+}
+//: end
+//: signOut
+function signOut() {
+  const known = Object.keys(users);
+  return call('signOut()', () => clerk.signOut().then(() => left.push(...known)));
+}
+//: end
+//: setActiveSession
+function setActiveSession() {
+  const other = clerk.client.sessions.find(({ id }) => id !== clerk.session?.id);
+  return call('setActive({ session })', async () => (other ? clerk.setActive({ session: other.id }) : absent()));
 }
 //: end
 
@@ -509,7 +629,7 @@ function verdict(detour) {
   //: end
   //: foreground-recovers
   const last = calls.at(-1);
-  //: touch setActive
+  //: touch setActive sessions
   const [defect, says] = [!detour && !last?.match(/token|well/), `the last call ${last}`];
   //: else
   const [defect, says] = [!detour && !last?.includes('token'), `the last call of getToken ${last}`];
@@ -526,6 +646,10 @@ function verdict(detour) {
   //: no-token-of-another-user
   const another = calls.find(how => how === "gets another user's token");
   const [defect, says] = [another, "a call of getToken gets another user's token"];
+  //: end
+  //: left-session-stays-left
+  const got = calls.find(how => how.includes('has left')) && 'a call of getToken gets a token';
+  const [defect, says] = [got ?? afterwards[0], `${got ?? afterwards[0]} for a session that the app has left`];
   //: end
   //: nothing-uncaught
   const [defect, says] = [uncaught.length > 0, `nobody catches ${uncaught[0]}`];

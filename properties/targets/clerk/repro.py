@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from model.clerk.terms import GetToken, SwitchOrganization, Touch
+from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
 from model.terms import ENDED, Load, Operation, Outcome, Runtime
 from model.world.events import (
     OF_REQUEST,
@@ -133,6 +133,8 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")
+    if any(isinstance(one, SignIn | SignOut | SwitchSession) for one in trace.events):
+        needs.add("sessions")
     if "setActive" in needs or any(isinstance(one, GetToken) and one.organization for one in trace.events):
         needs.add("organization")
     if trace.invariant in _ABOUT_DROPS:
@@ -176,8 +178,10 @@ def _tell(event: Event) -> str:
             return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
             return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
-        case StartApp() | RestartApp() | Load() | Revoke() | Touch():
+        case StartApp() | RestartApp() | Load() | Revoke() | Touch() | SignOut() | SwitchSession():
             arguments = []
+        case SignIn(user):
+            arguments = [str(user)]
         case SwitchOrganization(organization):
             arguments = [json.dumps(organization)]
         case Operation():

@@ -6,7 +6,7 @@
 //
 //   ["timer", id, due, cause]   ["clear", id]   ["request", id, method, path, query, headers, body|null, credentials, cause]
 //   ["signed_out", cause]       ["active", token, before]      ["settled", call, value|null, error|null]
-//   ["signed_in", cause]        (what it had dropped it holds again)
+//   ["signed_in", cause, session|null]   (it holds a session that it had dropped, or another one than before)
 //   ["threw", message]          ["stored", value|null]
 //
 // An instant is in ms since the instance began. A cause is the call of the app in whose course something
@@ -16,16 +16,17 @@
 // A glue module runs in the realm of Node, and the SDK in one of its own (realm.mjs). It exports
 //
 //   environment(runtime)   the globals by which the SDK learns where it runs
-//   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held)` is to be
-//                          called the moment its session is dropped, or taken up again, and has no effect while it
-//                          loads. `around` has `require` (modules.mjs), `credential`, `device` (what outlives a
-//                          restart) and `page` (page.mjs)
+//   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held, name)` is to
+//                          be called the moment its session is dropped, or it holds one again, or another one; it has
+//                          no effect while the SDK loads. `around` has `require` (modules.mjs), `credential`,
+//                          `device` (what outlives a restart) and `page` (page.mjs)
 //   errorName(error)       a short name that stays the same from build to build: `api-STATUS` for what the server has
 //                          answered, `offline` for an error that says that the device is offline
 //   page                   {url, cookies} to begin a page with, for an SDK that runs on one
 //
-// What `create` returns has `load()`, which may send requests, fail, and be called again; `signedIn()`; and `operations`, which an app calls, by
-// name: each takes an object of arguments and returns a promise, of a token or of nothing. Where there is such a
+// What `create` returns has `load()`, which may send requests, fail, and be called again; `signedIn()`, whether it
+// holds a session, or the name of the one that it holds; and `operations`, which an app calls, by name: each takes an
+// object of arguments and returns a promise, of a token or of nothing. Where there is such a
 // thing: `activeToken()`, the token that the app sees without asking; `stored()`, what a page keeps of the session
 // for the app's own server; `lock(locked)`, for a store that can be locked; and `check()`, which throws when what
 // the glue was told and what the SDK holds differ.
@@ -216,7 +217,8 @@ export class Instance {
     const exports = realm.exports(recipe.program);
     const { device, page } = this;
     const around = { require: stubs => requireIn(recipe.library, stubs, realm), credential, device, page };
-    const announce = held => this.loaded && this.emit(held ? 'signed_in' : 'signed_out', cause());
+    const announce = (held, name = null) =>
+      this.loaded && (held ? this.emit('signed_in', cause(), name) : this.emit('signed_out', cause()));
     this.sdk = glue.create(exports, runtime, announce, around);
   }
 
@@ -225,7 +227,9 @@ export class Instance {
     await this.sdk.load();
     if (this.loaded) return;
     this.loaded = true;
-    this.emit(this.sdk.signedIn() ? 'signed_in' : 'signed_out', cause());
+    const held = this.sdk.signedIn();
+    if (held) this.emit('signed_in', cause(), held === true ? null : held);
+    else this.emit('signed_out', cause());
   }
 
   // Lets a stimulus happen at its instant, until the SDK can do no more.

@@ -11,6 +11,9 @@ export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('b
 // Without it the SDK of a production instance takes the user for signed out.
 export const page = { url: 'https://app.clerk.test/', cookies: ['__client_uat=1767225600; path=/'] };
 
+// Who may sign in, by number (USERS of server.py).
+const USERS = ['ada@example.com', 'eve@example.com'];
+
 // The cookie that the app's own server reads.
 const SESSION_COOKIE = '__session';
 
@@ -30,26 +33,32 @@ export function create(exports, runtime, announce, around) {
   return { ...sdk, stored: () => around.page?.cookie(SESSION_COOKIE) ?? null };
 }
 
+// What an app does that has no Session object to make a call with.
+function absent() {
+  throw Object.assign(new Error('there is no session'), { code: 'no-session' });
+}
+
+const idOf = session => (session ? session.id || 'unnamed' : null);
+
 // A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
 export function drive(clerk, options, announce) {
-  let signedIn = false;
+  let signedIn = null; // the id of the session that the app has, or null
   let listens = false;
-  const session = () => {
-    if (!clerk.session) throw new DriverError('the client holds no session to make this call with');
-    return clerk.session;
-  };
+  // `undefined` while the sessions change, and after a sign-out that failed.
+  const session = () => clerk.session ?? absent();
 
   return {
     async load() {
       await clerk.load({ ...options, telemetry: false });
       if (listens) return;
       listens = true;
-      signedIn = Boolean(clerk.session);
+      signedIn = idOf(clerk.session);
       clerk.addListener(({ session }) => {
         // `undefined` is a change of sessions under way; listeners run synchronously, in the cause's context.
-        if (session === undefined || Boolean(session) === signedIn) return;
-        signedIn = Boolean(session);
-        announce(signedIn);
+        const id = idOf(session);
+        if (session === undefined || id === signedIn) return;
+        signedIn = id;
+        announce(id !== null, id);
       });
     },
     signedIn: () => signedIn,
@@ -64,10 +73,20 @@ export function drive(clerk, options, announce) {
         }),
       touch: () => session().touch(),
       setActive: ({ organization }) => (session(), clerk.setActive({ organization })),
+      setActiveSession: () => {
+        const other = clerk.client.sessions.find(({ id }) => id !== signedIn);
+        return session() && other ? clerk.setActive({ session: other.id }) : absent();
+      },
+      signOut: () => clerk.signOut(),
+      async signIn({ user }) {
+        const identifier = USERS[user - 1];
+        const attempt = await clerk.client.signIn.create({ strategy: 'password', identifier, password: 'secret' });
+        await (attempt.createdSessionId ? clerk.setActive({ session: attempt.createdSessionId }) : absent());
+      },
     },
     // Throws when the session went away, or came back, without the listener having been told.
     check() {
-      const told = Boolean(clerk.session) === signedIn;
+      const told = clerk.session === undefined || idOf(clerk.session) === signedIn;
       if (!told) throw new DriverError('the session changed without an announcement');
     },
   };
