@@ -52,7 +52,7 @@ def test_every_trace_can_be_written_down_for_tyche(workers: tuple[str, ...]) -> 
     tried = [line for line in lines if line["type"] == "test_case"]
     assert len(tried) >= 100
     assert {"passed"} <= {line["status"] for line in tried}
-    assert all(line["representation"] for line in tried)
+    assert all("advance(" in line["representation"] for line in tried if line["status"] == "passed")
 
 
 def test_a_folder_that_cannot_be_written_gets_one_line() -> None:

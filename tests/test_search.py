@@ -165,7 +165,7 @@ def test_a_broken_target_or_ctrl_c_leaves_the_trace_so_far_on_disk(error: BaseEx
             return super().feed(stimulus, at)
 
     with pytest.raises(type(error)):
-        explore(Breaking(CLERK, POLICIES["CLERK_JS_6_7_4"]), "starvation")
+        explore(Breaking(CLERK, POLICIES["CLERK_JS_6_7_4"]), "starvation", judging=[HEADLINE])
     (saved,) = FOLDER.iterdir()
     assert load(saved).invariant is None
 

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import click
 import msgspec
+from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
@@ -76,12 +77,14 @@ def recorded(log: BinaryIO) -> Iterator[None]:
         node.Driver.tell = tell  # type: ignore[method-assign]
 
 
-def bare_loop(commands: bytes, *flags: str) -> float:
-    """The seconds that a driver takes for `commands` from a file. `flags` are for Node."""
+def bare_loop(commands: bytes, *flags: str) -> Spent:
+    """What a driver spends on `commands` from a file. `flags` are for Node."""
     with tempfile.TemporaryFile() as log:
         log.write(commands)
         log.seek(0)
-        return _seconds([node.node_executable(), *flags, str(node.LOOP)], stdin=log)
+        began = now()
+        _seconds([node.node_executable(), *flags, str(node.LOOP)], stdin=log)
+        return now() - began
 
 
 def check(bench: Benchmark, processes: int) -> float:
@@ -132,40 +135,62 @@ def _seconds(*commands: list[str], **given: Any) -> float:
         return time.perf_counter() - began
 
 
+class Spent(Struct, frozen=True):
+    """Seconds of real time, of CPU in this process, and of CPU in those that it started and that have ended."""
+
+    real: float
+    here: float
+    node: float
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.real - other.real, self.here - other.here, self.node - other.node)
+
+
+def now() -> Spent:
+    """What was spent until now."""
+    times = os.times()
+    node_cpu = times.children_user + times.children_system
+    return Spent(time.perf_counter(), time.process_time(), node_cpu)
+
+
 def searches(bench: Benchmark, adapter: Adapter, console: Console) -> Table:
     """How fast the random engine plays traces, beside another tool and a loop without either."""
     table = Table(title=f"{TRACES} traces, assuming {bench.assumptions}", title_justify="left", box=None)
-    for heading in ("what", "traces/s", "steps/s", "steps a trace", "share of the bare loop"):
+    cpu = ("ms of CPU a trace: here", "in Node")
+    for heading in ("what", "traces/s", "steps/s", "steps a trace", *cpu):
         table.add_column(heading, justify="left" if heading == "what" else "right")
 
-    def add(what: str, traces: int, steps: int, seconds: float, share: str = "") -> None:
+    def add(what: str, traces: int, steps: int, seconds: float, spent: Spent) -> None:
         rates = (f"{traces / seconds:,.0f}", f"{steps / seconds:,.0f}", f"{steps / traces:.0f}")
-        table.add_row(what, *rates, share)
+        table.add_row(what, *rates, *(f"{1000 * used / traces:.1f}" for used in (spent.here, spent.node)))
 
     target = make_target(bench.build, console.print)
     model = target.described_by()
     assert model, f"no policy describes {bench.build}"
     console.print("measuring the model ...", style="dim")
-    add("the model", *measure(model, bench))
+    began = now()
+    add("the model", *measure(model, bench), now() - began)
     with tempfile.TemporaryFile() as log:
         with recorded(log):
             target.prepare()
             start_up = log.tell()
             console.print(f"measuring {target.name} ...", style="dim")
+            began = now()
             traces, steps, seconds = measure(target, bench)
             target.close()
+        add(target.name, traces, steps, seconds, now() - began)
         log.seek(0)
         commands = log.read()
     console.print("measuring the bare loop ...", style="dim")
-    plain = bare_loop(commands) - bare_loop(commands[:start_up])
-    tuned = bare_loop(commands, *node.FLAGS) - bare_loop(commands[:start_up], *node.FLAGS)
-    add(target.name, traces, steps, seconds, f"{plain / seconds:.2f}")
-    add("the same traces, bare loop in Node", traces, steps, plain, "1")
-    add("the same traces, bare loop in Node as tuned as our driver", traces, steps, tuned, f"{plain / tuned:.2f}")
+    for what, flags in (("bare loop in Node", ()), ("bare loop in Node, as tuned as our driver", node.FLAGS)):
+        loop = bare_loop(commands, *flags) - bare_loop(commands[:start_up], *flags)
+        add(f"the same traces, {what}", traces, steps, loop.real, loop)
     console.print("measuring the other tool ...", style="dim")
     searched = Trace(bench.build, Runtime.HEADLESS, bench.assumptions, (), bench.invariant)
+    began = now()
     for other in adapter.compared(searched, [1], TRACES, power.STEPS, console.print):
-        add("the other tool", other.traces, other.steps, other.shrunk, f"{plain / other.shrunk:.2f}")
+        # It warms up with another search, which is not in its seconds.
+        add("the other tool", other.traces, other.steps, other.shrunk, Spent(0, 0, (now() - began).node / 2))
         ratio = (steps / seconds) / (other.steps / other.shrunk)
         table.caption = f"ours to the other tool: {ratio:.2f} of its steps/s"
     return table
@@ -214,25 +239,32 @@ def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
+PARTS = ("power", "searches", "proofs", "processes")
+
+
 @click.command()
-@click.option(
-    "--finding", "names", multiple=True, metavar="NAME", help="only this trace of the corpus; repeatable"
-)
-@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True)
-@click.option("--traces", type=click.IntRange(min=1), default=TRACES, show_default=True, help="a search, at most")
-def main(names: tuple[str, ...], seeds: int, traces: int) -> None:
-    """Measure how well and how fast the engines search. With --finding, only how well."""
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), default=PARTS, help="repeatable")
+@click.option("--finding", "names", multiple=True, metavar="NAME", help="only its power; repeatable")
+@click.option("--seeds", type=click.IntRange(min=1), default=10, show_default=True, help="of its power")
+@click.option("--traces", type=click.IntRange(min=1), default=TRACES, show_default=True, help="for each seed")
+def main(parts: tuple[str, ...], names: tuple[str, ...], seeds: int, traces: int) -> None:
+    """Measure how well (power) and how fast the engines search."""
     console = Console(width=max(Console().width, 190))
     console.print(machine())
-    adapter = built_in()
-    found = powers(adapter, power.findings(adapter, names), seeds, traces, console)
-    if not names and (bench := adapter.benchmark):
-        console.print(searches(bench, adapter, console))
-        proofs(bench, console)
-        console.print(f"measuring {len(bench.cells)} cells with one process and with two ...", style="dim")
-        one, two = check(bench, 0), check(bench, 2)
-        console.print(f"-n 0: {one:.1f} s, -n 2: {two:.1f} s; two are {one / two:.2f} times as fast as one")
-    console.print(found)
+    adapter, tables = built_in(), []
+    if names or "power" in parts:
+        tables.append(powers(adapter, power.findings(adapter, names), seeds, traces, console))
+    if (bench := adapter.benchmark) and not names:
+        if "searches" in parts:
+            tables.append(searches(bench, adapter, console))
+        if "proofs" in parts:
+            proofs(bench, console)
+        if "processes" in parts:
+            console.print(f"measuring {len(bench.cells)} cells with one process and with two ...", style="dim")
+            one, two = check(bench, 0), check(bench, 2)
+            console.print(f"-n 0: {one:.1f} s, -n 2: {two:.1f} s; two are {one / two:.2f} times as fast as one")
+    for table in tables:
+        console.print(table)
     console.print(machine())
 
 

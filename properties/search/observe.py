@@ -11,9 +11,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from hypothesis import event
 from hypothesis.internal import observability
 
 from model.sdk import Sdk
+from properties.system.trace import Trace
 
 WORLD = ("model.world.course", "model.world.outputs")
 """The modules of the world's rules. Each SDK names those of its client (`Sdk.rules`)."""
@@ -64,20 +66,39 @@ def say_branches(branches: Mapping[CodeBranch, bool]) -> Iterator[str]:
         yield f"{name}: {taken} of {len(everyone)}{where}"
 
 
+EVENTS = "events"
+_writing: list[Path] = []  # the files of observations that are open
+
+
+def observe(trace: Trace) -> None:
+    """Tell the observation of the test case under way which events its bytes stand for."""
+    if _writing:
+        event(EVENTS, str(trace))
+
+
 def write_observations(folder: Path, name: str) -> Callable[[], None]:
     """Start writing each of Hypothesis's observations as a line of JSON to `folder`/`name`.jsonl, in the format
-    of Tyche. Returns the function that stops it. Raises `OSError`."""
+    of Tyche. Returns the function that stops it. Raises `OSError`.
+
+    The callbacks are in an internal module of Hypothesis. The public way, HYPOTHESIS_EXPERIMENTAL_OBSERVABILITY,
+    writes to one folder for all runs, and measures the coverage of everything. If tests/test_observe.py fails
+    after an update of Hypothesis, look for the callbacks in its documentation of observability.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
     observability.OBSERVABILITY_COLLECT_COVERAGE = False  # slow, and `ModelCoverage` is more precise
 
     def write(observation: Any) -> None:
-        json.dump(dataclasses.asdict(observation), file, default=str)
+        document = dataclasses.asdict(observation)
+        played = document.get("features", {}).pop(EVENTS, None)
+        json.dump(document | ({"representation": played} if played else {}), file, default=str)
         file.write("\n")
 
     observability.add_observability_callback(write)
+    _writing.append(folder)
 
     def end() -> None:
+        _writing.remove(folder)
         observability.remove_observability_callback(write)
         file.close()
 

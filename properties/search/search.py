@@ -33,6 +33,7 @@ from properties.run.distinct import NOTHING, Known, new, simpler, widened
 from properties.run.run import LANDMARKS, Run, Violation
 from properties.run.shrink import reduce, violates
 from properties.search.generate import draws, read
+from properties.search.observe import observe
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
 
@@ -248,8 +249,10 @@ def _round(
             if tally.first is None:
                 tally.first, tally.first_at = violation, time.perf_counter()
             tally.keep(violation)
+            observe(violation.trace)
             raise
         act(run.target.finish)
+        observe(run.trace)
         for name in run.reached(LANDMARKS):
             note(name)
         done(run)
@@ -259,13 +262,12 @@ def _round(
         with tally.stopping_at_errors():
             play()
 
-    what = f"{cell.target}|{cell.runtime}|{cell.assumptions}|{'+'.join(one.id for one in invariants)}"
-    if beside:  # with the key of the round before, Hypothesis would delete what was found, which no longer counts
-        what += f"|{beside}"
-    # Hypothesis derives the key in the example database, and a default seed, from the source and the signature.
-    trace.__annotations__["drawn"] = what
+    what = f"{cell.runtime}|{cell.assumptions}|{'+'.join(one.id for one in invariants)}"
+    # Hypothesis derives the key in the example database from the source and the signature of a test. With the key
+    # of the round before, it would delete what was found there, which no longer counts.
+    trace.__annotations__["drawn"] = f"{cell.target}|{what}{f'|{beside}' if beside else ''}"
     test = settings(_engine_settings(profile))(given(draws(profile.stateful_step_count))(trace))
-    if seed is not None:
+    if seed is not None or profile.derandomize:  # the same for every target: a build is tried as its model is
         test = seeded(f"{what}|{seed}")(test)
     try:
         with tally.holding_interrupts():
