@@ -65,7 +65,7 @@ def trial(bundle: Path, before: str, after: str, *traces: tuple[Event, ...]) -> 
     source = bundle.read_text(encoding="utf-8")
     assert source.count(before) == 1
     start = len(source[: source.index(before)].encode("utf-16-le")) // 2
-    mutation = Mutation(start, start + len(before), after, "", "", None, "")
+    mutation = Mutation(start, start + len(before), after, "", "", None, 0, "")
     ran = (Trace(BUILD, Runtime.HEADLESS, assuming("outage"), events) for events in traces)
     return Mutant(mutation, BUILD, bundle, tuple(Played(one, frozenset(), frozenset()) for one in ran)).run()
 

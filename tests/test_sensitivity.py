@@ -73,7 +73,7 @@ def code(tmp_path: Path, source: str, parts: Sequence[Part] = ()) -> Code:
 def mutation(before: str, after: str) -> Mutation:
     """A mutation of the toy."""
     start = SOURCE.index(before)
-    return Mutation(start, start + len(before), after, "number", "Toy", None, f"«{before} → {after}»")
+    return Mutation(start, start + len(before), after, "number", "Toy", None, 0, f"«{before} → {after}»")
 
 
 def trial(before: str, after: str, *traces: Sequence[Event]) -> Trial:
@@ -143,6 +143,7 @@ def test_only_code_that_has_run_is_mutated(tmp_path: Path) -> None:
     path.write_text("function f() { a = 1 }\nfunction g() { a = 2 }")
     found = code_of(path, ran(path.read_text(), "{ a = 2 }"), (), lambda line: None)
     assert [one.scope for one in found.mutations] == ["g"]
+    assert [one.inside for one in found.mutations] == [path.read_text().index("{ a = 2")]
     assert [(one.scope, one.ran) for one in found.functions] == [("f", False), ("g", True)]
 
 
@@ -271,13 +272,15 @@ def test_a_file_of_reasons_that_cannot_be_read_is_refused_in_one_line(tmp_path: 
 
 
 def test_the_command_prints_what_survives_and_writes_everything(toy: NodeTarget, tmp_path: Path) -> None:
-    out = tmp_path / "trials.json"
-    words = ["sensitivity", "--target", BUILD, "--mutants", "12", "--traces", "30", "--out", str(out)]
-    done = CliRunner().invoke(main, [*words, "--workers", "1"])
+    bundle, out = tmp_path / "bundle.cjs", tmp_path / "trials.json"
+    bundle.write_text(SOURCE.replace("async fetchToken() {", "async fetchToken() { this.unused = 5;"))
+    words = ["sensitivity", "--target", f"toy@{bundle}", "--mutants", "99", "--traces", "5"]
+    done = CliRunner().invoke(main, [*words, "--out", str(out), "--workers", "1"])
     trials = json.loads(out.read_text())["trials"]
     survivors = [one["code"] for one in trials if one["fate"] == "survived"]
     assert done.exit_code == 1, done.output
-    assert 0 < len(survivors) < len(trials) == 12
+    assert any("«5 → 6»" in one for one in survivors)
+    assert len(survivors) < len(trials)
     for survivor in survivors:
         assert survivor in done.output
 

@@ -3,8 +3,9 @@
 The traces of the experiment are the known ones of the build, those in which each call ends in every way
 (`outcomes.py`), and random ones, on every runtime that the model describes. They are recorded on the unchanged
 build, where V8 notes which code they run. A mutant of that code is a copy of the build with one mutation. It
-plays those that run the changed code, in lock step with the model, until it is noticed: it does not load, differs
-from the model, violates an invariant that the build does not violate in the same trace, or breaks its target.
+plays those that run the changed function, in lock step with the model, until it is noticed: it does not load,
+differs from the model, violates an invariant that the build does not violate in the same trace, or breaks its
+target.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Fate(Word):
 
 
 class Played(Struct, frozen=True):
-    """A trace, the invariants that the unchanged build violates in it, with the causes, and the offsets of the
-    mutations whose code it runs."""
+    """A trace, the invariants that the unchanged build violates in it, with the causes, and where the
+    bodies of the functions begin that it runs."""
 
     trace: Trace
     violated: frozenset[tuple[str, Cause]]
@@ -129,7 +130,8 @@ def prepare(
                 raise Failure(_differs(verdict.trace))
     bundle = build.bundle(runtimes[0])
     code = code_of(bundle, sorted({one for _, _, ranges in ran for one in ranges}), parts, say)
-    starts = sorted(mutation.start for mutation in code.mutations)
+    # Not which mutations: V8 counts no code after an `await` that is passed over.
+    starts = sorted({mutation.inside for mutation in code.mutations})
     played = (Played(trace, violated, _within(starts, ranges)) for trace, violated, ranges in ran)
     return Experiment(build.name, bundle, tuple(played), code)
 
@@ -249,11 +251,11 @@ def _noticed(played: Played, pair: LockStep) -> _Noticed:
 
 
 def mutants(experiment: Experiment, mutations: Sequence[Mutation]) -> list[Mutant]:
-    """The mutants of an experiment, each with the traces that run its code."""
+    """The mutants of an experiment, each with the traces that run the function that it changes."""
     return [
         Mutant(
             *(one, experiment.target, experiment.bundle),
-            tuple(played for played in experiment.traces if one.start in played.runs),
+            tuple(played for played in experiment.traces if one.inside in played.runs),
         )
         for one in mutations
     ]

@@ -1,11 +1,11 @@
 // Lists the one-token mutations of a bundle, and its functions. Reads one JSON object on stdin, writes one on stdout.
 //
 //   {"acorn": file, "walk": file, "bundle": file, "parts": {name: [[text, ...], ...]}, "ran": [[start, end], ...]}
-//   {"mutations": [{start, end, text, kind, scope, part, code}], "functions": [{scope, part, start, end, ran}],
+//   {"mutations": [{start, end, text, kind, scope, part, inside, code}], "functions": [{scope, part, start, end, ran}],
 //    "missing": [[text, ...], ...]}
 //
 // A mutation replaces the code from `start` to `end` by `text`; only code that has run is mutated. `scope` is the path
-// of names that enclose it. A part of the bundle is told by texts that survive minification: to each list of them
+// of names that enclose it, `inside` is where the body of the innermost function around it begins. A part of the bundle is told by texts that survive minification: to each list of them
 // belongs the smallest definition (a function, a class, a member, a variable) that has them all. `missing` has the
 // lists without one. `code` shows the mutation in its surroundings.
 
@@ -136,7 +136,8 @@ fullAncestor(tree, (node, _, ancestors) => {
     if (!runs[start]) continue;
     const [before, after] = [source.slice(Math.max(start - AROUND, 0), start), source.slice(end, end + AROUND)];
     const code = `${before}«${source.slice(start, end)} → ${text.trim()}»${after}`.replace(/\s+/g, ' ').trim();
-    mutations.push({ start, end, text, kind, scope: scopeOf(ancestors), part: partOf({ start, end }), code });
+    const inside = ancestors.findLast(({ type }) => FUNCTION.test(type))?.body.start ?? 0;
+    mutations.push({ start, end, text, kind, scope: scopeOf(ancestors), part: partOf({ start, end }), inside, code });
   }
 });
 mutations.sort((one, other) => one.start - other.start || one.end - other.end);

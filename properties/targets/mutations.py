@@ -36,8 +36,8 @@ WALKER, WALKER_FILE = _only("acorn-walk", "8.3.4", "dist/walk.js"), "dist/walk.j
 class Mutation(Struct, frozen=True):
     """The code from `start` to `end` of a bundle replaced by `text`. `kind` says what is changed: `comparison`,
     `logic`, `number`, `boolean`, `negation`, `call` or `await`. `scope` is the path of the names that enclose it,
-    `part` the part of the session's logic that it is in, None if it is in none. `code` shows it in its
-    surroundings."""
+    `part` the part of the session's logic that it is in, None if it is in none. `inside` is where the body of the
+    function around it begins. `code` shows it in its surroundings."""
 
     start: int
     end: int
@@ -45,6 +45,7 @@ class Mutation(Struct, frozen=True):
     kind: str
     scope: str
     part: str | None
+    inside: int
     code: str
 
     def applied(self, source: str) -> str:
