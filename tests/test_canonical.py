@@ -20,7 +20,7 @@ from model.world.events import Advance, Answer, Event
 from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Proved
-from properties.prove.canonical import Configuration, Memory, Naming, split_instants, state_of
+from properties.prove.canonical import Configuration, Memory, Naming, split_instants, state_of, tokens_in
 from properties.prove.prove import prove
 from properties.prove.successors import Problem
 from properties.prove.untimed import Product
@@ -91,6 +91,10 @@ WIDER = {
 
 def test_the_busy_state_has_something_of_every_kind() -> None:
     assert set(map(type, parts(busy()))) >= set(KINDS)
+
+
+def test_every_token_in_a_state_is_found() -> None:
+    assert tokens_in(busy()) == {one for one in parts(busy()) if isinstance(one, Token)}
 
 
 @pytest.mark.parametrize("memory", [MUCH, LITTLE], ids=["much", "little"])

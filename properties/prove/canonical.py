@@ -23,8 +23,9 @@ is replayed on the model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -147,11 +148,32 @@ def symbolic(configuration: Configuration) -> Configuration:
 
 def tokens_in(value: Any) -> set[Token]:
     """Every token in a value."""
-    if isinstance(value, Token):
-        return {value}
-    if isinstance(value, Struct):
-        value = tuple(getattr(value, name) for name in value.__struct_fields__)
-    return {token for one in value for token in tokens_in(one)} if isinstance(value, tuple) else set()
+    found: set[Token] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        kind: Any = type(one)
+        if isinstance(one, Token):
+            found.add(one)
+        elif isinstance(one, tuple):
+            waiting += one
+        else:
+            waiting += [getattr(one, name) for name in _with_parts(kind)]
+    return found
+
+
+SCALARS = frozenset({bool, int, float, str, type(None)})
+
+
+@cache
+def _with_parts(kind: type) -> tuple[str, ...]:
+    """The fields of a struct that may have tokens in them: all but scalars. Other values have none."""
+    if not issubclass(kind, Struct):
+        return ()
+    hints = get_type_hints(kind)
+    return tuple(
+        name for name in kind.__struct_fields__ if not SCALARS.issuperset(get_args(hints[name]) or {hints[name]})
+    )
 
 
 def state_of(
