@@ -162,7 +162,7 @@ def test_the_guard_holds_however_often_the_app_starts() -> None:
     judged, limits = [INVARIANTS[HEADLINE]], Limits(seconds=600)
     verdict = prove(model("6.40.0"), Runtime.HEADLESS, assuming(*names), judged, limits=limits).verdicts[HEADLINE]
     assert isinstance(verdict, Proved)
-    assert verdict.states == 867
+    assert verdict.states == 853
 
 
 def test_random_traces_fail_to_start_in_every_way_and_start_again() -> None:

@@ -39,8 +39,9 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, 
         turn = client_replaced(turn, tokens, flight.cause).but(chosen=app_has)
     elif not arrived:
         return failed(turn, flight, outcome)
-    under_way = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
-    if flight.cause not in turn.client.loading or any(other.cause == flight.cause for other in under_way):
+    known = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
+    under_way = (other.cause for other in known if other.purpose in PARTS)
+    if flight.cause not in turn.client.loading or flight.cause in under_way:
         return turn
     return _loaded(turn, flight.cause)
 

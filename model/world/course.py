@@ -114,8 +114,8 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the SDK has not loaded: there is no session to call {event.verb} on"
         case Operation() if not world.signed_in and event.user is None and not isinstance(event, Load):
             return f"the user is signed out: there is no session to call {event.verb} on"
-        case Operation(enters=True) if event.user is None and not world.others:
-            return f"this device has no other session to call {event.verb} for"
+        case Operation(enters=True) if event.user is None and not _entrances(world):
+            return f"the client knows of no other session to call {event.verb} for"
         case Operation(enters=True) if event.user is not None and len(world.sessions) >= MOST_SESSIONS:
             return f"this device has {MOST_SESSIONS} sessions"
         case Serve(outcome=Outcome.LOST):
@@ -139,6 +139,11 @@ def impossible(world: World, event: Event) -> str | None:
         case StartApp() | RestartApp():
             return _unstartable(world, event)
     return None
+
+
+def _entrances(world: World) -> list[Session]:
+    """The sessions that the app may change to."""
+    return [one.session for one in world.others if one.known and world.holds(one.session)]
 
 
 def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | None:
@@ -365,6 +370,10 @@ def _delivered(
     own = token is not None and token.session != STRANGE and world.server.authenticates(token.token_id)
     if token and own and token.number > world.token.number:
         world = world.but(token=token)
+    brought = {one.session for one in (token, *reply.others) if one}
+    if any(not one.known and one.session in brought for one in world.others):
+        others = (replace(one, known=one.known or one.session in brought) for one in world.others)
+        world = world.but(others=tuple(others))
     if not honest:
         monitor = monitor.fault()
     ended = honest and outcome in ENDED

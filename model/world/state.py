@@ -95,11 +95,12 @@ class PendingCall(Struct, frozen=True, cache_hash=True):
 
 
 class OtherSession(Struct, frozen=True, cache_hash=True):
-    """A session of this device that is not the app's: the server's state, and how it ended."""
+    """A session of this device that is not the app's, with the server's state of it."""
 
     session: Session
     server: Server
     ended: Ending | None = None
+    known: bool = False  # an answer with it has reached the client
 
 
 class World(Struct, frozen=True, cache_hash=True):
@@ -157,7 +158,7 @@ class World(Struct, frozen=True, cache_hash=True):
     def of(self, session: Session) -> OtherSession:
         """The server's state of a session. One that is unknown has been revoked."""
         if session == self.session:
-            return OtherSession(session, self.server, self.ended)
+            return OtherSession(session, self.server, self.ended, known=True)
         known = (one for one in self.others if one.session == session)
         return next(known, OtherSession(session, self.server, Ending.REVOKED))
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from hypothesis import HealthCheck, settings
+from msgspec.structs import replace
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
@@ -16,6 +17,7 @@ from model.sdk import Sdk
 from model.step import MAX_CALLS, App
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
+from properties.prove.prove import one_call
 from properties.render.tables import WIDTH
 from properties.targets.names import one_of
 
@@ -90,10 +92,11 @@ app_options = options(
 """The options for the app."""
 
 
-def app_of(sdk: Sdk, names: Collection[str], calls: int) -> App:
-    """The app that makes these calls, each named with or without arguments. Raises `UnknownName`."""
+def app_of(sdk: Sdk, names: Collection[str], calls: int, assumptions: Assumptions) -> App:
+    """The app that makes these calls, each named with or without arguments; without any, the default one of a
+    proof. Raises `UnknownName`."""
     if not names:
-        return App(sdk.proved_operations, calls)
+        return replace(one_call(sdk, assumptions), calls=calls)
     known = {str(one): one for one in sdk.operations}
     for name in names:
         one_of("operation", name, ("all", *dict.fromkeys(one.verb for one in sdk.operations), *known))

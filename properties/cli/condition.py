@@ -56,7 +56,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, steps: int,
     except ImportError:
         raise Failure("the condition needs the package z3-solver: pip install 'sessionproof[symbolic]'") from None
     assumed = (tuple(names.split(",")),)
-    (task,) = ProofRequest((policy_name,), assumed, (name,), runtime, None, Limits()).tasks()
+    (task,) = ProofRequest((policy_name,), assumed, (name,), runtime, (), calls, Limits()).tasks()
     model = model_named(policy_name)
     app = App(model.sdk.proved_operations, calls)
     judged, assumptions = INVARIANTS[name], Assumptions(task.assumptions)

@@ -273,8 +273,9 @@ def tour(
         pair.prepare(Runtime(runtime))
         limits = Limits(seconds=seconds, states=states)
         model = model_named(pair.model.name.removeprefix("model@"))
-        app = app_of(model.sdk, operations, calls)
-        seen = plan_tour(problem(model, Runtime(runtime), parse_assumptions(names), app), limits, say, pairs)
+        assumptions = parse_assumptions(names)
+        app = app_of(model.sdk, operations, calls, assumptions)
+        seen = plan_tour(problem(model, Runtime(runtime), assumptions, app), limits, say, pairs)
         what = "pairs of transitions" if pairs else "transitions"
         click.echo(f"graph   {len(seen.graph.states):,} states of {len(seen.shapes):,} shapes")
         click.echo(f"        {len(seen.transitions):,} {what} from shape to shape, closed")

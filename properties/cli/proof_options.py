@@ -11,6 +11,7 @@ import click
 from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS
+from model.assumptions.sets import Assumptions
 from model.step import App
 from model.terms import Runtime
 from properties.cli.common import app_of, app_options, options, search_options
@@ -28,7 +29,8 @@ class ProofRequest(Struct, frozen=True):
     assumptions: tuple[tuple[str, ...], ...]
     invariants: tuple[str, ...]
     runtime: str
-    app: App | None
+    operations: tuple[str, ...]
+    calls: int
     limits: Limits
     confirm: bool = False
 
@@ -47,10 +49,22 @@ class ProofRequest(Struct, frozen=True):
             )
         judged = self.invariants or tuple(DEFAULT_INVARIANTS)
         return [
-            Task(name, names, runtime, judged, self.app, self.limits)
+            Task(name, names, runtime, judged, self.app(names), self.limits)
             for names in self.assumptions
             for name in self.policies
         ]
+
+    def app(self, assumptions: tuple[str, ...]) -> App:
+        """What the app does under these assumptions."""
+        sdk = model_named(self.policies[0]).sdk
+        return app_of(sdk, self.operations, self.calls, Assumptions(assumptions))
+
+    @property
+    def apps(self) -> str:
+        """What the app does, in words."""
+        found = dict.fromkeys(str(self.app(names)) for names in self.assumptions)
+        first, *others = found
+        return "; ".join((first, *(f"where it may sign out and in, {one}" for one in others)))
 
 
 _PROOF = options(
@@ -116,7 +130,8 @@ def proof_command(
                 tuple(tuple(names.split(",")) for names in given.pop("assumptions")) or assumptions,
                 given.pop("invariants"),
                 given.pop("runtime"),
-                app_of(model_named(chosen[0]).sdk, given.pop("operations"), given.pop("calls")),
+                given.pop("operations"),
+                given.pop("calls"),
                 Limits(**{name: given.pop(name) for name in Limits.__struct_fields__}),
                 given.pop("confirm"),
             )

@@ -48,7 +48,7 @@ def prove(request: ProofRequest) -> None:
         if request.confirm:
             findings = confirmed(findings, say)
     _print(findings)
-    click.echo(f"the app makes {request.app}")
+    click.echo(f"the app makes {request.apps}")
     for found in findings:
         for trace in _timelines(found):
             click.echo("\n" + trace, nl=False)
@@ -93,7 +93,7 @@ def matrix(
         if request.confirm:
             findings = confirmed(findings, say)
     _print(findings)
-    click.echo(f"the app makes {request.app}")
+    click.echo(f"the app makes {request.apps}")
     if json_file:
         write(json_file, as_json(findings))
     if markdown:

@@ -29,7 +29,7 @@ from msgspec import Struct
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
 from model.step import App
-from model.terms import Runtime
+from model.terms import FIRST, Runtime
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import (
     Cell,
@@ -69,17 +69,27 @@ show up to which depth the invariants hold."""
 Tell: TypeAlias = Callable[[str], None]
 
 
-def one_call(sdk: Sdk) -> App:
+CALM = Assumptions(("calm",))
+
+
+def one_call(sdk: Sdk, assumptions: Assumptions = CALM) -> App:
     """The default app of a proof: one call at a time. It loads a client once, for a graph with times closes no
-    more if a process may begin anew with what an earlier load() has left."""
-    return App(sdk.proved_operations, calls=1, loads=1)
+    more if a process may begin anew with what an earlier load() has left. If it may sign out and in, it does
+    that, as another user, beside the first call that it makes otherwise."""
+    if not assumptions.may_leave:
+        return App(sdk.proved_operations, calls=1, loads=1)
+    first, *_ = sdk.operations
+    comes_and_goes = (one for one in sdk.operations if one.leaves or one.user not in (None, FIRST.user))
+    return App((first, *comes_and_goes), calls=1, loads=1, sign_ins=1)
 
 
 def most_timers(sdk: Sdk, app: App) -> int:
     """The bound on live timers. A client that exceeds it is taken to accumulate timers without bound. Two for
     each token that may be cached, two for each call, and two more."""
-    tokens = {sdk.server.session_token, *(operation.token_id for operation in app.operations or ())}
-    return 2 * len(tokens) + 2 * app.calls + 2
+    operations = app.operations or ()
+    tokens = {sdk.server.session_token, *(operation.token_id for operation in operations)}
+    sessions = 1 + app.sign_ins * any(operation.user is not None for operation in operations)
+    return 2 * len(tokens) * sessions + 2 * app.calls + 2
 
 
 def prove(
@@ -116,7 +126,7 @@ def problem(
     """The problem, with as much memory as these invariants need."""
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
     ages = any(one.ages for one in invariants)
-    app = app or one_call(model.sdk)
+    app = app or one_call(model.sdk, assumptions)
     memory = Memory.needed(assumptions, app, history, waits, ages)
     return Problem(model, runtime, assumptions, app, memory, reference_policy(model.policy, invariants))
 
