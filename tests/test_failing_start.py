@@ -138,7 +138,7 @@ def keeps_a_failure_to_itself(patch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_load_that_never_hears_of_a_failure_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = (StartApp(), Answer(2, SESSION), Answer(1, BROKEN), Advance(40 * SECOND))
+    events = (StartApp(), Answer(2, SESSION), Answer(1, BROKEN), Advance(20 * SECOND))
     judged(model("6.40.0"), *events)
     keeps_a_failure_to_itself(monkeypatch)
     with pytest.raises(Violation, match="call 1 has waited for more than 15 s, and nothing is"):

@@ -101,7 +101,7 @@ def app_of(sdk: Sdk, names: Collection[str], calls: int, assumptions: Assumption
     for name in names:
         one_of("operation", name, ("all", *dict.fromkeys(one.verb for one in sdk.operations), *known))
     chosen = [one for one in sdk.operations if "all" in names or one.verb in names or str(one) in names]
-    return App(tuple(chosen), calls)
+    return App(tuple(chosen), calls, loads=1)
 
 
 def parse_assumptions(names: str) -> Assumptions:

@@ -7,13 +7,18 @@ registers the invariants of its own SDK (`properties/targets/<sdk>/invariants.py
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.sdk import Policy
 from model.step import Step
-from model.terms import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR, Endpoint, Outcome, Runtime, Token
+from model.terms import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR, Endpoint, Outcome, Runtime, Seconds, Token
 from model.world.facts import (
     Announced,
     Answered,
@@ -58,7 +63,30 @@ class Invariant(Struct, frozen=True):
     """Compares the target with a reference client. Maps the target's policy to the reference client's."""
 
 
-INVARIANTS: dict[str, Invariant] = {}
+class Catalogue(dict[str, Invariant]):
+    """Invariants by id. Those of a family are made when they are first asked for: `token-outlives-margin-10s` is
+    `token-outlives-margin` with a margin of 10 s."""
+
+    def __missing__(self, name: str) -> Invariant:
+        if (margin := _MARGIN.fullmatch(name)) is None:
+            raise KeyError(name)
+        made = self[name] = _outliving(name, int(margin[1]))
+        return made
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The invariant; the default if there is none."""
+        with contextlib.suppress(KeyError):
+            return self[name]
+        return default
+
+
+MARGIN = "token-outlives-margin"
+_MARGIN = re.compile(rf"{MARGIN}-(\d{{1,5}})s", re.ASCII)
+
+INVARIANTS = Catalogue()
 """Every invariant by id. The first is the one that this project was made for."""
 
 DEFAULT_INVARIANTS: list[str] = []
@@ -184,9 +212,11 @@ def every_call_settles(step: Step) -> Breach | None:
     world, patience = step.after, step.after.timings.patience
     if any(world.now - one.sent_at <= patience for one in world.requests):
         return None
-    if any(timer.cause is not None for timer in world.timers):
-        return None  # a retry is to come
-    asking, loads = {one.cause for one in world.requests}, {call.call for call in world.calls if call.loads}
+    pending, loads = {call.call for call in world.calls}, {call.call for call in world.calls if call.loads}
+    for timer in world.timers:  # those of a token that came while it loads are no retry
+        if timer.cause in pending and (timer.cause not in loads or timer.due - world.now <= patience):
+            return None  # a retry is to come
+    asking = {one.cause for one in world.requests}
     for call in step.end.monitor.calls:
         if call.call not in asking - loads and world.now - call.awake_since > patience:
             what = "only a hanging request" if call.call in asking else "nothing"
@@ -210,6 +240,28 @@ def token_handed_out_is_valid(step: Step) -> Breach | None:
             return Breach(f"call {fact.call} asked for {asked} and got {got}", fact, (Choice(fact.token),))
         if not fact.token.issued * 1000 <= fact.at < fact.token.expires * 1000:
             return Breach(f"call {fact.call} got {fact.token}, which had expired by then", fact)
+    return None
+
+
+@invariant(MARGIN, default=False)
+def token_outlives_margin(step: Step) -> Breach | None:
+    """A token that a call returns lives for at least a margin from then on: what the SDK itself takes for the
+    least, or the seconds at the end of the invariant's name."""
+    return _too_short(step, step.after.timings.cutoff)
+
+
+def _outliving(name: str, margin: Seconds) -> Invariant:
+    """The invariant for a margin."""
+    sentence = f"A token that a call returns lives for at least {margin} s from then on."
+    return replace(INVARIANTS[MARGIN], id=name, sentence=sentence, check=partial(_too_short, margin=margin))
+
+
+def _too_short(step: Step, margin: Seconds) -> Breach | None:
+    for fact in step.facts:
+        if isinstance(fact, Settled) and fact.token and fact.token.expires * 1000 < fact.at + margin * 1000:
+            return Breach(
+                f"call {fact.call} got {fact.token}, which lives for less than {margin} s from then on", fact
+            )
     return None
 
 
@@ -355,7 +407,8 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
         return None  # a slot that was filled with another is refreshed for the session's own, on every release
     third = world.timings.lifetime * 2000 // 3
     newest = world.token if world.is_session_token(world.token.token_id) else None
-    asking = {one.request for one in world.requests if one.cause is None and _renews(world, one)}
+    background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)
+    asking = {one.request for one in background if _renews(world, one)}
     for fact in step.facts:
         match fact:
             case Answered(token=Token() as token) if world.is_session_token(token.token_id):

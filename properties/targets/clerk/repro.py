@@ -33,7 +33,7 @@ from model.world.events import (
     StartApp,
     UnlockKeychain,
 )
-from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.catalogue import INVARIANTS, MARGIN
 from properties.system.event_kinds import word
 from properties.system.trace import Trace
 from properties.system.wording import (
@@ -58,6 +58,7 @@ _NO_VERDICT = (
     "one-refresh-at-a-time",
     "refresh-chain-survives",
     "guard-is-headless-only",
+    MARGIN,
 )  # cannot be checked at the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}
 
@@ -139,7 +140,7 @@ def _needs(trace: Trace) -> set[str]:
         needs.add("organization")
     if trace.invariant in _ABOUT_DROPS:
         return needs | {"dropped"}
-    judged = trace.invariant in INVARIANTS and trace.invariant not in _NO_VERDICT
+    judged = trace.invariant in INVARIANTS and not str(trace.invariant).startswith(_NO_VERDICT)
     return needs | {trace.invariant if judged and trace.invariant else "unknown"}
 
 
