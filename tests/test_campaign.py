@@ -294,9 +294,9 @@ def test_each_finding_is_reported_once_with_its_shortest_trace(undisturbed: tupl
         if judged.trace is not None
         for load_trace in [decode(judged.trace, folder)]
     ]
-    reported = report.cells[0].counterexamples
+    reported = [one for cell in report.cells for one in cell.counterexamples]
     assert sum(one.count for one in reported) == len(found)
-    for one in reported:
+    for one in report.cells[0].counterexamples:
         alike = [other for other in found if other.invariant == one.shortest.invariant]
         same = [other for other in alike if other.cause == one.shortest.cause]
         assert len(one.shortest.events) == min(len(other.events) for other in same)

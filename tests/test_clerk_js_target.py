@@ -119,12 +119,14 @@ def test_a_call_is_the_cause_of_its_retries_and_of_the_recovery_after_a_401(
     builds: dict[str, NodeTarget], release: str
 ) -> None:
     target = fresh(builds[release])
-    assert RequestSent(1, Endpoint.MINT, SESSION_TOKEN, 7) in target.feed(
+    forced = ("debug=skip_cache",)
+    assert RequestSent(1, Endpoint.MINT, SESSION_TOKEN, 7, details=forced) in target.feed(
         Called(7, GetToken(skip_cache=True)), 10
     )
     (retry,) = target.feed(Replied(1, Outcome.LOST), 20)
     assert retry == TimerSet(3, 3_020, 7)
-    assert target.feed(TimerDue(3), 3_020) == (RequestSent(2, Endpoint.MINT, SESSION_TOKEN, 7),)
+    again = RequestSent(2, Endpoint.MINT, SESSION_TOKEN, 7, details=forced)
+    assert target.feed(TimerDue(3), 3_020) == (again,)
     assert target.feed(Replied(2, Outcome.UNAUTHORIZED), 3_030) == (
         RequestSent(3, Endpoint.INTROSPECT, SESSION_TOKEN, 7),
     )

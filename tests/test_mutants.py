@@ -69,9 +69,9 @@ def guard_in_the_foreground(patch: pytest.MonkeyPatch) -> None:
 def ignores_401(patch: pytest.MonkeyPatch) -> None:
     """A 401 is an error like any other: nobody is ever signed out."""
 
-    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, *brought: Any) -> Turn:
         signed_out = replace(turn, client=replace(turn.client, signed_in=False))
-        answered = right(signed_out, flight, outcome, token)
+        answered = right(signed_out, flight, outcome, *brought)
         return replace(answered, client=replace(answered.client, signed_in=True))
 
     right = network.answered
@@ -82,10 +82,10 @@ def foreground_signs_out_on_any_401(patch: pytest.MonkeyPatch) -> None:
     """A 401 in the foreground signs out at once, without a look at GET /client."""
     right = network.answered
 
-    def wrong(turn: Turn, flight: Flight, outcome: Outcome, token: Token | None) -> Turn:
+    def wrong(turn: Turn, flight: Flight, outcome: Outcome, *brought: Any) -> Turn:
         if outcome is Outcome.UNAUTHORIZED and flight.cause is not None:
             turn = session.sign_out(turn, flight.cause)
-        return right(turn, flight, outcome, token)
+        return right(turn, flight, outcome, *brought)
 
     patch.setattr(network, "answered", wrong)
 

@@ -35,6 +35,7 @@ from model.world.events import (
     LockKeychain,
     Revoke,
     SetClock,
+    StartApp,
 )
 from model.world.facts import Sent, Settled, TimerFired
 from properties.invariants.catalogue import INVARIANTS, breach_of
@@ -192,6 +193,18 @@ CASES = (
         "was 500; the app called signOut (call 2); the SDK asked for the end of all sessions in the foreground "
         "(request 2); the answer was no session; the timer set at sign-in fired on time; the SDK asked for a "
         "token in the foreground (request 3), for a session that the app has left.",
+    ),
+    Case(
+        "start-recovers",
+        Scripted((), (CallSettled(1, None, "api-500"),)),
+        (StartApp(),),
+        "The app was killed and started again; and so load() failed with 'api-500'.",
+    ),
+    Case(
+        "token-outlives-margin",
+        Scripted((), (CallSettled(1, Token(1, SESSION_TOKEN, 0, 60), None),)),
+        (Advance(56_000), GetToken()),
+        "The app called getToken (call 1); and so call 1 got T1.",
     ),
     Case(
         "nothing-uncaught",

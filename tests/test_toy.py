@@ -153,7 +153,7 @@ def test_model_and_build_agree_whatever_the_world_does() -> None:
 def test_the_model_of_the_fix_is_another() -> None:
     done = sessionproof("conform", f"--target={BUILD}", "--policy=TOY_2", ROTATED, "--traces=60")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "does signs the user out nothing\n" in spaced(done.stdout)
+    assert re.search(r"does signs the user out\b.* nothing\n", spaced(done.stdout))
 
 
 def test_a_tour_takes_every_transition_of_the_model_on_the_build() -> None:

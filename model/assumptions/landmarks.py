@@ -154,8 +154,16 @@ FAILED_STARTS = tuple(
     for endpoint in (Endpoint.CONFIGURE, Endpoint.INTROSPECT)
     for outcome in (*FAILURES, Outcome.UNAUTHORIZED)
 )
-LEFT = Landmark("the app signed out", lambda fact: isinstance(fact, SessionLeft))
-ENTERED = Landmark("the app has another session", lambda fact: isinstance(fact, SessionEntered))
+LEFT = Landmark(
+    "the app signed out",
+    lambda fact: isinstance(fact, SessionLeft),
+    of=lambda server: bool(server.outcomes(Endpoint.SIGN_OUT)),
+)
+ENTERED = Landmark(
+    "the app has another session",
+    lambda fact: isinstance(fact, SessionEntered),
+    of=lambda server: bool(server.outcomes(Endpoint.SIGN_IN)),
+)
 RESTARTED = Landmark("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
 CUT_OFF = (
     Landmark("a restart with a call pending", lambda fact: isinstance(fact, Restarted) and bool(fact.calls)),

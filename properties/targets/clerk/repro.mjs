@@ -290,6 +290,7 @@ const ANSWERS = {
   //: else
   'no session': () => client(),
   //: end
+  //: end
   //: settings
   'the settings': () => json(200, {}),
   //: end
