@@ -24,7 +24,6 @@ HISTORY = [
     ("foreground-recovers", "calm", "6.3.1", "6.3.2", "holds again with"),  # #8084
     (HEADLINE, "starvation,stale-after-expiry", "6.7.1", "6.7.4", "holds again with"),  # #8303
     ("refresh-chain-survives", "stale-edge", "6.23.0", "6.24.0", "breaks with"),  # with #9030
-    ("token-handed-out-is-valid", "clock-skew", "6.23.0", "6.24.0", "breaks with"),  # with #9030
     ("tokens-never-go-backwards", "stale-edge", "6.27.1", "6.28.1", "holds again with"),  # #9284: by a touch
 ]
 
