@@ -221,3 +221,13 @@ def test_a_model_that_waits_for_one_answer_only_is_noticed(
     monkeypatch.setattr(loading, "PARTS", loading.PARTS[1:])
     with pytest.raises(Violation, match="the build sends request 1 for configure"):
         in_lock_step(builds["6.40.0"], StartApp())
+
+
+def test_a_load_waits_for_the_question_that_a_401_to_a_part_of_it_raises(builds: dict[str, NodeTarget]) -> None:
+    """Another load() has ended well, so there is a session to ask for."""
+    ran = in_lock_step(
+        builds["6.40.0"],
+        *(LockKeychain(), StartApp(), Load(), Answer(3, LOST), UnlockKeychain(), Load(), Answer(5, SETTINGS)),
+        *(Advance(100), Answer(6, SESSION), Answer(4, Outcome.UNAUTHORIZED), Answer(7, SETTINGS)),
+    )
+    assert loads(ran) == [(None, True)]

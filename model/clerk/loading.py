@@ -40,6 +40,7 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, 
     elif not arrived:
         return failed(turn, flight, outcome)
     known = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
+    known += tuple(other.parent for other in known if other.parent)  # a 401 of theirs is looked into
     under_way = (other.cause for other in known if other.purpose in PARTS)
     if flight.cause not in turn.client.loading or flight.cause in under_way:
         return turn
