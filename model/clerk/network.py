@@ -31,6 +31,7 @@ def answered(
 ) -> Turn:
     """An answer arrived. A 401 starts a recovery, and the request that met it fails when that is over."""
     client = turn.client
+    tokens = (*((token,) if token else ()), *others)
     if outcome is Outcome.UNAUTHORIZED and client.has_session and _starts_recovery(client.policy, flight):
         # clerk.ts handleUnauthenticated. A 401 to GET /client enters it again, without pause or limit. In the end
         # the request that met the first 401 fails.
@@ -42,9 +43,9 @@ def answered(
     if outcome is Outcome.LOST and flight.purpose in GETS and flight.tries <= _network_retries(flight):
         return _resent_later(turn, flight)
     if flight.purpose in PARTS:
-        return loading.answered(turn, flight, outcome, (*((token,) if token else ()), *others))
+        return loading.answered(turn, flight, outcome, tokens)
     if flight.purpose is Purpose.RECOVERY:
-        return _recovered(turn, flight, outcome, token, others)
+        return _recovered(turn, flight, outcome, tokens)
     if flight.purpose is Purpose.SIGN_OUT:
         return sign_in_out.signed_out(turn, flight, outcome)
     if flight.purpose is Purpose.SIGN_IN and token:
@@ -60,7 +61,7 @@ def answered(
     if flight.purpose is Purpose.FETCH:
         return session.resolve(turn, flight, token)
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
-        return _touched(turn, flight, token, others)
+        return _touched(turn, flight, tokens)
     turn = turn.but(refreshing=client.refreshing - {flight.token_id})
     turn = cache.keep(turn, flight, token)
     return session.announce(turn, flight, token)
@@ -77,9 +78,7 @@ def _starts_recovery(policy: Policy, flight: Flight) -> bool:
             return True
 
 
-def _recovered(
-    turn: Turn, flight: Flight, outcome: Outcome, token: Token | None, others: tuple[Token, ...]
-) -> Turn:
+def _recovered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, ...]) -> Turn:
     """A recovery was answered: stay signed in, or sign out; then the request whose 401 started it fails.
 
     clerk.ts handleUnauthenticated: an answer without a session, or a 500, signs the user out ("the intention was
@@ -87,7 +86,7 @@ def _recovered(
     """
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN | Outcome.NO_SESSION:
-            turn = _client_came(turn, flight, (*((token,) if token else ()), *others))
+            turn = _client_came(turn, flight, tokens)
             if turn.client.leaving:
                 turn = session.sign_out(turn, flight.cause)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
@@ -142,10 +141,11 @@ def _client_came(turn: Turn, flight: Flight, tokens: tuple[Token, ...]) -> Turn:
     return session.sign_out(turn, flight.cause).but(dropped=last)
 
 
-def _touched(turn: Turn, flight: Flight, token: Token, others: tuple[Token, ...]) -> Turn:
+def _touched(turn: Turn, flight: Flight, tokens: tuple[Token, ...]) -> Turn:
     """A touch was answered with a session and a client payload. First the payload makes a new Session object
     (Base.ts _updateClient), then the object that was touched takes over the session (Session.ts _touchPost)."""
-    turn = _client_came(turn, flight, (token, *others))
+    token, *_ = tokens
+    turn = _client_came(turn, flight, tokens)
     taken = loading.last_active(turn, turn.client.last_active(flight.holder), token)
     return session.touched(turn.hold(flight.holder, taken, key(token).organization), flight)
 

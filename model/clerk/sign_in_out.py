@@ -53,5 +53,5 @@ def signed_out(turn: Turn, flight: Flight, outcome: Outcome) -> Turn:
         turn = turn.but(listed=())
     for entry in turn.client.cache:
         turn = turn if entry.replaced else cache.drop(turn, entry)
-    turn = session.sign_out(turn, flight.cause).but(leaving=False, chosen=None)
+    turn = session.sign_out(turn, flight.cause).but(chosen=None)
     return turn.put(CallSettled(flight.cause, None, None))
