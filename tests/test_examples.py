@@ -29,6 +29,7 @@ from hypothesis.database import (
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Violated
+from properties.plugin.profiles import PROFILES
 from properties.search import examples
 from properties.search.examples import BadDatabase, database
 from properties.search.search import search
@@ -52,10 +53,11 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell
 from properties.search.search import search
 from properties.invariants.verdict import Violated
+from properties.plugin.profiles import PROFILES
 from tests.support import assuming, model
 
 spec, traces, release = sys.argv[1:]
-profile = settings(max_examples=int(traces), stateful_step_count=30, database=database(spec))
+profile = settings(PROFILES["dev"], max_examples=int(traces), database=database(spec))
 target = model(release)
 cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"))
 found = search(target, cell, [INVARIANTS["background-never-destroys-valid-session"]], profile)
@@ -75,6 +77,7 @@ from model.clerk.sdk import CLERK
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell
+from properties.plugin.profiles import PROFILES
 from properties.search.search import search
 from properties.targets.model import ModelTarget
 
@@ -88,7 +91,8 @@ for policy in ("CLERK_JS_6_7_4", "CLERK_JS_6_40_0"):
         keys = []
         target = ModelTarget(CLERK, POLICIES[policy])
         cell = Cell(target.name, Runtime.HEADLESS, Assumptions((assumption,)))
-        search(target, cell, list(INVARIANTS.values()), settings(max_examples=1, database=Asked()))
+        profile = settings(PROFILES["dev"], max_examples=1, database=Asked())
+        search(target, cell, list(INVARIANTS.values()), profile)
         print(keys[0].hex())
 """
 
@@ -423,7 +427,7 @@ def test_a_redis_that_goes_away_in_mid_search_costs_one_line_and_no_verdict(
         server.kill()
 
     target = model("6.7.1")
-    profile = settings(max_examples=ENOUGH, database=kept)
+    profile = settings(PROFILES["dev"], max_examples=ENOUGH, database=kept)
     cell = Cell(target.name, Runtime.HEADLESS, assuming("starvation", "stale-after-expiry"))
     verdicts = search(target, cell, [*INVARIANTS.values()], profile, kill).verdicts
     assert isinstance(verdicts[HEADLINE], Violated)

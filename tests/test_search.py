@@ -21,6 +21,7 @@ from model.world.facts import Frozen
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Cell, Held, NotApplicable, Vacuous, Verdict, Violated
+from properties.plugin.profiles import PROFILES
 from properties.search.search import search
 from properties.system.target import TargetError
 from properties.system.trace import FOLDER, load
@@ -86,7 +87,7 @@ class _InterruptingDatabase(ExampleDatabase):
 def test_an_interrupt_inside_hypothesis_ends_the_search_at_the_next_event() -> None:
     target = model("6.7.4")
     database = _InterruptingDatabase()
-    profile = settings(max_examples=50, database=database)
+    profile = settings(PROFILES["dev"], max_examples=50, database=database)
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         search(target, Cell(target.name, Runtime.HEADLESS, assuming("calm")), [*INVARIANTS.values()], profile)
