@@ -3,11 +3,15 @@
 All functions are pure: frozen values in, frozen values out; no clock, no randomness, no input or output. Read it
 in this order:
 
-    terms.py            the vocabulary: time, tokens, stimuli, outputs
+    terms.py            the vocabulary: time, runtimes, sessions, tokens
+    requests.py         what a request asks for, and how it ends
+    operations.py       the calls that an app may make
+    io.py               what passes between the world and a client: stimuli and outputs
     step.py             the transition relation of the whole system: Init, Next, and what is proved of it
     sdk.py              the boundary: what a package of one SDK has to provide
-    world/              clock, operating system, network, server session: state, events, facts, then course (what
-                        an event does) and outputs (what the client's outputs do)
+    world/              clock, operating system, network, server session: state, events, facts, then possible
+                        (when an event can happen), course and replies (what it does), and outputs (what those of
+                        the client do)
     assumptions/        what may go wrong: landmarks, the catalogue, and sets of assumptions
     clerk/              the client of @clerk/clerk-js: begin with transition.py
 """

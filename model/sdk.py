@@ -17,23 +17,10 @@ from msgspec.structs import replace
 
 from model import form
 from model.form import Form
-from model.terms import (
-    FAILURES,
-    Ending,
-    Endpoint,
-    Millis,
-    Operation,
-    Outcome,
-    Output,
-    RequestId,
-    Runtime,
-    Stimulus,
-    TimerId,
-    Timings,
-    Token,
-    TokenId,
-    TokenIdStruct,
-)
+from model.io import Output, Stimulus
+from model.operations import Operation
+from model.requests import FAILURES, Ending, Endpoint, Outcome
+from model.terms import Millis, RequestId, Runtime, TimerId, Timings, Token, TokenId, TokenIdStruct
 
 Client: TypeAlias = Any
 """The state of a client between two stimuli: a frozen, hashable struct whose type is its SDK's own. Its field

@@ -49,9 +49,12 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
+from model.io import Output, Stimulus
+from model.operations import Load, Operation
+from model.requests import Outcome
 from model.sdk import Sdk
-from model.terms import Load, Millis, Operation, Outcome, Output, Runtime, Stimulus, Timings, Token
-from model.world.course import Cue, begin, finish, horizon, impossible, next_due, prompt
+from model.terms import Millis, Runtime, Timings, Token
+from model.world.course import begin, finish, horizon, next_due, prompt
 from model.world.events import (
     OF_REQUEST,
     Advance,
@@ -67,6 +70,8 @@ from model.world.events import (
 )
 from model.world.facts import Fact
 from model.world.outputs import absorb
+from model.world.possible import impossible
+from model.world.replies import Cue
 from model.world.state import Request, System, World
 
 Feed: TypeAlias = Callable[[Stimulus, Millis], tuple[Output, ...]]

@@ -20,8 +20,9 @@ from model.assumptions.sets import Assumptions
 from model.clerk.policy import POLICIES, PROPOSED
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN
+from model.operations import Operation
 from model.step import App, first_token
-from model.terms import Operation, Runtime, Token
+from model.terms import Runtime, Token
 from model.world.events import Event
 from model.world.facts import Fact
 from properties.invariants.catalogue import INVARIANTS, default_invariants

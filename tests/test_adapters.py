@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from model.clerk import terms as clerks
 from model.clerk.policy import POLICIES, PROPOSED
 from model.clerk.sdk import CLERK
-from model.terms import OperationStruct, Runtime
+from model.operations import OperationStruct
+from model.terms import Runtime
 from model.world.events import Event
 from properties.invariants.verdict import Cell
 from properties.run import schema

@@ -22,7 +22,7 @@ PACKAGES = (
 """All that is in them."""
 
 MODULES = (
-    *("model/terms.py", "model/form.py", "model/sdk.py", "model/step.py"),
+    *(f"model/{name}.py" for name in ("terms", "requests", "operations", "io", "form", "sdk", "step")),
     *("properties/targets/*.py", "properties/targets/driver/*.mjs"),
 )
 

@@ -12,20 +12,10 @@ from click.testing import CliRunner
 
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PAGE_TIMINGS, SESSION_TOKEN, GetToken, TokenId
+from model.io import Called, CallSettled, ConnectionChanged, Output, Replied, Stimulus, TimerSet, TokenShown
+from model.requests import Outcome
 from model.step import ANY_APP, TICKS_AT_ONCE, Span, enabled, longest_advance
-from model.terms import (
-    Called,
-    CallSettled,
-    ConnectionChanged,
-    Millis,
-    Outcome,
-    Output,
-    Replied,
-    Runtime,
-    Stimulus,
-    TimerSet,
-    TokenShown,
-)
+from model.terms import Millis, Runtime
 from model.world.events import Advance, Answer, Freeze, Revoke
 from model.world.facts import Origin, Sent, SessionDropped, Settled, Shown
 from model.world.state import System, Timer, World

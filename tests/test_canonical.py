@@ -15,7 +15,8 @@ from model.clerk.sdk import CLERK
 from model.clerk.server import Server
 from model.clerk.state import Call, Client, Entry, Flight
 from model.clerk.terms import GetToken, SwitchOrganization
-from model.terms import Outcome, Runtime, Token
+from model.requests import Outcome
+from model.terms import Runtime, Token
 from model.world.events import Advance, Answer, Event
 from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
 from properties.invariants.catalogue import INVARIANTS

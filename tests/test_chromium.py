@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from model.clerk.terms import GetToken, TokenId
+from model.requests import Endpoint, Outcome
 from model.step import Step
-from model.terms import Endpoint, Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, GoOffline, GoOnline
 from model.world.facts import Answered, Sent, Settled
 from properties.run.run import Run

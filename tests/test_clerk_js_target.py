@@ -6,20 +6,9 @@ import pytest
 
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN, GetToken, TokenId
-from model.terms import (
-    Called,
-    CallSettled,
-    Endpoint,
-    Outcome,
-    Output,
-    Replied,
-    RequestSent,
-    Runtime,
-    SignedOut,
-    TimerDue,
-    TimerSet,
-    Token,
-)
+from model.io import Called, CallSettled, Output, Replied, RequestSent, SignedOut, TimerDue, TimerSet
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime, Token
 from model.world.events import Answer
 from properties.run.run import Violation
 from properties.system.target import TargetError

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Answer, Freeze
 from properties.system.trace import Trace
 from properties.targets.clerk.builds import fetch_build

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from model.clerk.sdk import CLERK
 from model.clerk.terms import TIMINGS
+from model.requests import Outcome
 from model.step import App, Span, Step, enabled
-from model.terms import Millis, Outcome, Runtime, Timings
+from model.terms import Millis, Runtime, Timings
 from model.world.events import Advance, Answer, Event, Freeze
 from properties.invariants.catalogue import INVARIANTS
 from properties.prove.condition import condition, explore, parametric

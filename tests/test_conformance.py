@@ -15,7 +15,8 @@ from model.clerk.policy import CLERK_JS_6_7_4, Policy, policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.state import Entry, Turn
 from model.clerk.terms import TIMINGS, GetToken, SwitchOrganization
-from model.terms import Endpoint, Outcome, Runtime
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, FreezeKind
 from model.world.facts import Fact, Settled, Uncaught
 from properties.invariants.catalogue import INVARIANTS

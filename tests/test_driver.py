@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from model.clerk.terms import GetToken
-from model.terms import Called, CallSettled, Runtime, TimerCleared, TimerDue, TimerSet, Uncaught
+from model.io import Called, CallSettled, TimerCleared, TimerDue, TimerSet, Uncaught
+from model.terms import Runtime
 from properties.system.target import TargetError
 from properties.targets import node
 from properties.targets.clerk.target import bundle_target

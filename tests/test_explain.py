@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk.terms import GetToken
-from model.terms import Outcome, Runtime, Timings
+from model.requests import Outcome
+from model.terms import Runtime, Timings
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind
 from model.world.facts import Frozen
 from properties.invariants.catalogue import INVARIANTS, breach_of

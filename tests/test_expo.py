@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
 from model.clerk.terms import GetToken
-from model.terms import Endpoint, Outcome, Runtime
-from model.world.course import NotEnabled
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, LockKeychain, UnlockKeychain
 from model.world.facts import Answered, Fact, Origin, Sent, SessionDropped, Settled
+from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Vacuous, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms

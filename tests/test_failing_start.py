@@ -11,11 +11,13 @@ from model.clerk import loading
 from model.clerk.sdk import CLERK
 from model.clerk.state import Flight, Purpose, Turn
 from model.clerk.terms import GetToken
+from model.operations import Load
+from model.requests import Endpoint, Outcome
 from model.step import permits
-from model.terms import Endpoint, Load, Outcome, Runtime
-from model.world.course import NotEnabled
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, GoOffline, LockKeychain, Revoke, StartApp, UnlockKeychain
 from model.world.facts import Loaded, Sent, SessionDropped, SessionRegained, Settled
+from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.causes import cause_sentence
 from properties.invariants.verdict import Proved

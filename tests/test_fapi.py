@@ -11,7 +11,8 @@ import jwt
 import pytest
 
 from model.clerk.terms import SESSION_TOKEN, TokenId
-from model.terms import Endpoint, Outcome, Token
+from model.requests import Endpoint, Outcome
+from model.terms import Token
 from properties.targets.clerk import server as fapi
 from properties.targets.server import EPOCH, HttpRequest
 

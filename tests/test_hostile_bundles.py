@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from model.clerk.terms import GetToken
+from model.io import Called, CallSettled
 from model.step import Step
-from model.terms import Called, CallSettled, Runtime
+from model.terms import Runtime
 from model.world.events import Advance
 from properties.invariants.catalogue import INVARIANTS
 from properties.run.run import Run, Violation

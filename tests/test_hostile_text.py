@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Answer, Freeze
 from properties.render.markdown import report
 from properties.render.page import page

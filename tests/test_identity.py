@@ -9,7 +9,9 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from model.clerk.terms import GetToken
-from model.terms import Outcome, Output, Runtime, Token
+from model.io import Output
+from model.requests import Outcome
+from model.terms import Runtime, Token
 from model.world.events import Advance, Answer, Event, Freeze
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.identity import Cause, difference, explains

@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SwitchOrganization, TokenId, Touch
 from model.notation import flag
-from model.terms import Endpoint, Operation, Outcome, Token
+from model.operations import Operation
+from model.requests import Endpoint, Outcome
+from model.terms import Token
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GoOffline, GoOnline
 from model.world.facts import (
     Answered,

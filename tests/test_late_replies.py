@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from model.clerk.terms import GetToken, SwitchOrganization, TokenId
+from model.requests import Outcome
 from model.step import ANY_APP, permits
-from model.terms import Outcome, Runtime
-from model.world.course import NotEnabled
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, GoOffline, Lose, RestartApp, Serve
 from model.world.facts import Announced, Answered, Served, Settled
+from model.world.possible import NotEnabled
 from properties.run.run import Run
 from tests.support import SECOND, assuming, model, of_kind, run
 

@@ -101,7 +101,11 @@ def test_no_package_imports_itself_by_way_of_others() -> None:
 def test_every_module_is_in_one_of_these_packages() -> None:
     """So that a new package is given its place."""
     assert {module for module in modules() if package(module) not in PACKAGES} == {
-        *("properties", "model.form", "model.notation", "model.sdk", "model.step", "model.terms")
+        "properties",
+        *(
+            f"model.{name}"
+            for name in ("form", "io", "notation", "operations", "requests", "sdk", "step", "terms")
+        ),
     }
 
 

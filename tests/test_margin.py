@@ -8,7 +8,8 @@ import pytest
 
 from model.clerk import cache
 from model.clerk.terms import GetToken
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS, MARGIN, default_invariants
 from properties.invariants.verdict import Proved, Violated

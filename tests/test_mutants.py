@@ -12,8 +12,11 @@ from model.clerk import cache, loading, network, session, sign_in_out, transitio
 from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, GetToken, SignOut, SwitchOrganization, TokenId, Touch
+from model.io import CallSettled, Uncaught
+from model.operations import NULL_ERROR
+from model.requests import Outcome
 from model.step import App
-from model.terms import NULL_ERROR, STRANGE, CallId, CallSettled, Outcome, Runtime, Token, Uncaught
+from model.terms import STRANGE, CallId, Runtime, Token
 from model.world.events import RestartApp
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS, MARGIN
 from properties.invariants.verdict import Findings, Proved, Violated

@@ -9,28 +9,24 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from model.step import first_token
-from model.terms import (
+from model.io import (
     Called,
     CallSettled,
-    Endpoint,
     LockChanged,
-    OperationStruct,
-    Outcome,
     Replied,
     RequestSent,
-    Runtime,
     SignedIn,
     SignedOut,
     Started,
     TimerCleared,
     TimerDue,
     TimerSet,
-    Token,
     TokenAnnounced,
-    TokenId,
-    TokenIdStruct,
 )
+from model.operations import OperationStruct
+from model.requests import Endpoint, Outcome
+from model.step import first_token
+from model.terms import Runtime, Token, TokenId, TokenIdStruct
 from model.world.events import Advance, Answer
 from properties.system.target import TargetError
 from properties.targets.node import DRIVER

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze
 from properties.conformance.mutants import Fate, Mutant, Played, Trial
 from properties.system.trace import Trace

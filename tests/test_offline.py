@@ -14,11 +14,13 @@ from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.clerk.policy import POLICIES, policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
+from model.io import Called, CallSettled, ConnectionChanged
+from model.requests import Outcome
 from model.step import ANY_APP, App, Span, enabled, permits
-from model.terms import Called, CallSettled, ConnectionChanged, Outcome, Runtime
-from model.world.course import NotEnabled
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, GoOffline, GoOnline
 from model.world.facts import Sent, Settled
+from model.world.possible import NotEnabled
 from properties.campaign.shards import COUNTED, CampaignPlan
 from properties.campaign.tally import as_markdown
 from properties.campaign.totals import CellReport, Report

@@ -9,11 +9,12 @@ from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.server import Server
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
+from model.requests import Endpoint, Outcome
 from model.step import permits
-from model.terms import Endpoint, Outcome, Runtime
-from model.world.course import NotEnabled
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, GoOffline, GoOnline, RestartApp
 from model.world.facts import Announced, Sent, SessionDropped, SessionRegained, Settled
+from model.world.possible import NotEnabled
 from properties.invariants.causes import sentence
 from properties.run.lockstep import LockStep
 from properties.run.run import Run, Violation

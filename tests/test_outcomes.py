@@ -9,7 +9,9 @@ import pytest
 from model.assumptions.sets import everything
 from model.clerk.sdk import CLERK
 from model.clerk.terms import OPERATIONS, GetToken, SwitchOrganization
-from model.terms import Endpoint, Load, Operation, Outcome, Runtime
+from model.operations import Load, Operation
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, GoOffline, StartApp
 from model.world.facts import Answered, Uncaught
 from properties.conformance.outcomes import outcome_traces

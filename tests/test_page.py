@@ -13,7 +13,8 @@ import pytest
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Freeze
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Violated

@@ -19,9 +19,10 @@ from model.clerk import session
 from model.clerk.policy import POLICIES, PROPOSED, Policy
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
+from model.requests import Outcome
 from model.sdk import Client
 from model.step import App, Span, enabled
-from model.terms import Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, Proved, Vacuous, Violated

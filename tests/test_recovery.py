@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from model.clerk import cache, session
 from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Flight, Turn
-from model.terms import Outcome, Runtime, Token
+from model.requests import Outcome
+from model.terms import Runtime, Token
 from model.world.state import World
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import MayStarve, Proved, Verdict

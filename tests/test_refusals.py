@@ -7,7 +7,8 @@ import contextlib
 import pytest
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import STRANGE, Ending, Endpoint, Outcome
+from model.requests import Ending, Endpoint, Outcome
+from model.terms import STRANGE
 from model.world.events import Answer, Freeze, Revoke
 from model.world.facts import Sent, SessionDropped, Settled, Uncaught
 from properties.targets.clerk.target import clerk_js_target

@@ -11,7 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk.terms import GetToken
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Freeze
 from properties.render.files import FORMATS, SUFFIXES, reproduction, save
 from properties.render.markdown import report

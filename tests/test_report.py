@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Answer, Freeze, Revoke
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated

@@ -17,7 +17,8 @@ from msgspec.structs import replace
 
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Millis, Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Millis, Runtime
 from model.world.events import (
     Advance,
     Answer,

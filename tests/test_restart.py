@@ -14,29 +14,26 @@ from model.clerk.sdk import CLERK
 from model.clerk.state import Turn
 from model.clerk.terms import TIMINGS, GetToken, TokenId
 from model.clerk.transition import start, step
-from model.step import App, Step, permits
-from model.terms import (
+from model.io import (
     Called,
     CallSettled,
-    Endpoint,
-    Millis,
-    Outcome,
     Output,
     Replied,
     RequestSent,
-    Runtime,
     SignedIn,
     SignedOut,
     Started,
     TimerDue,
     TimerSet,
-    Token,
     TokenAnnounced,
     TokenShown,
 )
-from model.world.course import NotEnabled
+from model.requests import Endpoint, Outcome
+from model.step import App, Step, permits
+from model.terms import Millis, Runtime, Token
 from model.world.events import Advance, Answer, Event, Freeze, LockKeychain, RestartApp, Revoke, UnlockKeychain
 from model.world.facts import Fact, Origin, Restarted, Sent, SessionDropped, Settled, TimerFired
+from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS, breach_of
 from properties.invariants.causes import cause_sentence
 from properties.invariants.verdict import Proved, Vacuous

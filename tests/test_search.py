@@ -14,8 +14,9 @@ from hypothesis.database import ExampleDatabase
 
 from model.clerk.policy import POLICIES
 from model.clerk.sdk import CLERK
+from model.io import Output, SignedOut, Stimulus, TimerDue
 from model.step import Step
-from model.terms import Millis, Output, Runtime, SignedOut, Stimulus, TimerDue, Token
+from model.terms import Millis, Runtime, Token
 from model.world.events import FreezeKind
 from model.world.facts import Frozen
 from properties.invariants.breach import Breach

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, RestartApp
 from properties.cli import sensitivity as front
 from properties.cli.common import profile

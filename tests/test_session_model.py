@@ -7,7 +7,8 @@ import pytest
 from model.clerk.policy import FIX_GUARD_OWN_TOKEN
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN, GetToken, TokenId
-from model.terms import Endpoint, Outcome, Runtime
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Freeze, FreezeKind
 from model.world.facts import Announced, Origin, Sent, SessionDropped, Settled, TimerFired
 from properties.run.run import Run

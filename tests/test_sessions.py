@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
+from model.operations import NO_SESSION_ERROR
+from model.requests import Endpoint, Outcome
 from model.step import App, permits
-from model.terms import NO_SESSION_ERROR, Endpoint, Outcome, Runtime, Session
-from model.world.course import NotEnabled
+from model.terms import Runtime, Session
 from model.world.events import Advance, Answer, Deliver, Event, RestartApp, Revoke, Serve
 from model.world.facts import Announced, Sent, SessionDropped, SessionEntered, SessionLeft, Settled
+from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Proved
 from properties.prove.prove import prove

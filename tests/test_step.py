@@ -12,8 +12,10 @@ from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
+from model.operations import Operation
+from model.requests import Outcome
 from model.step import App, Span, Step, enabled, permits
-from model.terms import Operation, Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.state import System
 from properties.conformance.plan import Label, label

@@ -8,23 +8,12 @@ from msgspec import Struct
 import properties.targets.clerk.invariants  # noqa: F401 - registers what is Clerk's alone
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SignOut, SwitchOrganization
+from model.io import CallSettled, Output, RequestSent, Stimulus, TimerSet, TokenShown
+from model.operations import NULL_ERROR
+from model.requests import Endpoint, Outcome
 from model.sdk import Sdk
 from model.step import Step
-from model.terms import (
-    NULL_ERROR,
-    CallSettled,
-    Endpoint,
-    Millis,
-    Outcome,
-    Output,
-    RequestSent,
-    Runtime,
-    Stimulus,
-    TimerSet,
-    Timings,
-    Token,
-    TokenShown,
-)
+from model.terms import Millis, Runtime, Timings, Token
 from model.world.events import (
     Advance,
     Answer,

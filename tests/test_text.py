@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization
-from model.terms import Outcome, Runtime
+from model.requests import Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, GoOnline, SetClock
 from properties.cli.main import main
 from properties.system.event_kinds import brief, parsed

@@ -12,9 +12,10 @@ from model.assumptions.catalogue import ASSUMPTIONS
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, Touch
 from model.clerk.transition import step
+from model.io import TimerDue
 from model.sdk import Client
 from model.step import App, Span, enabled
-from model.terms import Runtime, TimerDue
+from model.terms import Runtime
 from model.world.course import begin, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp
 from model.world.facts import Answered, TimerFired

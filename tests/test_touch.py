@@ -8,11 +8,13 @@ from hypothesis import settings
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN, GetToken, Touch
+from model.io import Called, RequestSent
+from model.requests import Endpoint, Outcome
 from model.step import MAX_CALLS, App, permits
-from model.terms import Called, Endpoint, Outcome, RequestSent, Runtime
-from model.world.course import NotEnabled
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, LockKeychain
 from model.world.facts import Announced, Origin, Sent, SessionDropped, Settled
+from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.causes import sentence
 from properties.invariants.verdict import Cell, Held, Proved

@@ -17,8 +17,8 @@ import pytest
 
 from model.sdk import Server, ServerStruct
 from model.terms import Runtime
-from model.world.course import NotEnabled
 from model.world.events import LockKeychain
+from model.world.possible import NotEnabled
 from properties.render.files import FORMATS
 from properties.run import known
 from properties.run.counterexample import Counterexample, load

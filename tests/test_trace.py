@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
-from model.terms import Ending, Outcome, Runtime
+from model.requests import Ending, Outcome
+from model.terms import Runtime
 from model.world.events import (
     Advance,
     Answer,

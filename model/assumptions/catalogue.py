@@ -44,8 +44,9 @@ from model.assumptions.landmarks import (
     UNAUTHENTICATED_REQUEST,
     Landmark,
 )
+from model.requests import FAILURES, Ending, Outcome
 from model.sdk import Server
-from model.terms import FAILURES, Ending, Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock, StartApp
 from model.world.facts import Origin
 from model.world.state import Request, World

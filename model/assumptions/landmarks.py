@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from model.operations import Load
+from model.requests import FAILURES, Ending, Endpoint, Outcome
 from model.sdk import Server
-from model.terms import FAILURES, Ending, Endpoint, Load, Millis, Outcome, Runtime, Timings
+from model.terms import Millis, Runtime, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
     Answered,

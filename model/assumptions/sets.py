@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.assumptions.landmarks import Landmark
+from model.requests import DONE, Outcome
 from model.sdk import Sdk
-from model.terms import DONE, Millis, Outcome, Runtime
+from model.terms import Millis, Runtime
 from model.world.events import Event, Revoke, SetClock
 from model.world.state import Request, World
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from model.clerk.state import Entry, Flight, Turn
 from model.clerk.terms import TokenId
-from model.terms import Millis, TimerCleared, TimerSet, Token
+from model.io import TimerCleared, TimerSet
+from model.terms import Millis, Token
 
 REARM_DELAY: Millis = 5_000
 """Of a proposed fix, in no release (`rearm_refresh`): how long after a refresh that failed the next one is

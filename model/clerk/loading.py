@@ -14,7 +14,9 @@ from __future__ import annotations
 from model.clerk import cache, session
 from model.clerk.state import Entry, Flight, Holder, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN, key
-from model.terms import CallId, CallSettled, Outcome, SignedIn, SignedOut, Token
+from model.io import CallSettled, SignedIn, SignedOut
+from model.requests import Outcome
+from model.terms import CallId, Token
 
 PARTS = (Purpose.ENVIRONMENT, Purpose.CLIENT)
 """What load() asks, in this order."""

@@ -13,7 +13,9 @@ from model.clerk.loading import PARTS
 from model.clerk.policy import Policy
 from model.clerk.state import Flight, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN, key
-from model.terms import Millis, Outcome, TimerSet, Token, Uncaught
+from model.io import TimerSet, Uncaught
+from model.requests import Outcome
+from model.terms import Millis, Token
 
 NETWORK_RETRY_DELAYS: tuple[Millis, ...] = (100, 700, 1_400, 2_800, *[5_000] * 6)
 """fapiClient.ts request: how long after a GET is lost it is sent again, ten times at most. A lost POST never

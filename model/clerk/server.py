@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model import sdk, terms
+from model import operations, sdk, terms
 from model.clerk.terms import SwitchOrganization, TokenId
-from model.terms import ENDED, FAILURES, Ending, Endpoint, Outcome
+from model.requests import ENDED, FAILURES, Ending, Endpoint, Outcome
 
 OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
     # POST /client/sessions/:id/tokens[/:template]
@@ -99,7 +99,7 @@ class Server(sdk.ServerStruct, frozen=True):
             )
         return self
 
-    def called(self, operation: terms.Operation) -> Server:
+    def called(self, operation: operations.Operation) -> Server:
         """A switch chooses an organization."""
         if isinstance(operation, SwitchOrganization) and operation.organization != self.chosen:
             return replace(self, chosen=operation.organization)

@@ -10,20 +10,10 @@ from msgspec.structs import replace
 from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, RETRY_AFTER, SESSION_TOKEN
-from model.terms import (
-    ENDED,
-    NO_SESSION_ERROR,
-    OFFLINE_ERROR,
-    CallId,
-    CallSettled,
-    Millis,
-    Outcome,
-    Runtime,
-    SignedIn,
-    SignedOut,
-    TimerSet,
-    Token,
-)
+from model.io import CallSettled, SignedIn, SignedOut, TimerSet
+from model.operations import NO_SESSION_ERROR, OFFLINE_ERROR
+from model.requests import ENDED, Outcome
+from model.terms import CallId, Millis, Runtime, Token
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
 """Session.ts getToken: 3 s x 1.55^n, at most 50 s, eight times; without jitter, cut to whole ms."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 from model.clerk import cache, session
 from model.clerk.state import Flight, Purpose, Turn
 from model.clerk.terms import SESSION_TOKEN
-from model.terms import NO_SESSION_ERROR, CallId, CallSettled, Outcome, Token
+from model.io import CallSettled
+from model.operations import NO_SESSION_ERROR
+from model.requests import Outcome
+from model.terms import CallId, Token
 
 
 def sign_in(turn: Turn, call: CallId) -> Turn:

@@ -12,18 +12,9 @@ from msgspec.structs import replace
 from model import sdk
 from model.clerk.policy import Policy
 from model.clerk.terms import TokenId
-from model.terms import (
-    FIRST,
-    CallId,
-    Endpoint,
-    RequestId,
-    RequestSent,
-    Runtime,
-    Session,
-    TimerId,
-    Token,
-    Word,
-)
+from model.io import RequestSent
+from model.requests import Endpoint
+from model.terms import FIRST, CallId, RequestId, Runtime, Session, TimerId, Token, Word
 
 
 class Purpose(Word):

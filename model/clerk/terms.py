@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model import terms
+from model import operations, terms
 from model.notation import NUMBER, Parameter, flag, text
 from model.terms import Seconds, Timings
 
@@ -56,7 +56,7 @@ RETRY_AFTER: Seconds = 30
 """What the header of a 429 says that has one."""
 
 
-class GetToken(terms.OperationStruct, frozen=True):
+class GetToken(operations.OperationStruct, frozen=True):
     """The app calls `session.getToken({template, organizationId, skipCache})`. An `organization` of None means
     the active one, `PERSONAL` the personal workspace."""
 
@@ -91,7 +91,7 @@ class GetToken(terms.OperationStruct, frozen=True):
         return f"{self.verb}{which}{', skipping the cache' * self.skip_cache}"
 
 
-class Touch(terms.OperationStruct, frozen=True):
+class Touch(operations.OperationStruct, frozen=True):
     """The app calls `session.touch()`, to say that the session is in use."""
 
     verb = "touch"
@@ -99,7 +99,7 @@ class Touch(terms.OperationStruct, frozen=True):
     token_id = SESSION_TOKEN  # in name only: a touch is not for a token
 
 
-class SwitchSession(terms.OperationStruct, frozen=True):
+class SwitchSession(operations.OperationStruct, frozen=True):
     """The app calls `setActive({session})` with another session of this device."""
 
     verb = "setActiveSession"
@@ -108,7 +108,7 @@ class SwitchSession(terms.OperationStruct, frozen=True):
     token_id = SESSION_TOKEN
 
 
-class SignIn(terms.OperationStruct, frozen=True):
+class SignIn(operations.OperationStruct, frozen=True):
     """The app signs a user in: it creates a sign-in, and makes its session the active one with
     `setActive({session})`. The users are 1, who has the first session, and 2."""
 
@@ -126,7 +126,7 @@ class SignIn(terms.OperationStruct, frozen=True):
         return f"{self.verb} as user {self.user}"
 
 
-class SignOut(terms.OperationStruct, frozen=True):
+class SignOut(operations.OperationStruct, frozen=True):
     """The app calls `signOut()`: it leaves every session of this device."""
 
     verb = "signOut"
@@ -135,7 +135,7 @@ class SignOut(terms.OperationStruct, frozen=True):
     token_id = SESSION_TOKEN
 
 
-class SwitchOrganization(terms.OperationStruct, frozen=True):
+class SwitchOrganization(operations.OperationStruct, frozen=True):
     """The app calls `setActive({organization})`; None is the personal workspace."""
 
     organization: str | None = None
@@ -161,7 +161,7 @@ def workspace(organization: str | None) -> str:
     return f"organization '{organization}'" if organization else "the personal workspace"
 
 
-OPERATIONS: tuple[terms.Operation, ...] = (
+OPERATIONS: tuple[operations.Operation, ...] = (
     GetToken(),
     GetToken(skip_cache=True),
     GetToken(template="api"),

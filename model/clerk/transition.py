@@ -58,27 +58,21 @@ from model.clerk.terms import (
     TokenId,
     Touch,
 )
-from model.terms import (
-    NO_SESSION_ERROR,
+from model.io import (
     Called,
-    CallId,
     CallSettled,
     ClockChanged,
     ConnectionChanged,
-    Load,
     LockChanged,
-    Millis,
-    Operation,
     Output,
     Replied,
-    Runtime,
     Started,
     Stimulus,
     TimerDue,
-    TimerId,
-    Token,
     TokenAnnounced,
 )
+from model.operations import NO_SESSION_ERROR, Load, Operation
+from model.terms import CallId, Millis, Runtime, TimerId, Token
 
 
 def start(policy: Policy, runtime: Runtime, token: Token) -> tuple[Client, tuple[Output, ...]]:

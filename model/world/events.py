@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import Ending, Millis, Operation, Outcome, RequestId, Word
+from model.operations import Operation
+from model.requests import Ending, Outcome
+from model.terms import Millis, RequestId, Word
 
 
 class FreezeKind(Word):

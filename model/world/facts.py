@@ -10,20 +10,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from model.terms import (
-    CallId,
-    Ending,
-    Endpoint,
-    Millis,
-    Operation,
-    Outcome,
-    RequestId,
-    Session,
-    TimerId,
-    Token,
-    TokenId,
-    Word,
-)
+from model.operations import Operation
+from model.requests import Ending, Endpoint, Outcome
+from model.terms import CallId, Millis, RequestId, Session, TimerId, Token, TokenId, Word
 from model.world.events import FreezeKind
 
 

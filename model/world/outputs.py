@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from model import terms
-from model.terms import (
-    OF_DEVICE,
-    CallId,
+from model import io
+from model.io import (
     CallSettled,
     Output,
     RequestSent,
@@ -15,10 +13,11 @@ from model.terms import (
     SignedOut,
     TimerCleared,
     TimerSet,
-    Token,
     TokenAnnounced,
     TokenShown,
 )
+from model.requests import OF_DEVICE
+from model.terms import CallId, Token
 from model.world.course import without_timer
 from model.world.facts import (
     Announced,
@@ -92,7 +91,7 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
             return system, Announced(world.now, token, before, backwards)
         case TokenShown(shown):
             return system.but(shown=shown), Shown(world.now, shown, world.valid and world.signed_in)
-        case terms.Uncaught():
+        case io.Uncaught():
             return system, Uncaught(world.now)
         case CallSettled(number, given, error):
             return _settled(system, number, given, error)

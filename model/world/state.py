@@ -28,22 +28,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.requests import Ending, Endpoint, Outcome
 from model.sdk import Server
-from model.terms import (
-    FIRST,
-    CallId,
-    Ending,
-    Endpoint,
-    Millis,
-    Outcome,
-    RequestId,
-    Runtime,
-    Session,
-    TimerId,
-    Timings,
-    Token,
-    TokenId,
-)
+from model.terms import FIRST, CallId, Millis, RequestId, Runtime, Session, TimerId, Timings, Token, TokenId
 from model.world.facts import Origin
 
 
@@ -140,14 +127,11 @@ class World(Struct, frozen=True, cache_hash=True):
     @property
     def valid(self) -> bool:
         """Does the server still hold the app's session?"""
-        return self.ended is None and self.now < self.timings.session
+        return self.holds(self.session)
 
     def holds(self, session: Session) -> bool:
         """Does the server still hold this session?"""
-        if session == self.session:
-            return self.valid
-        young = self.now < self.timings.session
-        return young and any(one.session == session and one.ended is None for one in self.others)
+        return self.of(session).ended is None and self.now < self.timings.session
 
     @property
     def sessions(self) -> tuple[Session, ...]:

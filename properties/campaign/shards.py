@@ -23,8 +23,9 @@ import model
 import properties
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.requests import Outcome
 from model.step import Step
-from model.terms import Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.facts import Answered
 from properties.invariants.breach import Breach

@@ -29,8 +29,9 @@ from rich.table import Table
 
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.operations import Operation
 from model.step import App
-from model.terms import Operation, Runtime
+from model.terms import Runtime
 from properties.cli import power
 from properties.cli.common import profile
 from properties.cli.gate import pytest_environment, pytest_words

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 from model.assumptions.sets import everything
 from model.terms import Runtime, Word
-from model.world.course import NotEnabled
 from model.world.facts import Fact
+from model.world.possible import NotEnabled
 from properties.conformance.outcomes import outcome_traces
 from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.identity import Cause

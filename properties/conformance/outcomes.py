@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from model.assumptions.sets import Assumptions
-from model.terms import ENDED, GRANTS, Operation, Outcome, Runtime
+from model.operations import Operation
+from model.requests import ENDED, GRANTS, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, FreezeKind, RestartApp, Serve
 from model.world.facts import Fact
 from model.world.state import Request

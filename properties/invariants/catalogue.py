@@ -16,9 +16,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
+from model.requests import Endpoint, Outcome
 from model.sdk import Policy
 from model.step import Step
-from model.terms import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR, Endpoint, Outcome, Runtime, Seconds, Token
+from model.terms import Runtime, Seconds, Token
 from model.world.facts import (
     Announced,
     Answered,

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from model.requests import Endpoint
 from model.step import Step
-from model.terms import CallId, Endpoint, Millis, RequestId, Token
+from model.terms import CallId, Millis, RequestId, Token
 from model.world.facts import (
     Answered,
     CallStarted,

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from model.requests import FAILURES
 from model.step import Step
-from model.terms import FAILURES
 from properties.invariants.breach import Breach
 from properties.invariants.causes import causal_chain
 from properties.system.fact_kind import Before, DependencyKind

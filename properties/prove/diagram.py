@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.assumptions.sets import Assumptions
+from model.operations import Operation
 from model.step import Step
-from model.terms import Operation, Runtime
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Freeze, Serve
 from model.world.facts import Sent, TimerFired
 from properties.prove.prove import Limits, closure, problem

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from model.operations import Operation
 from model.step import Span
-from model.terms import Operation, TimerId
+from model.terms import TimerId
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline, StartApp, UnlockKeychain
 from model.world.facts import Fact, Settled, TimerFired
 from model.world.state import World

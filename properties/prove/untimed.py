@@ -38,9 +38,10 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from model.assumptions.landmarks import Landmark
+from model.io import CallSettled, Output, Stimulus, TimerDue
 from model.sdk import Client
 from model.step import Step, at_an_instant
-from model.terms import CallId, CallSettled, Millis, Output, Stimulus, TimerDue
+from model.terms import CallId, Millis
 from model.world.course import begin, prompt, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind
 from model.world.facts import Fact, TimerFired

@@ -12,8 +12,9 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.io import CallSettled, Output, TimerSet, TokenAnnounced, TokenShown
 from model.sdk import Client, Sdk
-from model.terms import CallId, CallSettled, Output, TimerSet, Token, TokenAnnounced, TokenShown
+from model.terms import CallId, Token
 from model.world.state import CallRecord, Monitor, Reply, System, World
 from properties.prove.canonical import NOW, Memory, Naming, renumbered, without_history
 from properties.prove.zone import Instant, UnknownCount

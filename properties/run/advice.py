@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from model.world.course import NotEnabled, impossible
 from model.world.facts import Settled, Shown
+from model.world.possible import NotEnabled, impossible
 from properties.invariants.catalogue import INVARIANTS
 from properties.run.releases import Breaks, Judgement, Table, next_change
 from properties.run.run import Run, Violation

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from model.terms import Millis, Output, Runtime, Stimulus, Token
+from model.io import Output, Stimulus
+from model.terms import Millis, Runtime, Token
 from properties.run.reference import model_like
 from properties.system.target import Exchange, Target, TargetError
 from properties.targets.model import ModelTarget

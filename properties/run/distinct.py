@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from model.terms import FAILURES
+from model.requests import FAILURES
 from model.world.events import Answer
 from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explained, explains, with_any_failure

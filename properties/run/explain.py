@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model.sdk import Client
-from model.world.course import NotEnabled, impossible
+from model.world.possible import NotEnabled, impossible
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.run.counterexample import Counterexample, Found, Opinion, versions
 from properties.run.reference import model_of

@@ -9,33 +9,27 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from model.sdk import Sdk
-from model.step import Step
-from model.terms import (
+from model.io import (
     Called,
-    CallId,
     CallSettled,
     LockChanged,
-    Millis,
     Output,
     Replied,
-    RequestId,
     RequestSent,
-    Runtime,
     SignedIn,
     SignedOut,
     Started,
     Stimulus,
     TimerCleared,
     TimerDue,
-    TimerId,
     TimerSet,
-    Timings,
-    Token,
     TokenAnnounced,
     TokenShown,
     Uncaught,
 )
+from model.sdk import Sdk
+from model.step import Step
+from model.terms import CallId, Millis, RequestId, Runtime, TimerId, Timings, Token
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
 from properties.system.target import Target

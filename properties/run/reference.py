@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from model.io import Output, Stimulus
 from model.sdk import Policy, Sdk
-from model.terms import Millis, Output, Runtime, Stimulus
+from model.terms import Millis, Runtime
 from properties.invariants.catalogue import Invariant
 from properties.run.lockstep import LockStep
 from properties.system.target import Target, TargetError

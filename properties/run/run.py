@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from model import step as relation
 from model.assumptions.landmarks import LATE_TIMER, Landmark
 from model.assumptions.sets import Assumptions
+from model.requests import FAILURES, Outcome
 from model.step import App, Step
-from model.terms import FAILURES, Outcome, Runtime
+from model.terms import Runtime
 from model.world.events import Answer, Deliver, Event, StartApp
 from model.world.facts import Answered, Fact, Origin, SessionDropped
 from model.world.state import System, World

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from model.assumptions.catalogue import ASSUMPTIONS
+from model.operations import Operation
 from model.sdk import Server
-from model.terms import Operation, Runtime, TokenId
+from model.terms import Runtime, TokenId
 from model.world.state import Monitor, System, World
 from properties.run.counterexample import Found, Need, Opinion, client_type
 from properties.system.event_kinds import EVENT_KINDS

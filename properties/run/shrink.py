@@ -16,10 +16,11 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from model.terms import Millis, Operation, RequestId, Timings
+from model.operations import Operation
+from model.terms import Millis, RequestId, Timings
 from model.world import facts
-from model.world.course import NotEnabled
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, FreezeKind, Serve
+from model.world.possible import NotEnabled
 from model.world.state import World
 from properties.invariants.catalogue import Invariant
 from properties.run.lengths import menu, outlives_token, to_refresh

@@ -14,7 +14,9 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from model.assumptions.landmarks import SKEWS
-from model.terms import GRANTS, Millis, Operation, Outcome, Timings
+from model.operations import Operation
+from model.requests import GRANTS, Outcome
+from model.terms import Millis, Timings
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, Serve, SetClock
 from model.world.state import World
 from properties.invariants.catalogue import Invariant

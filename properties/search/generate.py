@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
+from model.requests import Outcome
 from model.step import App, Span, enabled
-from model.terms import Millis, Outcome, Runtime
+from model.terms import Millis, Runtime
 from model.world.events import (
     Advance,
     Answer,

@@ -17,7 +17,7 @@ from hypothesis.internal import observability
 from model.sdk import Sdk
 from properties.system.trace import Trace
 
-WORLD = ("model.world.course", "model.world.outputs")
+WORLD = tuple(f"model.world.{name}" for name in ("course", "possible", "replies", "outputs"))
 """The modules of the world's rules. Each SDK names those of its client (`Sdk.rules`)."""
 
 CodeBranch = tuple[str, int, int]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import NO_SESSION_ERROR, Millis, Token
+from model.operations import NO_SESSION_ERROR
+from model.terms import Millis, Token
 from model.world.facts import (
     Announced,
     Answered,

@@ -1,7 +1,8 @@
 """One row for each kind of event: its short form, and the noun phrase that reports use for it.
 
 To add a kind of event, see CONTRIBUTING.md. All operations share one row, because each operation's class has its
-own short form (`model.terms.Operation`). In JSON an event is its fields, and the name of its class as `event`.
+own short form (`model.operations.Operation`). In JSON an event is its fields, and the name of its class as
+`event`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import msgspec
 from msgspec import Struct, to_builtins
 
 from model.notation import NUMBER, Notation, Parameter, ShortForm, choice
+from model.operations import Operation
+from model.requests import Ending, Outcome
 from model.sdk import Sdk
-from model.terms import Ending, Operation, Outcome
 from model.world.events import (
     Advance,
     Answer,

@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
+from model.operations import Load, Operation
 from model.sdk import Policy, Sdk, Server
-from model.terms import Load, Operation, TokenId
+from model.terms import TokenId
 from properties.system.failures import Failure
 
 BUILT_IN = "properties.targets.clerk.adapter:CLERK_ADAPTER"

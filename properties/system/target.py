@@ -12,9 +12,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from model import step as relation
+from model.io import Output, Stimulus
 from model.sdk import Sdk
 from model.step import Endless, Step, initial
-from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
+from model.terms import Millis, Runtime, Timings, Token
 from model.world.events import Event
 from model.world.state import System
 from properties.system.failures import Failure

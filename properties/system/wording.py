@@ -11,7 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
-from model.terms import ENDED, OF_DEVICE, Ending, Endpoint, Millis, Outcome, Token, TokenId
+from model.requests import ENDED, OF_DEVICE, Ending, Endpoint, Outcome
+from model.terms import Millis, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.terms import Endpoint, Millis, Operation, Outcome, Timings
+from model.operations import Operation
+from model.requests import Endpoint, Outcome
+from model.terms import Millis, Timings
 from model.world.facts import (
     Answered,
     CallStarted,

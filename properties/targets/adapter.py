@@ -10,8 +10,9 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from model.assumptions.sets import Assumptions
+from model.operations import Operation
 from model.sdk import Policy, Sdk
-from model.terms import Millis, Operation, Runtime
+from model.terms import Millis, Runtime
 from model.world.facts import Fact
 from properties.system.registry import UnknownName
 from properties.system.target import Target

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from model.io import Output, Stimulus
 from model.sdk import Client, Policy, Sdk
-from model.terms import Millis, Output, Runtime, Stimulus, Timings, Token
+from model.terms import Millis, Runtime, Timings, Token
 from properties.system.target import Target, TargetError
 
 

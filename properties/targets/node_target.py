@@ -1,7 +1,7 @@
 """A build of any SDK as a target: a bundle in a Node process, with a glue module and a fake server.
 
-This module translates between the model's terms (`model.terms`) and the driver's messages (`protocol.py`). What
-is specific to one SDK is a parameter: its glue (see driver/instance.mjs for its exports), its server (server.py),
+This module translates between stimuli and outputs (`model.io`) and the driver's messages (`protocol.py`). What is
+specific to one SDK is a parameter: its glue (see driver/instance.mjs for its exports), its server (server.py),
 and the paths of its bundle and packages. An operation is called by its verb, with its fields as arguments.
 
 `Math.random` always returns 0 here, so that the jitter of retries is 0.
@@ -16,24 +16,15 @@ from typing import TypeAlias
 
 from msgspec import to_builtins
 
-from model.sdk import Policy, Sdk
-from model.step import first_token
-from model.terms import (
-    NULL_ERROR,
+from model.io import (
     Called,
-    CallId,
     CallSettled,
     ClockChanged,
     ConnectionChanged,
-    Endpoint,
     LockChanged,
-    Millis,
-    Outcome,
     Output,
     Replied,
-    RequestId,
     RequestSent,
-    Runtime,
     SignedIn,
     SignedOut,
     Started,
@@ -41,13 +32,15 @@ from model.terms import (
     TimerCleared,
     TimerDue,
     TimerSet,
-    Timings,
-    Token,
     TokenAnnounced,
-    TokenId,
     TokenShown,
     Uncaught,
 )
+from model.operations import NULL_ERROR
+from model.requests import Endpoint, Outcome
+from model.sdk import Policy, Sdk
+from model.step import first_token
+from model.terms import CallId, Millis, RequestId, Runtime, Timings, Token, TokenId
 from properties.system.target import Exchange, TargetError
 from properties.targets import protocol
 from properties.targets.dom import DOM

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from model.terms import FIRST, Endpoint, Millis, Outcome, Seconds, Session, Token, TokenId, TokenIdStruct
+from model.requests import Endpoint, Outcome
+from model.terms import FIRST, Millis, Seconds, Session, Token, TokenId, TokenIdStruct
 from properties.targets import jwts
 
 

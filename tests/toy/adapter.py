@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from model.terms import Endpoint
+from model.requests import Endpoint
 from properties.targets.adapter import FileAdapter
 from properties.targets.server import FakeServer
 from tests.toy.sdk import TOY

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from model import terms
+from model import io, operations, requests, terms
+from model.io import Stimulus
+from model.requests import Outcome
 from model.sdk import Reaction, Sdk, Turn
-from model.terms import CallId, Millis, Outcome, RequestId, Runtime, Stimulus, TimerId, Timings, Token
+from model.terms import CallId, Millis, RequestId, Runtime, TimerId, Timings, Token
 
 
-class FetchToken(terms.OperationStruct, frozen=True):
+class FetchToken(operations.OperationStruct, frozen=True):
     """The app calls `fetchToken()`."""
 
     verb = "fetchToken"
@@ -49,20 +51,20 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> Reaction:
     """What a stimulus does to the client."""
     turn, held = Turn(client, at), client.token
     match stimulus:
-        case terms.TimerDue():
+        case io.TimerDue():
             turn = turn.but(timer=None)
             if None not in dict(client.waiting).values():
                 turn = send(turn, None)
-        case terms.Called(call, terms.Load()):
+        case io.Called(call, operations.Load()):
             turn = turn if client.loading else send(turn, call)
             turn = turn.but(loading=(*client.loading, call))
-        case terms.Called(call) if held and at < held.expires * 1000:
-            turn = turn.put(terms.CallSettled(call, held, None))
-        case terms.Called(call):
+        case io.Called(call) if held and at < held.expires * 1000:
+            turn = turn.put(io.CallSettled(call, held, None))
+        case io.Called(call):
             turn = send(turn, call)
-        case terms.Replied(request, outcome, token):
+        case io.Replied(request, outcome, token):
             turn = receive(turn, request, outcome, token)
-        case terms.Started(call):
+        case io.Started(call):
             turn = send(turn.but(token=None, timer=None, waiting=(), loading=(call,)), call)
     return turn.client, turn.outputs
 
@@ -71,7 +73,7 @@ def send(turn: Turn[Client], call: CallId | None) -> Turn[Client]:
     """Send a request, for a call or in the background."""
     request, waiting = turn.client.next_request, turn.client.waiting
     turn = turn.but(waiting=(*waiting, (request, call)), next_request=request + 1)
-    return turn.put(terms.RequestSent(request, terms.Endpoint.MINT, terms.TokenIdStruct(), call))
+    return turn.put(io.RequestSent(request, requests.Endpoint.MINT, terms.TokenIdStruct(), call))
 
 
 def receive(turn: Turn[Client], request: RequestId, outcome: Outcome, token: Token | None) -> Turn[Client]:
@@ -83,38 +85,38 @@ def receive(turn: Turn[Client], request: RequestId, outcome: Outcome, token: Tok
         return loaded(turn, token, None if token or outcome is Outcome.UNAUTHORIZED else failure)
     end = (token, None) if token and held else (None, failure)
     if token and held:
-        turn = keep(turn, token).put(terms.TokenAnnounced(token, held))
+        turn = keep(turn, token).put(io.TokenAnnounced(token, held))
     elif outcome is Outcome.UNAUTHORIZED and held and (call or turn.client.policy.background_signs_out):
         turn = sign_out(turn, call)
-    return turn if call is None else turn.put(terms.CallSettled(call, *end))
+    return turn if call is None else turn.put(io.CallSettled(call, *end))
 
 
 def loaded(turn: Turn[Client], token: Token | None, error: str | None) -> Turn[Client]:
     """End every call that loads: with the token, signed out if it was refused, or with an error."""
     calls = turn.client.loading
     if token:
-        turn = keep(turn, token).put(terms.SignedIn(calls[0]), terms.TokenAnnounced(token, None))
+        turn = keep(turn, token).put(io.SignedIn(calls[0]), io.TokenAnnounced(token, None))
     elif error is None:
         turn = sign_out(turn, calls[0])
-    return turn.but(loading=()).put(*(terms.CallSettled(call, None, error) for call in calls))
+    return turn.but(loading=()).put(*(io.CallSettled(call, None, error) for call in calls))
 
 
 def keep(turn: Turn[Client], token: Token) -> Turn[Client]:
     """Keep a token, and set the timer for the next one."""
     timer, due = turn.client.next_timer, (token.expires - turn.client.policy.timings.lead) * 1000
     turn = clear_timer(turn).but(token=token, timer=timer, next_timer=timer + 1)
-    return turn.put(terms.TimerSet(timer, max(due, turn.at), None))
+    return turn.put(io.TimerSet(timer, max(due, turn.at), None))
 
 
 def sign_out(turn: Turn[Client], call: CallId | None) -> Turn[Client]:
     """Drop the token, and with it the session."""
-    return clear_timer(turn).but(token=None).put(terms.SignedOut(call))
+    return clear_timer(turn).but(token=None).put(io.SignedOut(call))
 
 
 def clear_timer(turn: Turn[Client]) -> Turn[Client]:
     """Clear the timer, if it is set."""
     timer = turn.client.timer
-    return turn.but(timer=None).put(terms.TimerCleared(timer)) if timer else turn
+    return turn.but(timer=None).put(io.TimerCleared(timer)) if timer else turn
 
 
 TOY_1, TOY_2 = Policy("TOY_1", background_signs_out=True), Policy("TOY_2", background_signs_out=False)

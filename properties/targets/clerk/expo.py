@@ -16,21 +16,9 @@ from msgspec.structs import replace
 
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
-from model.terms import (
-    DONE,
-    CallSettled,
-    LockChanged,
-    Millis,
-    Outcome,
-    Output,
-    Replied,
-    RequestId,
-    RequestSent,
-    Runtime,
-    Stimulus,
-    TimerDue,
-    Token,
-)
+from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Stimulus, TimerDue
+from model.requests import DONE, Outcome
+from model.terms import Millis, RequestId, Runtime, Token
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from model.terms import FIRST, Endpoint, Millis, Outcome, TokenId
+from model.requests import Endpoint, Outcome
+from model.terms import FIRST, Millis, TokenId
 from model.world.facts import (
     Announced,
     Answered,

@@ -14,7 +14,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
-from model.terms import ENDED, Load, Operation, Outcome, Runtime
+from model.operations import Load, Operation
+from model.requests import ENDED, Outcome
+from model.terms import Runtime
 from model.world.events import (
     OF_REQUEST,
     Advance,

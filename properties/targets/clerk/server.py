@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from model.clerk.terms import RETRY_AFTER, SESSION_TOKEN, TIMINGS, TokenId, key
-from model.terms import FIRST, STRANGE, Endpoint, Outcome, Session, Token
+from model.requests import Endpoint, Outcome
+from model.terms import FIRST, STRANGE, Session, Token
 from properties.targets import jwts
 from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, HttpRequest
 

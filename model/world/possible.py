@@ -1,0 +1,116 @@
+"""When an event is impossible in a world, whatever is assumed of it."""
+
+from __future__ import annotations
+
+from model.operations import Load, Operation
+from model.requests import DONE, Outcome
+from model.terms import RequestId, Session
+from model.world.events import (
+    Advance,
+    Answer,
+    Deliver,
+    Event,
+    Freeze,
+    GoOffline,
+    GoOnline,
+    LockKeychain,
+    Lose,
+    RestartApp,
+    Revoke,
+    Serve,
+    SetClock,
+    StartApp,
+    UnlockKeychain,
+)
+from model.world.state import World
+
+
+class NotEnabled(Exception):
+    """The event is impossible in this world, whatever is assumed. The message says why."""
+
+
+MOST_SESSIONS = 2
+"""How many sessions a device may have at once."""
+
+
+def impossible(world: World, event: Event) -> str | None:
+    """Why the event cannot happen in this world, whatever is assumed of it; None if it can."""
+    match event:
+        case Advance(ms) | Freeze(ms) if ms <= 0:
+            return f"time cannot pass by {ms} ms"
+        case Load() if world.loaded:
+            return "the SDK has loaded: to load it again does nothing"
+        case Operation() if not world.loaded and not isinstance(event, Load):
+            return f"the SDK has not loaded: there is no session to call {event.verb} on"
+        case Operation() if not world.signed_in and event.user is None and not isinstance(event, Load):
+            return f"the user is signed out: there is no session to call {event.verb} on"
+        case Operation(enters=True) if event.user is None and not _entrances(world):
+            return f"the client knows of no other session to call {event.verb} for"
+        case Operation(enters=True) if event.user is not None and len(world.sessions) >= MOST_SESSIONS:
+            return f"this device has {MOST_SESSIONS} sessions"
+        case Serve(outcome=Outcome.LOST):
+            return "a reply that is lost is not under way"
+        case Answer(number, outcome) | Serve(number, outcome):
+            return _unanswerable(world, number, outcome)
+        case Deliver(number) | Lose(number):
+            return _undeliverable(world, event)
+        case Revoke() if not world.valid:
+            return "the session has already ended"
+        case SetClock(skew) if skew == world.skew:
+            return f"the device's clock is {skew} ms ahead already"
+        case LockKeychain() if not world.server.keychain:
+            return "no request carries a credential from the device's keychain"
+        case LockKeychain() | UnlockKeychain() if world.locked == isinstance(event, LockKeychain):
+            return f"the keychain is {'locked' if world.locked else 'unlocked'} already"
+        case GoOffline() | GoOnline() if not world.runtime.sees_network:
+            return f"the runtime {world.runtime} does not say whether it is online"
+        case GoOffline() | GoOnline() if world.offline == isinstance(event, GoOffline):
+            return f"the device is {'offline' if world.offline else 'online'} already"
+        case StartApp() | RestartApp():
+            return _unstartable(world, event)
+    return None
+
+
+def _entrances(world: World) -> list[Session]:
+    """The sessions that the app may change to."""
+    return [one.session for one in world.others if one.known and world.holds(one.session)]
+
+
+def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | None:
+    """Why the request cannot end with `outcome`; None if it can."""
+    request = world.request(number)
+    if request is None:
+        return f"no request {number} is in flight"
+    if request.reply:
+        return f"the server has acted on request {number} already, and its reply is under way"
+    if outcome not in world.server.outcomes(request.endpoint):
+        return f"a request to {request.endpoint} cannot end with '{outcome}'"
+    if request.unauthenticated and outcome in DONE:
+        return f"a request to {request.endpoint} without a credential cannot end with '{outcome}'"
+    if world.offline and outcome is not Outcome.LOST:
+        return f"the device is offline: a request cannot end with '{outcome}'"
+    return None
+
+
+def _undeliverable(world: World, event: Deliver | Lose) -> str | None:
+    """Why the reply cannot reach the client, or cannot be lost; None if it can."""
+    request = world.request(event.request)
+    if request is None or request.reply is None:
+        return f"no reply to request {event.request} is under way"
+    if world.offline and isinstance(event, Deliver):
+        return "the device is offline: no reply can reach it"
+    return None
+
+
+def _unstartable(world: World, event: StartApp | RestartApp) -> str | None:
+    """Why the app cannot be started again; None if it can."""
+    at_once = isinstance(event, RestartApp)
+    if at_once and world.locked:  # it would ask without a credential: the honest answer to that has no session
+        why = "the keychain is locked"
+    elif at_once and world.offline:  # it would get no answer
+        why = "the device is offline"
+    elif not (world.signed_in or world.valid):
+        why = "the user is signed out, and the session has ended"
+    else:
+        return None
+    return f"{why}: an app that starts now has no session to ask for"

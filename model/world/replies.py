@@ -1,0 +1,140 @@
+"""How a request ends, in two parts: the server acts and mints (`serve`), and its reply reaches the client or is
+lost (`deliver`). In an `Answer` both happen at one instant."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model.io import Replied, Stimulus
+from model.requests import DONE, ENDED, GRANTS, Ending, Endpoint, Outcome
+from model.terms import STRANGE, RequestId, Session, Token, TokenId
+from model.world.facts import Answered, Fact, Served
+from model.world.state import OtherSession, Reply, Request, System, World
+
+
+class Cue(Struct, frozen=True):
+    """A stimulus for the client. It is `tainted` if it is an answer that was not honest, or the callback of a
+    tainted timer: the timers that the client sets and the requests that it sends in return are tainted too."""
+
+    stimulus: Stimulus
+    tainted: bool = False
+
+
+def _others(world: World, but: Session) -> tuple[World, tuple[Token, ...]]:
+    """A token of each session that the server holds, but of one."""
+    tokens: list[Token] = []
+    for session in world.sessions:
+        if session != but:
+            tokens.append(_minted(world, world.of(session).server.session_token.of(session)))
+            world = world.but(minted=tokens[-1].number)
+    return world, tuple(tokens)
+
+
+def _minted(world: World, token_id: TokenId) -> Token:
+    """The next token that the server mints, at this instant."""
+    issued = world.now // 1000
+    return Token(world.minted + 1, token_id, issued, issued + world.timings.lifetime)
+
+
+def _in_flight(world: World, number: RequestId) -> Request:
+    request = world.request(number)
+    assert request is not None, "`impossible` excludes requests that are not in flight"
+    return request
+
+
+def serve(system: System, number: RequestId, outcome: Outcome) -> tuple[System, Served]:
+    """The server acts on a request: it mints a token if the outcome grants one. The client knows nothing yet."""
+    world, monitor = system.world, system.monitor
+    request = _in_flight(world, number)
+    endpoint, session = request.endpoint, request.token_id.session
+    honest = outcome is world.honest(endpoint, session) and not request.unauthenticated
+    acted, session = _acted(world, request, outcome)
+    if acted.session_tokens != world.session_tokens:
+        monitor = monitor.accepting(acted.session_tokens)
+    world, token = acted, None
+    others: tuple[Token, ...] = ()
+    if outcome in GRANTS:
+        brought = world.of(session).server.brings(endpoint, request.token_id)
+        token = _minted(world, brought.of(STRANGE if outcome is Outcome.FOREIGN_TOKEN else session))
+        token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
+        world = world.but(minted=token.number)
+    lists = outcome in (Outcome.SESSION, Outcome.STALE_TOKEN) or (outcome is Outcome.NO_SESSION and honest)
+    if lists and endpoint is not Endpoint.MINT:
+        world, others = _others(world, session)
+    served = replace(request, reply=Reply(outcome, token, world.now, honest, others))
+    world = world.but(requests=tuple(served if one is request else one for one in world.requests))
+    return System(world, monitor), Served(world.now, number, endpoint, outcome, token, request.sent_at)
+
+
+def _acted(world: World, request: Request, outcome: Outcome) -> tuple[World, Session]:
+    """The world after the server has acted on a request, and the session that the answer is about."""
+    session = request.token_id.session
+    match request.endpoint:
+        case Endpoint.SIGN_IN if outcome in DONE:
+            begun = Session(world.begun + 1, request.user or 0)
+            other = OtherSession(begun, world.server.entered())
+            return world.but(begun=begun.number, others=(*world.others, other)), begun
+        case Endpoint.SIGN_OUT if outcome is Outcome.NO_SESSION:
+            others = tuple(replace(one, ended=one.ended or Ending.REVOKED) for one in world.others)
+            return world.but(ended=world.ended or Ending.REVOKED, others=others), session
+        case _ if outcome in DONE:
+            before = world.of(session)
+            after = replace(before, server=before.server.acted(request.endpoint, request.token_id))
+            if session == world.session:
+                return world.but(server=after.server), session
+            others = tuple(after if one.session == session else one for one in world.others)
+            return world.but(others=others), session
+    return world, session
+
+
+def deliver(
+    system: System, number: RequestId, lost: bool = False, at_once: bool = False
+) -> tuple[System, tuple[Fact, ...], Cue | None]:
+    """The request ends: the client gets the reply, or never will."""
+    world, monitor = system.world, system.monitor
+    request = _in_flight(world, number)
+    assert request.reply is not None, "`impossible` excludes requests without a reply"
+    reply = request.reply
+    if lost:
+        reply = replace(reply, outcome=Outcome.LOST, token=None, honest=False, others=())
+    outcome, token, honest = reply.outcome, reply.token, reply.honest
+    answered = Answered(
+        world.now,
+        number,
+        request.endpoint,
+        outcome,
+        token,
+        request.sent_at,
+        world.origin(request.cause),
+        honest,
+        world.stale_for,
+        None if at_once else reply.served_at,
+    )
+    world = world.but(requests=tuple(other for other in world.requests if other is not request))
+    own = token is not None and token.session != STRANGE and world.server.authenticates(token.token_id)
+    if token and own and token.number > world.token.number:
+        world = world.but(token=token)
+    brought = {one.session for one in (token, *reply.others) if one}
+    if any(not one.known and one.session in brought for one in world.others):
+        others = (replace(one, known=one.known or one.session in brought) for one in world.others)
+        world = world.but(others=tuple(others))
+    if not honest:
+        monitor = monitor.fault()
+    ended = honest and outcome in ENDED
+    records = tuple(
+        replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
+        if record.call == request.cause or not world.loaded  # calls that load share what they are told
+        else record
+        for record in monitor.calls
+    )
+    tainted = tuple(other for other in monitor.tainted_requests if other != number)
+    monitor = replace(monitor, calls=records, tainted_requests=tainted)
+    return (
+        System(world, monitor),
+        (answered,),
+        Cue(Replied(number, outcome, token, reply.others), tainted=not honest),
+    )
+
+
+# -- timers run ---------------------------------------------------------------------------------------------
