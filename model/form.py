@@ -2,8 +2,9 @@
 
 `canonical`, `timers` and `requests` go by the types of fields: whatever is a `TimerId`, `RequestId`, `CallId` or
 `Token` is renamed, in structs and tuples too, and everything else is kept. That is sound for every client whose
-fields `next_timer` and `next_request` have the ids that it gives out next. A client with a form of its own has
-fewer states: it can sort what has no order, and leave out what no rule reads.
+fields `next_timer` and `next_request` have the ids that it gives out next. Ids and tokens in another
+container are refused. A client with a form of its own has fewer states: it can sort what has no
+order, and leave out what no rule reads.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _changed(value: Any, kind: Any, change: Callable[[str, Any], Any]) -> Any:
     name of the method of `Form` for what it is, and the value."""
     if get_origin(kind) in (Union, UnionType):  # X | None
         kind = get_args(kind)[0]
-    if kind is Token or get_origin(kind) is Annotated:
+    if _is_named(kind):
         return change("token" if kind is Token else get_args(kind)[1], value)
     if isinstance(value, Struct):
         fields = _fields(type(value))
@@ -109,7 +110,13 @@ def _changed(value: Any, kind: Any, change: Callable[[str, Any], Any]) -> Any:
         parts = get_args(kind)
         kinds = parts[:1] * len(value) if Ellipsis in parts else parts
         return tuple(_changed(one, of, change) for one, of in zip(value, kinds, strict=True))
+    if any(map(_is_named, get_args(kind))):
+        raise TypeError(f"a field is a {kind}: ids and tokens are renamed in structs and tuples only")
     return value
+
+
+def _is_named(kind: Any) -> bool:
+    return kind is Token or get_origin(kind) is Annotated
 
 
 @cache

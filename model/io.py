@@ -99,7 +99,7 @@ class TimerSet(Struct, frozen=True):
 
 
 class TimerCleared(Struct, frozen=True):
-    """The client clears a timer. To clear one that has run, or is not set, has no effect."""
+    """The client clears a timer. Clearing one that has run, or is not set, has no effect."""
 
     timer: TimerId
 

@@ -34,7 +34,7 @@ class Outcome(Word):
     UNAUTHORIZED = "unauthorized"  # 401, or what this server says instead
     FORBIDDEN = "forbidden"  # 403: the user is banned
     NOT_FOUND = "not-found"  # 404: there is no such session any more
-    NO_SESSION = "no-session"  # 200, no session
+    NO_SESSION = "no-session"  # 200, without the session asked about; it may list others of the device
     STALE_TOKEN = "stale-token"  # 200, a token, or a session with one, that is `behind`; it has not expired
     LEAN_SESSION = "lean-session"  # 200, the session, but without its token
     FOREIGN_TOKEN = "foreign-token"  # 200, a token of another session, and another user
@@ -66,10 +66,15 @@ class Ending(Word):
 
 
 GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN)
-"""The outcomes that bring a token. An unauthenticated request never ends with one."""
+"""The outcomes that bring a token."""
 
-DONE = (*GRANTS, Outcome.LEAN_SESSION)
-"""The outcomes of a request that the server has acted on."""
+
+def succeeds(endpoint: Endpoint, outcome: Outcome) -> bool:
+    """Does the server do what such a request is for? It does so for none that is unauthenticated."""
+    if endpoint is Endpoint.SIGN_OUT:
+        return outcome is Outcome.NO_SESSION
+    return outcome in (*GRANTS, Outcome.LEAN_SESSION)
+
 
 ENDED = (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN, Outcome.NOT_FOUND)
 """The refusals that say, if they are honest, that the session has ended."""

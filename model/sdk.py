@@ -33,8 +33,9 @@ _REFUSALS = {Endpoint.INTROSPECT: Outcome.NO_SESSION, Endpoint.CONFIGURE: Outcom
 
 
 class Server:
-    """The state of one session on an honest server, but for whether it is valid (`World.valid`): what the server
-    answers to a request, and what a request or a call changes. An SDK's is a `ServerStruct`.
+    """What an honest server knows of one session, but for whether it is valid (`World.valid`), and what the app
+    has chosen and not told it yet. It says what the server answers, and what a request or a call changes. An
+    SDK's is a `ServerStruct`.
 
     The defaults are those of a server that mints one kind of token, and does nothing else.
     """
@@ -156,8 +157,8 @@ class Sdk(Struct, frozen=True, eq=False):
     runtimes: tuple[Runtime, ...] = (Runtime.HEADLESS,)
     """The runtimes on which its client is modelled."""
     provable: int | None = None
-    """How many of the operations an app in a proof makes, the first ones, unless others are named. Few, so that
-    the graph closes; None for all."""
+    """An app in a proof calls only the first so many of `operations`, so that the graph closes; None for all. The
+    command line may name others."""
     timings_on: Mapping[Runtime, Timings] = {}
     """The numbers of the newest release on runtimes where they are not its policy's."""
     rules: tuple[str, ...] = ()

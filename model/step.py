@@ -11,13 +11,13 @@ A *system* is a world and a monitor (`model/world/state.py`). The client is a fu
     Next        `next`: one event and all that follows from it until the step is over
     Spec        Init, then any number of steps whose events are enabled. `Run` plays one such trace, on a model or
                 a build (properties/run/run.py); `successors` has all of them (properties/prove/successors.py)
-    TypeOK      the type checker's: every value is a frozen struct with annotated fields, and mypy is strict
+    TypeOK      left to mypy: every value is a frozen struct with annotated fields
     Fairness    none in Spec: a trace may stop anywhere. The healthy world of a recovery proof has its own
                 (properties/prove/liveness.py)
 
-A step: `begin` lets the event happen and cues the client; `feed` returns its outputs; `absorb` takes them. What a
-`RestartApp` has answered at once (`prompt`) follows. Then every timer that is due by the end of the step runs in
-deadline order (`next_due`), fed and absorbed the same way. `finish` moves the clock to the end of the step.
+A step: `begin` lets the event happen and cues the client; `feed` returns its outputs; `absorb` takes them. Then
+`prompt` gives the immediate answers of a `RestartApp`. Then every timer that is due by the end of the step runs
+in deadline order (`next_due`), fed and absorbed the same way. `finish` moves the clock to the end of the step.
 
 What is proved
 --------------
@@ -83,8 +83,10 @@ overtakes them."""
 
 MAX_LOADS = 3
 """How often an app loads a client by default, until that has ended well. A start is the first time."""
+
 MAX_SIGN_INS = 2
-"""How often an app may sign a user in by default: enough for one session that is left and two at a time."""
+"""How often an app may sign a user in, with success, by default: enough for one session that is left and two at a
+time."""
 
 TICKS_AT_ONCE = 60
 """How often a ticker may run in one `Advance`. It bounds the work of one step: a month would be half a million
@@ -107,7 +109,7 @@ class Endless(Exception):
 
 class App(Struct, frozen=True):
     """What the app does: which `operations` it calls, with how many `calls` pending at a time, how often it loads
-    a client (`loads`), and how many `sign_ins` it makes in all.
+    a client (`loads`), and how many `sign_ins` succeed in all.
 
     If `operations` is None, the app may make any call. `permits` knows that; `enabled` cannot list all calls, and
     has none of them.
@@ -120,9 +122,13 @@ class App(Struct, frozen=True):
 
     def may_call(self, operation: Operation, world: World, assumptions: Assumptions) -> bool:
         """May it make this call now?"""
+        if len(world.calls) >= self.calls or (isinstance(operation, Load) and world.loads >= self.loads):
+            return False
         if (operation.leaves or operation.enters) and not assumptions.may_leave:
             return False
-        return (operation.user is None or world.begun <= self.sign_ins) and not impossible(world, operation)
+        if operation.user is not None and world.begun + world.signing_in > self.sign_ins:
+            return False
+        return not impossible(world, operation)
 
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
@@ -148,8 +154,9 @@ class Span(Struct, frozen=True):
         return Advance(ms) if self.kind is None else Freeze(ms, self.kind)
 
     def contains(self, event: Event) -> bool:
-        """Is the length of an event in this span? `enabled` has spans of the event's own kind only."""
-        return isinstance(event, Advance | Freeze) and 0 < event.ms <= self.longest
+        """Is the event one of this span?"""
+        kind = event.kind if isinstance(event, Freeze) else None
+        return isinstance(event, Advance | Freeze) and kind is self.kind and 0 < event.ms <= self.longest
 
 
 class Step(Struct, frozen=True):
@@ -205,8 +212,8 @@ def enabled(
 ) -> Iterator[Event | Span]:
     """What may happen now: events at an instant, then spans of time.
 
-    With `like` only what can decide whether that event is enabled. An engine that forks at each comparison of
-    instants (properties/prove/zone.py) must make no other comparison.
+    With `like`, yields only the options that decide whether that event is enabled. An engine that forks at each
+    comparison of instants (properties/prove/zone.py) must make no other comparison.
     """
     if not isinstance(like, Advance | Freeze):
         yield from at_an_instant(system, assumptions, app, like)
@@ -228,9 +235,8 @@ def at_an_instant(
                 yield from _endings(world, assumptions, request)
     if like is None or isinstance(like, Operation):
         operations = app.operations if app.operations is not None else (like,) if like else ()
-        again = (Load(),) if world.loads < app.loads else ()
-        if len(world.calls) < app.calls:
-            yield from (one for one in (*operations, *again) if app.may_call(one, world, assumptions))
+        some = dict.fromkeys((*operations, Load()))
+        yield from (one for one in some if app.may_call(one, world, assumptions))
     if like is None or not isinstance(like, (*OF_REQUEST, Operation)):
         others = (*assumptions.events, *RELIEFS)
         yield from (event for event in others if not impossible(world, event))

@@ -19,7 +19,7 @@ Seconds: TypeAlias = int
 RequestId: TypeAlias = Annotated[int, "request"]
 TimerId: TypeAlias = Annotated[int, "timer"]
 CallId: TypeAlias = Annotated[int, "call"]
-"""Plain numbers. By the annotations `model/form.py` finds them in the fields of a client."""
+"""Plain ints. The annotation names the kind of id: `model/form.py` finds and renames ids by it."""
 
 
 class Word(StrEnum):
@@ -30,7 +30,7 @@ class Word(StrEnum):
 
 
 class Runtime(Word):
-    """Where the client takes itself to run, which decides what it can see."""
+    """The environment that the client detects, which decides what it can see."""
 
     HEADLESS = "headless"  # no browser around it: React Native
     BROWSER_LIKE = "browser-like"  # a browser's network status, but no page: an extension's worker

@@ -16,7 +16,7 @@ from model.clerk.server import Server
 from model.clerk.state import Call, Client, Entry, Flight
 from model.clerk.terms import GetToken, SwitchOrganization
 from model.requests import Outcome
-from model.terms import Runtime, Token
+from model.terms import Runtime, TimerId, Token
 from model.world.events import Advance, Answer, Event
 from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
 from properties.invariants.catalogue import INVARIANTS
@@ -129,6 +129,17 @@ def test_it_finds_every_timer_and_request_of_a_client() -> None:
     assert {*form.timers(client)} == {*CLERK.timers(client)} == {timer.timer for timer in system.world.timers}
     assert {*form.requests(client, naming)} == {*CLERK.requests(client, naming)}
     assert len(form.requests(client, naming)) > 1
+
+
+class Keeper(Struct, frozen=True):
+    """A client whose timers the form would overlook."""
+
+    set: frozenset[TimerId] = frozenset({1})
+
+
+def test_ids_in_a_container_that_it_does_not_read_are_refused() -> None:
+    with pytest.raises(TypeError, match="in structs and tuples only"):
+        form.timers(Keeper())
 
 
 def test_a_proof_by_it_has_the_same_verdict_and_more_states() -> None:

@@ -9,7 +9,7 @@ from model.operations import NO_SESSION_ERROR
 from model.requests import Endpoint, Outcome
 from model.step import App, permits
 from model.terms import Runtime, Session
-from model.world.events import Advance, Answer, Deliver, Event, RestartApp, Revoke, Serve
+from model.world.events import Advance, Answer, Deliver, Event, LockKeychain, RestartApp, Revoke, Serve
 from model.world.facts import Announced, Sent, SessionDropped, SessionEntered, SessionLeft, Settled
 from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
@@ -78,6 +78,16 @@ def test_what_ends_one_session_leaves_the_other() -> None:
     assert ran.world.sessions == (Session(1),)
 
 
+def test_a_sign_in_after_a_sign_out_is_judged() -> None:
+    """That no session is valid is no fault for the call that begins one."""
+    ran = new(*OUT, SignIn(2), Answer(2, Outcome.SESSION), Answer(3, Outcome.SESSION))
+    (*_, signed_in) = of_kind(Settled, ran.facts)
+    assert signed_in.healthy
+    ran = new(*OUT, SignIn(2), Answer(2, Outcome.BROKEN))
+    (*_, failed) = of_kind(Settled, ran.facts)
+    assert not failed.healthy
+
+
 @pytest.mark.parametrize("ending", [Outcome.BROKEN, Outcome.LOST, Outcome.RATE_LIMITED])
 def test_a_sign_out_that_fails_leaves_the_app_without_a_session_to_call(ending: Outcome) -> None:
     ran = new(SignOut(), Answer(1, ending), GetToken(), Touch())
@@ -118,6 +128,19 @@ def test_an_app_signs_in_as_often_as_it_may() -> None:
     world = new(*IN_AS_2, SignOut(), Answer(3, Outcome.NO_SESSION)).system
     assert permits(world, SEVERAL, SignIn(1))
     assert not permits(world, SEVERAL, SignIn(1), App(sign_ins=1))
+
+
+def test_a_sign_in_counts_before_the_server_has_acted_on_it() -> None:
+    asking = new(*OUT, SignIn(2)).system
+    assert permits(asking, SEVERAL, SignIn(2))
+    assert not permits(asking, SEVERAL, SignIn(2), App(sign_ins=1))
+    with pytest.raises(NotEnabled, match="2 sessions"):
+        new(SignIn(2), SignIn(2))
+
+
+def test_a_sign_out_without_a_credential_ends_nothing() -> None:
+    with pytest.raises(NotEnabled, match="without a credential"):
+        new(LockKeychain(), SignOut(), Answer(1, Outcome.NO_SESSION))
 
 
 def test_a_device_has_two_sessions_at_most() -> None:

@@ -12,11 +12,11 @@ from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
-from model.operations import Operation
+from model.operations import Load, Operation
 from model.requests import Outcome
 from model.step import App, Span, Step, enabled, permits
 from model.terms import Runtime
-from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve
+from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve, StartApp
 from model.world.state import System
 from properties.conformance.plan import Label, label
 from properties.prove.canonical import Memory, request_names, state_of
@@ -150,6 +150,13 @@ def test_what_the_app_does_not_do_is_not_permitted() -> None:
     run.play(other)
     assert not permits(run.system, run.assumptions, ask, App((ask,), calls=1))
     assert permits(run.system, run.assumptions, ask, App((ask,), calls=2))
+
+
+def test_an_app_loads_a_client_as_often_as_it_may() -> None:
+    run = Run(model("6.40.0"), Runtime.HEADLESS, assuming("failing-start"), ())
+    run.play(StartApp())
+    assert permits(run.system, run.assumptions, Load())
+    assert not permits(run.system, run.assumptions, Load(), App(loads=1))
 
 
 # -- the random search ----------------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
         Assumption(
             "stale-edge",
             "A request is answered by an edge that lags behind: the token in the answer, or in the client that "
-            "comes with it, is valid, but made from older data than one already given.",
+            "comes with it, has not expired, but was made from older data than one already given.",
             _stale_edge,
             lags=True,
             sometimes=(OLDER_DATA,),

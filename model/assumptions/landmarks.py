@@ -82,17 +82,17 @@ ENDED_BY = {
 }
 
 
-def _reached(what: str, outcome: Outcome) -> Landmark:
-    """A request ends with `outcome`, at whatever endpoint has it."""
+def _reached(what: str, outcome: Outcome, *, honest: bool = False) -> Landmark:
+    """A request ends with `outcome`, at whatever endpoint has it, and that is `honest`, or is not."""
     return Landmark(
         what,
-        lambda fact: isinstance(fact, Answered) and fact.outcome is outcome,
+        lambda fact: isinstance(fact, Answered) and fact.outcome is outcome and fact.honest == honest,
         of=lambda server: any(outcome in server.outcomes(one) for one in Endpoint),
     )
 
 
-TOLD_BANNED = _reached("a 403 that is true", Outcome.FORBIDDEN)
-TOLD_GONE = _reached("a 404 that is true", Outcome.NOT_FOUND)
+TOLD_BANNED = _reached("a 403 that is true", Outcome.FORBIDDEN, honest=True)
+TOLD_GONE = _reached("a 404 that is true", Outcome.NOT_FOUND, honest=True)
 RETRY_AFTER = _reached("a 429 that says when to come back", Outcome.RETRY_AFTER)
 LEAN = _reached("a session without its token", Outcome.LEAN_SESSION)
 OLDER_DATA = _reached("a token made from older data", Outcome.STALE_TOKEN)

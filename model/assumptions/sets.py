@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.assumptions.landmarks import Landmark
-from model.requests import DONE, Outcome
+from model.requests import Outcome, succeeds
 from model.sdk import Sdk
 from model.terms import Millis, Runtime
 from model.world.events import Event, Revoke, SetClock
@@ -110,7 +110,7 @@ class Assumptions(Struct, frozen=True):
         honest = world.honest_answer(request)
         faults.discard(honest)
         if request.unauthenticated:
-            faults.difference_update(DONE)
+            faults = {one for one in faults if not succeeds(request.endpoint, one)}
         return (honest, *(outcome for outcome in world.server.outcomes(request.endpoint) if outcome in faults))
 
 

@@ -56,7 +56,8 @@ def keep(turn: Turn, slot: Entry | Flight, token: Token) -> Turn:
 
 
 def fresher(turn: Turn, known: Token | None, token: Token) -> Token:
-    """Which of the two to keep: `token`, unless its `oiat` is older than that of `known` (tokenFreshness.ts)."""
+    """Which of the two to keep: `token`, unless `known` has a newer `oiat` or, of the same `oiat`, a newer `iat`
+    (tokenFreshness.ts)."""
     if known is None or not turn.client.policy.keep_freshest:
         return token
     return known if known.fresher_than(token) else token

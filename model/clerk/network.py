@@ -12,7 +12,7 @@ from model.clerk import cache, loading, session, sign_in_out
 from model.clerk.loading import PARTS
 from model.clerk.policy import Policy
 from model.clerk.state import Flight, Purpose, Turn
-from model.clerk.terms import SESSION_TOKEN, key
+from model.clerk.terms import key
 from model.io import TimerSet, Uncaught
 from model.requests import Outcome
 from model.terms import Millis, Token
@@ -35,13 +35,10 @@ def answered(
     client = turn.client
     tokens = (*((token,) if token else ()), *others)
     if outcome is Outcome.UNAUTHORIZED and client.has_session and _starts_recovery(client.policy, flight):
-        # clerk.ts handleUnauthenticated. A 401 to GET /client enters it again, without pause or limit. In the end
-        # the request that met the first 401 fails.
-        origin = flight.parent if flight.purpose is Purpose.RECOVERY else flight
-        request = client.next_request
-        recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, origin)
+        # A 401 to GET /client enters it again, without pause or limit. In the end the request that met the first
+        # 401 fails.
         nested = flight.purpose is Purpose.RECOVERY
-        return turn.send(replace(recovery, offline=session.is_offline(client), nested=nested))
+        return session.recover(turn, flight, flight.parent if nested else flight, nested)
     if outcome is Outcome.LOST and flight.purpose in GETS and flight.tries <= _network_retries(flight):
         return _resent_later(turn, flight)
     if flight.purpose in PARTS:
@@ -84,7 +81,8 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token
     """A recovery was answered: stay signed in, or sign out; then the request whose 401 started it fails.
 
     clerk.ts handleUnauthenticated: an answer without a session, or a 500, signs the user out ("the intention was
-    to sign out"). Any other error replaces the 401, so that a foreground call tries again.
+    to sign out"); so would a 403, which no server here answers. Any other error replaces the 401, so that a
+    foreground call tries again.
     """
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN | Outcome.NO_SESSION:
@@ -112,8 +110,8 @@ def _rethrown(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
-    """A recovery is over: the request that waits for it fails, if there is one. Without one, nobody catches the
-    401 that a nested recovery leaves to the one that it is part of."""
+    """A recovery is over: the request that waits for it fails, if there is one. Without one, the 401 of a nested
+    recovery is uncaught."""
     if flight.parent:
         reject = loading.failed if flight.parent.purpose in PARTS else session.reject
         return reject(turn, flight.parent, failure)

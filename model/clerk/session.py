@@ -25,7 +25,8 @@ NOBODY = -1
 """The holder of a request that no Session object sends. Its answer does not read it."""
 
 NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
-"""The failures of the network layer, not the server's: no reply, or one that it cannot parse."""
+"""The failures of the network layer, not the server's: no reply, or one that releases before 6.40.0 cannot
+parse."""
 RATE_LIMITS = (Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
 CLIENT_ERRORS = (*ENDED, *RATE_LIMITS)
 """The failures with a 4xx status."""
@@ -57,7 +58,7 @@ def announce(turn: Turn, flight: Flight, token: Token) -> Turn:
         return turn
     holder = turn.client.holders[flight.holder]
     kept = cache.fresher(turn, comparable(holder.token, token), token)
-    if kept is token and turn.client.leaving:
+    if kept == token and turn.client.leaving:
         turn = sign_out(turn, flight.cause)
     return turn.hold(flight.holder, kept, holder.organization)
 
@@ -159,13 +160,13 @@ def _answered_late(turn: Turn, flight: Flight, entry: Entry, token: Token) -> Tu
     setInternal, #9030)."""
     if entry.token is None:
         return cache.swap(turn, entry, replace(entry, baseline=cache.fresher(turn, entry.baseline, token)))
-    if cache.fresher(turn, entry.token, token) is entry.token:
+    if cache.fresher(turn, entry.token, token) == entry.token:
         return turn
     return cache.keep(turn, replace(entry, cause=flight.cause), token)
 
 
 def _release(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
-    """The calls that wait for a request, which they do no more, in the order in which its answer reaches them.
+    """Take the calls that wait for a request out of the client, in the order in which its answer reaches them.
 
     The call that sent the request is last: Session.ts #fetchToken awaits a promise derived from the cached one,
     while _getToken awaits that itself.
@@ -186,10 +187,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
         return touched(turn, flight, failure)
     if flight.purpose is Purpose.SIGN_IN:
         assert flight.cause is not None, "only the app signs in"
-        error = ERROR_NAMES.get(failure, policy.gateway_page_error)
-        return turn.put(
-            CallSettled(flight.cause, None, NO_SESSION_ERROR if nothing_came(turn.client, failure) else error)
-        )
+        error = NO_SESSION_ERROR if nothing_came(turn.client, failure) else error_name(turn, failure)
+        return turn.put(CallSettled(flight.cause, None, error))
     if flight.purpose is Purpose.REFRESH:
         if failure is Outcome.UNAUTHORIZED and policy.background_401_marks_stale:
             turn = cache.drop(turn, turn.client.entry(flight.token_id))
@@ -219,14 +218,19 @@ def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
         return turn.put(CallSettled(flight.cause, None, error))
     client = turn.client
     if refused and client.has_session:
-        # clerk.ts #touchCurrentSession starts a recovery and does not wait
-        recovery = Flight(client.next_request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause)
-        turn = turn.send(replace(recovery, offline=is_offline(client)))
+        turn = recover(turn, flight)  # clerk.ts #touchCurrentSession does not wait for it
     holder = client.newest(client.holders[flight.holder].session)
     if holder is None:  # no session, not even the one that an earlier switch has chosen
         turn = sign_out(turn, flight.cause).but(chosen=None)
         return turn.put(CallSettled(flight.cause, None, None))
     return attempt(turn, Call(flight.cause, SESSION_TOKEN, skip_cache=False, holder=holder, switches=True))
+
+
+def recover(turn: Turn, flight: Flight, parent: Flight | None = None, nested: bool = False) -> Turn:
+    """Start a recovery because of `flight`; `parent` waits for it (clerk.ts handleUnauthenticated)."""
+    request, offline = turn.client.next_request, is_offline(turn.client)
+    recovery = Flight(request, Purpose.RECOVERY, SESSION_TOKEN, flight.holder, flight.cause, parent)
+    return turn.send(replace(recovery, offline=offline, nested=nested))
 
 
 def sign_out(turn: Turn, cause: CallId | None) -> Turn:
@@ -243,7 +247,7 @@ def nothing_came(client: Client, outcome: Outcome) -> bool:
 
 
 def empty(turn: Turn, flight: Flight) -> Turn:
-    """A request was answered null (`nothing_came`), and takes that for an empty token (until #7912).
+    """A request was answered null (`nothing_came`), which counts as an empty token (until #7912).
 
     An empty token replaces what is in the slot, and is not kept. Calls that wait end with `OFFLINE_ERROR`
     (#7598). A touch ends well, and changes nothing.
@@ -280,9 +284,7 @@ def _failed(turn: Turn, call: Call, failure: Outcome | None) -> Turn:
 def is_offline(client: Client) -> bool:
     """Does the client take itself for offline (browser.ts isBrowserOnline)? It reads the navigator each time;
     React Native's has no `onLine`."""
-    if client.runtime is Runtime.HEADLESS:
-        return client.policy.offline_in_react_native
-    return client.offline
+    return client.offline if client.runtime.sees_network else client.policy.offline_in_react_native
 
 
 def _retry_later(turn: Turn, call: Call) -> Turn:

@@ -50,8 +50,7 @@ def signed_out(turn: Turn, flight: Flight, outcome: Outcome) -> Turn:
     assert flight.cause is not None, "only the app signs out"
     done = outcome is Outcome.NO_SESSION
     if not done and not session.nothing_came(turn.client, outcome):
-        error = session.ERROR_NAMES.get(outcome, turn.client.policy.gateway_page_error)
-        return turn.put(CallSettled(flight.cause, None, error))
+        return turn.put(CallSettled(flight.cause, None, session.error_name(turn, outcome)))
     if done:
         turn = turn.but(listed=())
     for entry in turn.client.cache:

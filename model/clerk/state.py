@@ -46,9 +46,9 @@ ENDPOINTS = {
 class Entry(Struct, frozen=True, cache_hash=True):
     """What is in a slot of the token cache: a token with its timers, or the promise of one.
 
-    A refresh of the entry requests `asks`: the token that the call which filled the slot was for. An entry that
-    came with a session has None. Its refresh requests the session token of the organization that is active by
-    then, and puts that into this slot, whatever the slot is for (Session.ts #hydrateCache).
+    `asks`: what a refresh of the entry requests. None for an entry that came with a session: its refresh requests
+    the session token of the organization that is active by then, and puts that into this slot, whatever the slot
+    is for (Session.ts #hydrateCache).
     """
 
     token_id: TokenId  # of the slot
@@ -61,7 +61,7 @@ class Entry(Struct, frozen=True, cache_hash=True):
     baseline: Token | None = None  # of a promise: the freshest token that the slot held before
     asks: TokenId | None = None
     announces: bool = False  # what a refresh brings may become the last active token
-    cause: CallId | None = None  # the call in whose course its token came, or is to come
+    cause: CallId | None = None  # the call whose answer brought its token, or is to bring it
 
 
 class Flight(Struct, frozen=True, cache_hash=True):
@@ -121,7 +121,7 @@ class Client(Struct, frozen=True, cache_hash=True):
     next_timer: TimerId = 1
     offline: bool = False  # the navigator says that the device is offline
     chosen: int | None = None  # the holder that the app has, after a switch to one that is not the newest
-    dropped: Token | None = None  # the last active token before an answer without one
+    dropped: Token | None = None  # the last active token that the app saw, while its Session object has none
     loaded: bool = True  # a load() has ended well: the app has a client, and a session if there was one
     loading: tuple[CallId, ...] = ()  # the calls of load() under way
 

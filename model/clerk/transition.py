@@ -2,9 +2,9 @@
 
 The rules are here and in five more files, named for what they model: `loading.py` (load(), and client payloads),
 `cache.py` (the token cache), `session.py` (calls in the foreground, refreshes in the background),
-`sign_in_out.py` (sessions come and go) and `network.py`
-(what an answer does). They hold the client only, never the world: no clock, no network, no server, nothing that
-the device cannot know. Each rule names the function of the SDK that it models.
+`sign_in_out.py` (sessions come and go) and `network.py` (what an answer does). They hold the client only, never
+the world: no clock, no network, no server, nothing that the device cannot know. Each rule names the function of
+the SDK that it models.
 
 Theory of operation
 -------------------
@@ -24,8 +24,9 @@ out.
 
 A Session object of the SDK remembers its last active token, and the callbacks of its timers read the token of
 *their* object. An answer with a *client payload* makes a new object for each session in it; timers that were set
-before go on reading the old one. `Client.holders` has one item for each object, oldest first. A *holder* is the
-index of an object in there. The app has one of those of the newest payload, or none: then it is signed out.
+before go on reading the old one. `Client.holders` has one `Holder` for each object, oldest first. The rules pass
+an object on by its index in there: that is the *holder* of a call, a request or an entry. The app has one of
+those of the newest payload, or none: then it is signed out.
 
 A *touch* sends one request, whatever is cached, and is never tried again. Its answer has the session and a client
 payload, and ends the call. A *switch* to another organization is a touch and then a call of getToken. The object
@@ -37,7 +38,9 @@ waits to try again, goes on.
 Known gaps
 ----------
 A page is not modelled: its cookie service has a poller, and its load() goes on without an answer. The network
-layer adds random jitter to its retries; here, as in our driver, it is always 0.
+layer adds random jitter to its retries; here, as in our driver, it is always 0. Not modelled either: a 403 to GET
+/client, which signs the user out as a 500 does; setActive with `redirectUrl` or `navigate`; the session minter;
+sessions that are pending; and what tabs tell each other.
 
 Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript, unless they say otherwise.
 """
@@ -136,8 +139,8 @@ def _called(turn: Turn, call: CallId, operation: Operation) -> Turn:
 
 
 def _started(turn: Turn) -> Turn:
-    """The app has started again: a new client. Of the old one are left its policy, its runtime, whether the
-    device is offline, and the numbers of the next request and timer."""
+    """The app has started again: a new client. It keeps the old one's policy, runtime, offline flag and next
+    ids."""
     old = turn.client
     new = Client(
         old.policy,
@@ -156,7 +159,7 @@ def _started(turn: Turn) -> Turn:
 def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """Tell the app of the current Session object's last active token, if that is another one than before."""
     old, new = before.last_seen, turn.client.last_active(turn.client.current)
-    if new is not None and new is not old and turn.client.has_session:
+    if new is not None and new != old and turn.client.has_session:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs
 

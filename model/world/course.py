@@ -111,9 +111,9 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
 
 
 def prompt(world: World) -> Answer | None:
-    """The answer that comes before anything else can happen: `RestartApp` has it given at once."""
-    hurried = {call.call for call in world.calls if call.at_once}
-    request = next((request for request in world.requests if request.cause in hurried), None)
+    """The answer that comes before anything else can happen: a `RestartApp` is answered at once."""
+    immediate = {call.call for call in world.calls if call.at_once}
+    request = next((request for request in world.requests if request.cause in immediate), None)
     return Answer(request.request, world.honest_answer(request)) if request else None
 
 
@@ -182,10 +182,14 @@ def without_timer(system: System, timer: TimerId) -> System:
 
 
 def finish(system: System, until: Millis) -> System:
-    """End the step at `until`. That a request hangs, or that the session is over, is a fault: no call that is
-    under way is healthy any more."""
+    """End the step at `until`. A hanging request is a fault, and so is the end of the session for every call that
+    needs one: those that are pending are healthy no more."""
     if system.world.now < until:
         system = system.but(now=until)
     world = system.world
-    hanging = any(world.now - request.sent_at > world.timings.patience for request in world.requests)
-    return system.fault() if hanging or not world.valid else system
+    if any(world.now - request.sent_at > world.timings.patience for request in world.requests):
+        return system.fault()
+    if world.valid:
+        return system
+    signing_in = {call.call for call in world.calls if call.user is not None}
+    return system.noting(system.monitor.fault(but=signing_in))

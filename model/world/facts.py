@@ -17,7 +17,7 @@ from model.world.events import FreezeKind
 
 
 class Origin(Word):
-    """Whether a call of the app is behind it (`World.origin`)."""
+    """Whether a pending call of the app caused it (`World.origin`)."""
 
     FOREGROUND = "foreground"  # a call that is still pending caused it
     BACKGROUND = "background"  # no call did, or that has ended

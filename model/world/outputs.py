@@ -123,7 +123,7 @@ def _settled(system: System, number: CallId, token: Token | None, error: str | N
 
 
 def _loaded(system: System, record: CallRecord, error: str | None) -> tuple[System, Fact]:
-    """A call that loads the client ends. What a client that has loaded was told to before makes no difference."""
+    """A call that loads the client ends. One that ends well resets `World.loads`."""
     world = system.world
     due = world.valid and not record.lied_to
     loaded = Loaded(world.now, record.call, record.asked_at, error, world.signed_in, due)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model.operations import Load, Operation
-from model.requests import DONE, Outcome
+from model.requests import Outcome, succeeds
 from model.terms import RequestId, Session
 from model.world.events import (
     Advance,
@@ -46,8 +46,10 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the user is signed out: there is no session to call {event.verb} on"
         case Operation(enters=True) if event.user is None and not _entrances(world):
             return f"the client knows of no other session to call {event.verb} for"
-        case Operation(enters=True) if event.user is not None and len(world.sessions) >= MOST_SESSIONS:
-            return f"this device has {MOST_SESSIONS} sessions"
+        case Operation(enters=True) if (
+            event.user is not None and len(world.sessions) + world.signing_in >= MOST_SESSIONS
+        ):
+            return f"this device has {MOST_SESSIONS} sessions, or is signing in to them"
         case Serve(outcome=Outcome.LOST):
             return "a reply that is lost is not under way"
         case Answer(number, outcome) | Serve(number, outcome):
@@ -85,7 +87,7 @@ def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | No
         return f"the server has acted on request {number} already, and its reply is under way"
     if outcome not in world.server.outcomes(request.endpoint):
         return f"a request to {request.endpoint} cannot end with '{outcome}'"
-    if request.unauthenticated and outcome in DONE:
+    if request.unauthenticated and succeeds(request.endpoint, outcome):
         return f"a request to {request.endpoint} without a credential cannot end with '{outcome}'"
     if world.offline and outcome is not Outcome.LOST:
         return f"the device is offline: a request cannot end with '{outcome}'"

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.io import Replied, Stimulus
-from model.requests import DONE, ENDED, GRANTS, Ending, Endpoint, Outcome
+from model.requests import ENDED, GRANTS, Ending, Endpoint, Outcome, succeeds
 from model.terms import STRANGE, RequestId, Session, Token, TokenId
 from model.world.facts import Answered, Fact, Served
 from model.world.state import OtherSession, Reply, Request, System, World
@@ -70,22 +70,23 @@ def serve(system: System, number: RequestId, outcome: Outcome) -> tuple[System, 
 def _acted(world: World, request: Request, outcome: Outcome) -> tuple[World, Session]:
     """The world after the server has acted on a request, and the session that the answer is about."""
     session = request.token_id.session
+    if not succeeds(request.endpoint, outcome):
+        return world, session
     match request.endpoint:
-        case Endpoint.SIGN_IN if outcome in DONE:
+        case Endpoint.SIGN_IN:
             begun = Session(world.begun + 1, request.user or 0)
             other = OtherSession(begun, world.server.entered())
             return world.but(begun=begun.number, others=(*world.others, other)), begun
-        case Endpoint.SIGN_OUT if outcome is Outcome.NO_SESSION:
+        case Endpoint.SIGN_OUT:
             others = tuple(replace(one, ended=one.ended or Ending.REVOKED) for one in world.others)
             return world.but(ended=world.ended or Ending.REVOKED, others=others), session
-        case _ if outcome in DONE:
+        case _:
             before = world.of(session)
             after = replace(before, server=before.server.acted(request.endpoint, request.token_id))
             if session == world.session:
                 return world.but(server=after.server), session
             others = tuple(after if one.session == session else one for one in world.others)
             return world.but(others=others), session
-    return world, session
 
 
 def deliver(

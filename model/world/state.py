@@ -8,11 +8,10 @@ Terms, in the sense of all facts and invariants:
     valid           The server session is valid until it is revoked, or is as old as `Timings.session`. This is
                     the ground truth.
     foreground      A request or a sign-out is in the foreground if the call that caused it is still pending, else
-                    in the background. To load the client is a call, so what it asks for then is in the
-                    foreground.
+                    in the background. Loading is a call, so its requests are in the foreground.
     instant         The world's instants are the server's. The device's clock is `skew` ms ahead of them. The
                     client sees that clock alone, and gives the deadlines of its timers by it. Timers run by a
-                    monotonic clock: to set the device's clock moves no timer.
+                    monotonic clock: setting the device's clock moves no timer.
     stale           A credential is stale when the last session token that the device was given has expired.
     behind          A token is behind if it was made from older data than another, expired or not. The outcome
                     `STALE_TOKEN` brings such a token.
@@ -23,6 +22,7 @@ Terms, in the sense of all facts and invariants:
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from msgspec import Struct
@@ -99,7 +99,7 @@ class World(Struct, frozen=True, cache_hash=True):
     runtime: Runtime
     timings: Timings
     server: Server
-    token: Token  # the last session token that the device was given
+    token: Token  # the last session token that an answer was about
     session: Session = FIRST
     others: tuple[OtherSession, ...] = ()
     left: tuple[Session, ...] = ()  # the app has signed out of these
@@ -171,6 +171,11 @@ class World(Struct, frozen=True, cache_hash=True):
         return token_id in self.session_tokens
 
     @property
+    def signing_in(self) -> int:
+        """How many sign-ins the server has not acted on yet."""
+        return sum(one.endpoint is Endpoint.SIGN_IN and one.reply is None for one in self.requests)
+
+    @property
     def session_tokens(self) -> tuple[TokenId, ...]:
         """The keys of the session's own tokens."""
         return tuple(one.of(self.session) for one in self.server.session_tokens)
@@ -222,9 +227,9 @@ class CallRecord(Struct, frozen=True, cache_hash=True):
     asked_at: Millis
     healthy: bool  # no fault since it was made, and none was under way then
     awake_since: Millis  # when it was made, or when the event loop last thawed
-    told_ended: bool = False  # an honest 401 answered one of its requests
-    lied_to: bool = False  # an answer to one of its requests was not honest
-    accepts: tuple[TokenId, ...] = ()  # if any session token will do: the session's own ones since it was made
+    told_ended: bool = False  # an honest answer to one of its requests refused it: the session has ended
+    lied_to: bool = False  # one of its requests was not answered honestly, or not at all
+    accepts: tuple[TokenId, ...] = ()  # if any session token will do: each that was the session's own since then
 
 
 class Monitor(Struct, frozen=True, cache_hash=True):
@@ -253,19 +258,20 @@ class Monitor(Struct, frozen=True, cache_hash=True):
         return next((one for one in self.given if one.comparable(token) and one.fresher_than(token)), None)
 
     def gave(self, token: Token) -> Monitor:
-        """The history after a call got a token than which none was fresher."""
+        """The history after a call got `token`, and had got none fresher."""
         others = tuple(one for one in self.given if not one.comparable(token))
         return replace(self, given=(*others, token))
 
-    def each(self, **changes: Any) -> Monitor:
-        """The same history with fields of every call changed."""
+    def each(self, but: Container[CallId] = (), **changes: Any) -> Monitor:
+        """The same history with fields of every call changed, `but` of these."""
         if not self.calls:
             return self
-        return replace(self, calls=tuple(replace(record, **changes) for record in self.calls))
+        records = (one if one.call in but else replace(one, **changes) for one in self.calls)
+        return replace(self, calls=tuple(records))
 
-    def fault(self) -> Monitor:
-        """The history after a fault: no call under way is healthy any more."""
-        return self.each(healthy=False)
+    def fault(self, but: Container[CallId] = ()) -> Monitor:
+        """The history after a fault: no call under way is healthy any more, `but` these."""
+        return self.each(but, healthy=False)
 
     def accepting(self, tokens: tuple[TokenId, ...]) -> Monitor:
         """The history after the session's own tokens became `tokens`: a call that takes any session token accepts
