@@ -7,11 +7,15 @@ in this order:
     requests.py         what a request asks for, and how it ends
     operations.py       the calls that an app may make
     io.py               what passes between the world and a client: stimuli and outputs
+    app.py              what the app does
     step.py             the transition relation of the whole system: Init, Next, and what is proved of it
     sdk.py              the boundary: what a package of one SDK has to provide
     world/              clock, operating system, network, server session: state, events, facts, then possible
                         (when an event can happen), course and replies (what it does), and outputs (what those of
                         the client do)
     assumptions/        what may go wrong: landmarks, the catalogue, and sets of assumptions
-    clerk/              the client of @clerk/clerk-js: begin with transition.py
+    clerk/              the client of @clerk/clerk-js: transition, state, cache, session, network, loading,
+                        sign_in_out; then policy, server and canonical
+
+notation.py and form.py have the short form of events and the canonical form of a client: skip them at first.
 """

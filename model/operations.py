@@ -38,8 +38,8 @@ class Operation:
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     """How its arguments are written."""
     changes_session: ClassVar[bool] = False
-    """Does the call make another token the session's own, as a switch to another organization does? A client may
-    ask once more which sessions there are when such a call is refused."""
+    """Does the call make another token the session's own, while the session stays the same? A client may ask once
+    more which sessions there are when such a call is refused."""
     leaves: ClassVar[bool] = False
     """Does the call end the sessions of this device?"""
     enters: ClassVar[bool] = False

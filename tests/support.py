@@ -16,12 +16,13 @@ from typing import TypeAlias, TypeVar
 import pytest
 from hypothesis import settings
 
+from model.app import App
 from model.assumptions.sets import Assumptions
 from model.clerk.policy import POLICIES, PROPOSED
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN
 from model.operations import Operation
-from model.step import App, first_token
+from model.step import first_token
 from model.terms import Runtime, Token
 from model.world.events import Event
 from model.world.facts import Fact

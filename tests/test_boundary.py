@@ -22,7 +22,7 @@ PACKAGES = (
 """All that is in them."""
 
 MODULES = (
-    *(f"model/{name}.py" for name in ("terms", "requests", "operations", "io", "form", "sdk", "step")),
+    *(f"model/{name}.py" for name in ("terms", "requests", "operations", "io", "app", "form", "sdk", "step")),
     *("properties/targets/*.py", "properties/targets/driver/*.mjs"),
 )
 

@@ -10,11 +10,12 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
+from model.app import ANY_APP
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PAGE_TIMINGS, SESSION_TOKEN, GetToken, TokenId
 from model.io import Called, CallSettled, ConnectionChanged, Output, Replied, Stimulus, TimerSet, TokenShown
 from model.requests import Outcome
-from model.step import ANY_APP, TICKS_AT_ONCE, Span, enabled, longest_advance
+from model.step import TICKS_AT_ONCE, Span, enabled, longest_advance
 from model.terms import Millis, Runtime
 from model.world.events import Advance, Answer, Freeze, Revoke
 from model.world.facts import Origin, Sent, SessionDropped, Settled, Shown

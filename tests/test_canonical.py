@@ -18,11 +18,13 @@ from model.clerk.terms import GetToken, SwitchOrganization
 from model.requests import Outcome
 from model.terms import Runtime, TimerId, Token
 from model.world.events import Advance, Answer, Event
-from model.world.state import CallRecord, Monitor, PendingCall, Request, System, Timer, World
+from model.world.monitor import CallRecord, Monitor
+from model.world.state import PendingCall, Request, System, Timer, World
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Proved
-from properties.prove.canonical import Configuration, Memory, Naming, split_instants, state_of, tokens_in
+from properties.prove.canonical import Naming, state_of
 from properties.prove.prove import prove
+from properties.prove.state import Configuration, Memory, split_instants, tokens_in
 from properties.prove.successors import Problem
 from properties.prove.untimed import Product
 from properties.run.run import Run

@@ -24,7 +24,9 @@ from model.world.facts import Answered, Sent, Settled
 from properties.run.run import Run
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import PAGE_BUNDLES, fetch_build
+from properties.targets.clerk.requests import CLIENT_PATH, tokens_path
 from properties.targets.clerk.target import clerk_js_target
+from properties.targets.clerk.tokens import mint
 from properties.targets.node_target import NodeTarget
 from properties.targets.server import EPOCH
 from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
@@ -131,11 +133,11 @@ def seen(step: Step) -> list[str]:
     for fact in step.facts:
         match fact:
             case Sent(endpoint=Endpoint.INTROSPECT):
-                words.append(f"GET {fapi.CLIENT_PATH}")
+                words.append(f"GET {CLIENT_PATH}")
             case Sent(token_id=TokenId(template)):
-                words.append(f"POST {fapi.tokens_path()}{f'/{template}' if template else ''}")
+                words.append(f"POST {tokens_path()}{f'/{template}' if template else ''}")
             case Settled(token=token, error=error):
-                words.append(fapi.mint(token) if token else f"error {error}")
+                words.append(mint(token) if token else f"error {error}")
     return words
 
 
@@ -169,7 +171,7 @@ def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
         target.close()
     worlds = [start, *(step.after for step in ran.steps)]
     ours = [
-        {"seen": words, "cookie": world.shown and fapi.mint(world.shown)}
+        {"seen": words, "cookie": world.shown and mint(world.shown)}
         for words, world in zip([[], *map(seen, ran.steps)], worlds, strict=True)
     ]
     assert in_chromium(browser, site, release, ran.steps) == ours

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from model.app import App
 from model.clerk.sdk import CLERK
 from model.clerk.terms import TIMINGS
 from model.requests import Outcome
-from model.step import App, Span, Step, enabled
+from model.step import Span, Step, enabled
 from model.terms import Millis, Runtime, Timings
 from model.world.events import Advance, Answer, Event, Freeze
 from properties.invariants.catalogue import INVARIANTS

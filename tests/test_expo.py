@@ -26,9 +26,9 @@ from properties.system.target import Target, TargetError
 from properties.system.trace import load
 from properties.targets import npm as downloads
 from properties.targets.cache import SEAL, digest
-from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import clerk_js_target
+from properties.targets.clerk.tokens import client_jwt
 from properties.targets.names import built_in
 from tests.support import (
     FIRST,
@@ -72,7 +72,7 @@ def expo(request: pytest.FixtureRequest, expos: dict[str, ExpoTarget]) -> ExpoTa
 
 def credentials(*numbers: int) -> list[str]:
     """Those that the server gave the device as its first, second, ...; 0 is none."""
-    return [fapi.client_jwt(number) if number else "" for number in numbers]
+    return [client_jwt(number) if number else "" for number in numbers]
 
 
 # -- the credential ------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from model.clerk.terms import SESSION_TOKEN, TokenId
 from model.requests import Endpoint, Outcome
 from model.terms import Token
 from properties.targets.clerk import server as fapi
+from properties.targets.clerk.requests import CLIENT_PATH, endpoint_of, tokens_path, touch_path
+from properties.targets.clerk.tokens import mint, recognise
 from properties.targets.server import EPOCH, HttpRequest
 
 SESSION = Token(3, SESSION_TOKEN, 40, 100)
@@ -22,31 +24,31 @@ ORGANIZATION = Token(6, TokenId(organization="org_b"), 40, 100)
 
 
 def test_a_token_is_recognised_and_minted_once() -> None:
-    raw = fapi.mint(SESSION)
-    assert fapi.mint(SESSION) == raw
-    assert fapi.recognise(raw) == SESSION
-    assert fapi.recognise(fapi.mint(TEMPLATE)) == TEMPLATE
-    assert fapi.recognise(fapi.mint(ORGANIZATION)) == ORGANIZATION
+    raw = mint(SESSION)
+    assert mint(SESSION) == raw
+    assert recognise(raw) == SESSION
+    assert recognise(mint(TEMPLATE)) == TEMPLATE
+    assert recognise(mint(ORGANIZATION)) == ORGANIZATION
     head, claims, signature = raw.split(".")
-    assert fapi.recognise(f"{head}.{claims}x.{signature}") is None
-    assert fapi.recognise("not a token") is None
+    assert recognise(f"{head}.{claims}x.{signature}") is None
+    assert recognise("not a token") is None
 
 
 def test_a_long_campaign_does_not_keep_every_token() -> None:
     """A token is recognised by what it says, not by a list of all there were."""
-    raw = fapi.mint(SESSION)
-    fapi.mint.cache_clear()
-    fapi.recognise.cache_clear()
-    assert fapi.recognise(raw) == SESSION
-    assert fapi.mint(SESSION) == raw
+    raw = mint(SESSION)
+    mint.cache_clear()
+    recognise.cache_clear()
+    assert recognise(raw) == SESSION
+    assert mint(SESSION) == raw
 
 
 def test_no_two_tokens_share_a_jwt() -> None:
-    assert fapi.mint(Token(5, SESSION_TOKEN, 40, 100)) != fapi.mint(SESSION)
+    assert mint(Token(5, SESSION_TOKEN, 40, 100)) != mint(SESSION)
 
 
 def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> None:
-    raw = fapi.mint(SESSION)
+    raw = mint(SESSION)
     claims = jwt.decode(raw, options={"verify_signature": False})
     assert claims == {
         "iss": "https://clerk.test",
@@ -58,7 +60,7 @@ def test_claims_count_seconds_from_the_epoch_and_the_header_carries_oiat() -> No
         "jti": "3",
     }
     assert jwt.get_unverified_header(raw)["oiat"] == EPOCH + 40
-    assert "sid" not in jwt.decode(fapi.mint(TEMPLATE), options={"verify_signature": False})
+    assert "sid" not in jwt.decode(mint(TEMPLATE), options={"verify_signature": False})
 
 
 @pytest.mark.parametrize("token", [SESSION, TEMPLATE, ORGANIZATION])
@@ -97,8 +99,8 @@ def test_an_event_loop_in_another_thread_keeps_the_real_time() -> None:
 
 
 def test_a_forged_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    head, claims, _ = fapi.mint(SESSION).split(".")
-    _, _, signature = fapi.mint(TEMPLATE).split(".")
+    head, claims, _ = mint(SESSION).split(".")
+    _, _, signature = mint(TEMPLATE).split(".")
     monkeypatch.setattr(fapi.ClerkServer, "mint", lambda server, token: f"{head}.{claims}.{signature}")
     assert fapi.ClerkServer().verify([(SESSION, 50_000)]) == ["InvalidSignatureError"]
 
@@ -126,7 +128,7 @@ def test_every_outcome_can_be_rendered() -> None:
 
 
 def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
-    raw = fapi.mint(SESSION)
+    raw = mint(SESSION)
     assert json.loads(fapi.render(Outcome.GRANTED, SESSION).body) == {"object": "token", "jwt": raw}
     client = json.loads(fapi.render(Outcome.SESSION, SESSION).body)["response"]
     assert client["last_active_session_id"] == client["sessions"][0]["id"] == "sess_1"
@@ -136,7 +138,7 @@ def test_a_granted_token_and_a_client_carry_the_jwt() -> None:
 def test_a_touch_brings_the_session_and_beside_it_the_client() -> None:
     for outcome in (Outcome.SESSION, Outcome.STALE_TOKEN):
         answer = json.loads(fapi.render(outcome, SESSION, Endpoint.MUTATE).body)
-        assert answer["response"]["last_active_token"]["jwt"] == fapi.mint(SESSION)
+        assert answer["response"]["last_active_token"]["jwt"] == mint(SESSION)
         assert answer["client"]["sessions"] == [answer["response"]]
 
 
@@ -173,17 +175,17 @@ def test_an_answer_that_needs_a_token_does_not_go_without() -> None:
 def test_requests_are_told_apart_by_method_and_path(
     method: str, path: str, known: tuple[Endpoint, TokenId] | None
 ) -> None:
-    assert fapi.endpoint_of(HttpRequest(method, path)) == known
+    assert endpoint_of(HttpRequest(method, path)) == known
 
 
 @pytest.mark.parametrize(
-    ("path", "field"), [(fapi.tokens_path(), "organization_id"), (fapi.touch_path(), "active_organization_id")]
+    ("path", "field"), [(tokens_path(), "organization_id"), (touch_path(), "active_organization_id")]
 )
 @pytest.mark.parametrize(("says", "organization"), [("org_b", "org_b"), ("", None)])
 def test_a_request_names_its_organization_in_its_body(
     path: str, field: str, says: str, organization: str | None
 ) -> None:
-    known = fapi.endpoint_of(HttpRequest("POST", path, body=f"other=1&{field}={says}"))
+    known = endpoint_of(HttpRequest("POST", path, body=f"other=1&{field}={says}"))
     assert known is not None
     assert known[1] == TokenId(organization=organization)
 
@@ -196,7 +198,7 @@ def said(
     query: dict[str, str] = AS_EVER, headers: dict[str, str] = FORM, body: str = "organization_id="
 ) -> object:
     """What a request for a token says beside its organization."""
-    request = HttpRequest("POST", fapi.tokens_path(), query, headers, body, "include")
+    request = HttpRequest("POST", tokens_path(), query, headers, body, "include")
     return fapi.ClerkServer().details(request)
 
 
@@ -216,6 +218,4 @@ def test_what_a_request_should_say_and_does_not_is_a_detail() -> None:
         *("no __clerk_api_version", "no _clerk_js_version", "no content-type", "no organization_id"),
     )
     assert said(headers={"content-type": "text/plain"}) == ("content-type=text/plain",)
-    assert fapi.ClerkServer().details(HttpRequest("GET", fapi.CLIENT_PATH, AS_EVER)) == (
-        "credentials=same-origin",
-    )
+    assert fapi.ClerkServer().details(HttpRequest("GET", CLIENT_PATH, AS_EVER)) == ("credentials=same-origin",)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from model.app import ANY_APP
 from model.clerk.terms import GetToken, SwitchOrganization, TokenId
 from model.requests import Outcome
-from model.step import ANY_APP, permits
+from model.step import permits
 from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, GoOffline, Lose, RestartApp, Serve
 from model.world.facts import Announced, Answered, Served, Settled

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from model.app import App
 from model.clerk import cache, loading, network, session, sign_in_out, transition
 from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
@@ -15,7 +16,6 @@ from model.clerk.terms import PERSONAL, GetToken, SignOut, SwitchOrganization, T
 from model.io import CallSettled, Uncaught
 from model.operations import NULL_ERROR
 from model.requests import Outcome
-from model.step import App
 from model.terms import STRANGE, CallId, Runtime, Token
 from model.world.events import RestartApp
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS, MARGIN

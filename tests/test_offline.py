@@ -10,13 +10,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from model.app import ANY_APP, App
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
 from model.clerk.policy import POLICIES, policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.io import Called, CallSettled, ConnectionChanged
 from model.requests import Outcome
-from model.step import ANY_APP, App, Span, enabled, permits
+from model.step import Span, enabled, permits
 from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, GoOffline, GoOnline
 from model.world.facts import Sent, Settled
@@ -27,9 +28,10 @@ from properties.campaign.totals import CellReport, Report
 from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.causes import sentence
 from properties.invariants.verdict import Cell, Findings
-from properties.prove.canonical import Memory, contains, split_instants, state_of
+from properties.prove.canonical import state_of
 from properties.prove.graph import Graph
 from properties.prove.prove import Limits, _Search, one_call
+from properties.prove.state import Memory, contains, split_instants
 from properties.prove.successors import Problem
 from properties.render.files import FORMATS
 from properties.render.view import view

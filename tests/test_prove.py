@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from model.app import App
 from model.assumptions.landmarks import SKEWS
 from model.assumptions.sets import Assumptions
 from model.clerk import session
@@ -21,15 +22,16 @@ from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.requests import Outcome
 from model.sdk import Client
-from model.step import App, Span, enabled
+from model.step import Span, enabled
 from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, Proved, Vacuous, Violated
-from properties.prove.canonical import Memory, contains, split_instants, state_of
+from properties.prove.canonical import state_of
 from properties.prove.graph import Graph
 from properties.prove.matrix import confirmed
 from properties.prove.prove import Limits, _Search, one_call, prove
+from properties.prove.state import Memory, contains, split_instants
 from properties.prove.successors import Problem
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Zone, at_most
 from properties.run.run import Run

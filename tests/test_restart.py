@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model.app import App
 from model.assumptions.sets import Assumptions
 from model.clerk import transition
 from model.clerk.policy import CLERK_JS_6_40_0
@@ -29,7 +30,7 @@ from model.io import (
     TokenShown,
 )
 from model.requests import Endpoint, Outcome
-from model.step import App, Step, permits
+from model.step import Step, permits
 from model.terms import Millis, Runtime, Token
 from model.world.events import Advance, Answer, Event, Freeze, LockKeychain, RestartApp, Revoke, UnlockKeychain
 from model.world.facts import Fact, Origin, Restarted, Sent, SessionDropped, Settled, TimerFired
@@ -42,9 +43,9 @@ from properties.run.run import Run, Violation
 from properties.search.generate import kinds_of
 from properties.system.event_kinds import brief
 from properties.system.fact_kinds import tell
-from properties.targets.clerk import server as fapi
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.clerk.target import bundle_target
+from properties.targets.clerk.tokens import client_jwt
 from properties.targets.node_target import NodeTarget
 from properties.targets.server import EPOCH
 from tests.support import (
@@ -367,7 +368,7 @@ def expo() -> Iterator[ExpoTarget]:
 
 def test_the_secure_store_of_a_phone_outlives_the_app(expo: ExpoTarget) -> None:
     ran = run(expo, FETCH, Answer(1, Outcome.GRANTED), RestartApp(), FETCH)
-    assert expo.credentials == [fapi.client_jwt(number) for number in (1, 2, 2, 3)]
+    assert expo.credentials == [client_jwt(number) for number in (1, 2, 2, 3)]
     assert ran.world.signed_in
 
 

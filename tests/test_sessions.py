@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from model.app import App
 from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
 from model.operations import NO_SESSION_ERROR
 from model.requests import Endpoint, Outcome
-from model.step import App, permits
+from model.step import permits
 from model.terms import Runtime, Session
 from model.world.events import Advance, Answer, Deliver, Event, LockKeychain, RestartApp, Revoke, Serve
 from model.world.facts import Announced, Sent, SessionDropped, SessionEntered, SessionLeft, Settled

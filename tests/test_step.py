@@ -8,19 +8,21 @@ from collections.abc import Iterator
 import pytest
 
 from model import step as relation
+from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.operations import Load, Operation
 from model.requests import Outcome
-from model.step import App, Span, Step, enabled, permits
+from model.step import Span, Step, enabled, permits
 from model.terms import Runtime
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, Lose, Serve, StartApp
 from model.world.state import System
 from properties.conformance.plan import Label, label
-from properties.prove.canonical import Memory, request_names, state_of
+from properties.prove.canonical import request_names, state_of
 from properties.prove.parameters import SENSIBLE, ParametricZone
+from properties.prove.state import Memory
 from properties.prove.successors import Problem, successors
 from properties.run.lengths import worth_trying
 from properties.run.run import Run

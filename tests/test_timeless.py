@@ -8,13 +8,14 @@ from functools import partial
 
 import pytest
 
+from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, Touch
 from model.clerk.transition import step
 from model.io import TimerDue
 from model.sdk import Client
-from model.step import App, Span, enabled
+from model.step import Span, enabled
 from model.terms import Runtime
 from model.world.course import begin, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp
@@ -23,8 +24,8 @@ from model.world.outputs import absorb
 from model.world.state import System
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Proved, Violated
-from properties.prove.canonical import NOW, Memory
 from properties.prove.prove import Limits, most_timers, prove
+from properties.prove.state import NOW, Memory
 from properties.prove.successors import Problem
 from properties.prove.untimed import ANY_LENGTH, BITS, LOW, Product, UntimedResult
 from properties.prove.untimed_states import DEVICE_TIME

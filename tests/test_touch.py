@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from model.app import MAX_CALLS, App
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.terms import SESSION_TOKEN, GetToken, Touch
 from model.io import Called, RequestSent
 from model.requests import Endpoint, Outcome
-from model.step import MAX_CALLS, App, permits
+from model.step import permits
 from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, LockKeychain
 from model.world.facts import Announced, Origin, Sent, SessionDropped, Settled

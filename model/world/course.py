@@ -55,9 +55,10 @@ from model.world.facts import (
     SessionEnded,
     TimerFired,
 )
+from model.world.monitor import CallRecord
 from model.world.possible import NotEnabled, impossible
 from model.world.replies import Cue, deliver, serve
-from model.world.state import CallRecord, PendingCall, System, World
+from model.world.state import PendingCall, System, World
 
 
 def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue | None]:

@@ -33,7 +33,8 @@ from model.world.facts import (
     TimerArmed,
     Uncaught,
 )
-from model.world.state import CallRecord, Request, System, Timer
+from model.world.monitor import CallRecord
+from model.world.state import Request, System, Timer
 
 
 def absorb(system: System, outputs: tuple[Output, ...], tainted: bool) -> tuple[System, tuple[Fact, ...]]:

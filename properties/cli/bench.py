@@ -27,10 +27,10 @@ from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
 
+from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.operations import Operation
-from model.step import App
 from model.terms import Runtime
 from properties.cli import power
 from properties.cli.common import profile

@@ -11,10 +11,10 @@ import click
 from hypothesis import HealthCheck, settings
 from msgspec.structs import replace
 
+from model.app import MAX_CALLS, App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
-from model.step import MAX_CALLS, App
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.prove.prove import one_call

@@ -7,8 +7,8 @@ import importlib
 import click
 from msgspec.structs import replace
 
+from model.app import MAX_CALLS, App
 from model.assumptions.sets import Assumptions
-from model.step import MAX_CALLS, App
 from properties.campaign.progress import teller
 from properties.cli.common import assume_option, runtime_option
 from properties.cli.proof_options import ProofRequest

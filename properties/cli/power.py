@@ -12,7 +12,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from model.step import App
+from model.app import App
 from properties.cli.common import profile
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Violated

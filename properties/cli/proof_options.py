@@ -10,9 +10,9 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
-from model.step import App
 from model.terms import Runtime
 from properties.cli.common import app_of, app_options, options, search_options
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS

@@ -24,9 +24,10 @@ from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Se
 from model.world.state import System
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import Invariant
-from properties.prove.canonical import Configuration, State, request_names, split_instants, state_of
+from properties.prove.canonical import request_names, state_of
 from properties.prove.graph import Graph, Zones
 from properties.prove.prove import Limits, most_timers
+from properties.prove.state import Configuration, State, split_instants
 from properties.prove.successors import Problem, successors
 from properties.system.target import TargetError
 from properties.targets.model import ModelTarget

@@ -17,8 +17,8 @@ from hypothesis import settings
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import MAX_CALLS, App
 from model.operations import Operation
-from model.step import MAX_CALLS, App
 from properties.conformance.bisect import replayed
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Cell, Held, Proved, Violated

@@ -22,8 +22,9 @@ from model.terms import Millis
 from model.world.events import Advance, Event, Freeze
 from model.world.state import System
 from properties.conformance.plan import TourPlan, Transition, TransitionCoverage, label
-from properties.prove.canonical import Configuration, request_names, symbolic
+from properties.prove.canonical import request_names
 from properties.prove.prove import Limits
+from properties.prove.state import Configuration, symbolic
 from properties.prove.successors import successors_at
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Bound, Instant, Zone, at_most
 from properties.run.run import Run

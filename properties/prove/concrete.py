@@ -11,7 +11,8 @@ from model.step import Span, enabled
 from model.world.events import OF_REQUEST, Advance, Event, Freeze
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Violated
-from properties.prove.canonical import State, contains, request_names, state_of
+from properties.prove.canonical import request_names, state_of
+from properties.prove.state import State, contains
 from properties.prove.successors import Problem
 from properties.prove.zone import Instant
 from properties.run.lengths import worth_trying

@@ -22,16 +22,16 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import App
 from model.assumptions.sets import Assumptions
-from model.step import App
 from model.terms import Millis, Runtime
 from model.world.events import Event
 from properties.invariants.catalogue import Invariant
-from properties.prove.canonical import NOW, Configuration, State
 from properties.prove.formulas import ALWAYS, NEVER, Formula, outside, simplest, widened
 from properties.prove.parameters import LENGTH, SENSIBLE, ParametricZone, RoundingZone, unknown, within
 from properties.prove.polyhedra import Polyhedron, Region, union
 from properties.prove.prove import Tell, problem
+from properties.prove.state import NOW, Configuration, State
 from properties.prove.successors import Problem, successors
 from properties.prove.zone import Instant
 from properties.targets.model import ModelTarget

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from model.terms import Timings
 from model.world.events import Event
 from properties.invariants.verdict import Violated
-from properties.prove.canonical import Configuration, State
 from properties.prove.concrete import GraphPath
+from properties.prove.state import Configuration, State
 from properties.prove.zone import UNBOUNDED, Bound, Zone, at_most, less_than
 
 

@@ -10,19 +10,21 @@ import z3
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import App
 from model.assumptions.sets import Assumptions
 from model.sdk import Client
-from model.step import App, Span, permits
+from model.step import Span, permits
 from model.terms import Millis, Runtime
 from model.world.events import OF_REQUEST, Advance, Event, Freeze
 from model.world.state import System
 from properties.invariants.catalogue import Invariant
-from properties.prove.canonical import request_names, symbolic
+from properties.prove.canonical import request_names
 from properties.prove.condition import explore
 from properties.prove.formulas import Formula, numbers
 from properties.prove.parameters import LENGTH, NUMBERS, RoundingZone, within
 from properties.prove.polyhedra import Row, formula, row, variable
 from properties.prove.prove import problem
+from properties.prove.state import symbolic
 from properties.prove.successors import Problem, lasting
 from properties.prove.zone import every_way
 from properties.run.run import Violation

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
-from model.step import App
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, Violated

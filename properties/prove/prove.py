@@ -26,9 +26,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from model.app import App
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
-from model.step import App
 from model.terms import FIRST, Runtime
 from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import (
@@ -41,10 +41,10 @@ from properties.invariants.verdict import (
     Vacuous,
     Verdict,
 )
-from properties.prove.canonical import Memory
 from properties.prove.concrete import concrete
 from properties.prove.graph import Graph, Hulls, Zones
 from properties.prove.liveness import path_without_recovery
+from properties.prove.state import Memory
 from properties.prove.successors import Problem, landmarks, look_for, successors
 from properties.prove.untimed import Product, gc_paused
 from properties.run.reference import reference_policy

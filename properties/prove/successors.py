@@ -12,14 +12,16 @@ from typing import Any, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import App
 from model.assumptions.landmarks import Landmark
 from model.assumptions.sets import Assumptions
 from model.sdk import Client, Policy
-from model.step import App, Span, Step, at_an_instant, permits
+from model.step import Span, Step, at_an_instant, permits
 from model.terms import Runtime
 from model.world.events import OF_REQUEST, Event, FreezeKind, Lose
 from model.world.state import System, World
-from properties.prove.canonical import Configuration, Memory, State, canonical, state_of
+from properties.prove.canonical import canonical, state_of
+from properties.prove.state import Configuration, Memory, State
 from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Zone, every_way
 from properties.run.reference import ModelPair
 from properties.system.target import started, stepped

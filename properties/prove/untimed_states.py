@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from model.io import CallSettled, Output, TimerSet, TokenAnnounced, TokenShown
 from model.sdk import Client, Sdk
 from model.terms import CallId, Token
-from model.world.state import CallRecord, Monitor, Reply, System, World
-from properties.prove.canonical import NOW, Memory, Naming, renumbered, without_history
+from model.world.monitor import CallRecord, Monitor
+from model.world.state import Reply, System, World
+from properties.prove.canonical import Naming, renumbered, without_history
+from properties.prove.state import NOW, Memory
 from properties.prove.zone import Instant, UnknownCount
 
 ANY = cast(Any, Instant((1,), (), 0))

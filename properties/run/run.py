@@ -11,10 +11,11 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from model import step as relation
+from model.app import App
 from model.assumptions.landmarks import LATE_TIMER, Landmark
 from model.assumptions.sets import Assumptions
 from model.requests import FAILURES, Outcome
-from model.step import App, Step
+from model.step import Step
 from model.terms import Runtime
 from model.world.events import Answer, Deliver, Event, StartApp
 from model.world.facts import Answered, Fact, Origin, SessionDropped

@@ -14,7 +14,8 @@ from model.assumptions.catalogue import ASSUMPTIONS
 from model.operations import Operation
 from model.sdk import Server
 from model.terms import Runtime, TokenId
-from model.world.state import Monitor, System, World
+from model.world.monitor import Monitor
+from model.world.state import System, World
 from properties.run.counterexample import Found, Need, Opinion, client_type
 from properties.system.event_kinds import EVENT_KINDS
 from properties.system.fact_kinds import FACT_KINDS

@@ -2,7 +2,7 @@
 
 There is one draw for a trace, because drawing was most of the work: with the rules, arguments and flags of a
 state machine, ten draws for an event, Hypothesis took two thirds of the time of a search on the model. And the
-draw does not depend on what the target does, so a trace can be played ahead on a model (run/ahead.py).
+draw does not depend on what the target does, so a model can predict it (run/speculation.py).
 
 Each event has `WIDTH` bytes, a number: it chooses a kind of event, and one of the options that the kind has now.
 What is enabled is up to `model.step.enabled`. The first bytes choose a *swarm* (Groce et al. 2012): in half of
@@ -18,9 +18,10 @@ from functools import cache
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from model.app import App
 from model.assumptions.sets import Assumptions
 from model.requests import Outcome
-from model.step import App, Span, enabled
+from model.step import Span, enabled
 from model.terms import Millis, Runtime
 from model.world.events import (
     Advance,

@@ -24,14 +24,14 @@ from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 from msgspec.structs import replace
 
-from model.step import App
+from model.app import App
 from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explains
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
-from properties.run.ahead import ahead
 from properties.run.distinct import NOTHING, Known, new, simpler, widened
 from properties.run.run import LANDMARKS, Run, Violation
 from properties.run.shrink import reduce, violates
+from properties.run.speculation import speculating
 from properties.search.generate import draws, read
 from properties.search.observe import observe
 from properties.system.target import Target, TargetError
@@ -229,9 +229,9 @@ def _round(
         keep(run.trace)
         tell(tally.traces, profile.max_examples)
 
-    played_ahead = ahead(target, cell.runtime)
+    speculate = speculating(target, cell.runtime)
 
-    def rehearse(drawn: bytes, on: Target) -> None:
+    def predict(drawn: bytes, on: Target) -> None:
         run = Run(on, cell.runtime, cell.assumptions, ())
         for event in read(drawn, run, app):
             run.play(event)
@@ -240,7 +240,7 @@ def _round(
     def trace(drawn: bytes) -> None:
         tally.heed_interrupts()
         with tally.stopping_at_errors():
-            run = new_run(played_ahead(partial(rehearse, drawn)))
+            run = new_run(speculate(partial(predict, drawn)))
         try:
             for event in read(drawn, run, app):
                 act(partial(run.play, event))

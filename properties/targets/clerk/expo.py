@@ -24,6 +24,7 @@ from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build
 from properties.targets.clerk.server import ClerkServer
 from properties.targets.clerk.target import DRIVER
+from properties.targets.clerk.tokens import client_jwt
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest
@@ -130,15 +131,15 @@ class ExpoServer(ClerkServer):
         if outcome not in RENEWS:
             return reply
         self._given += 1
-        return replace(reply, headers={"authorization": fapi.client_jwt(self._given)})
+        return replace(reply, headers={"authorization": client_jwt(self._given)})
 
     def credential(self) -> str | None:
         """The device's first credential."""
-        return fapi.client_jwt(1)
+        return client_jwt(1)
 
     def carries(self, request: HttpRequest) -> bool | None:
         """The server accepts every credential that it gave the device. Raises `TargetError` for any other."""
-        known = {"", *(fapi.client_jwt(number) for number in range(1, self._given + 1))}
+        known = {"", *(client_jwt(number) for number in range(1, self._given + 1))}
         credential = request.headers.get("authorization")
         if credential is None or credential not in known:
             raise TargetError("@clerk/expo sends an Authorization header that is no credential of the device")

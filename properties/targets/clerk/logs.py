@@ -26,16 +26,16 @@ from model.world.facts import (
     Uncaught,
 )
 from properties.system.wording import ahead, duration, of_which
-from properties.targets.clerk.server import (
+from properties.targets.clerk.requests import (
     CLIENT_PATH,
     ENVIRONMENT_PATH,
     SESSIONS_PATH,
     SIGN_INS_PATH,
-    render,
-    session_id,
     tokens_path,
     touch_path,
 )
+from properties.targets.clerk.server import render
+from properties.targets.clerk.tokens import session_id
 
 PATHS: dict[Endpoint, str] = {
     Endpoint.MINT: f"POST {tokens_path()}",

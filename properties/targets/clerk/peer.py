@@ -25,8 +25,9 @@ from properties.system.trace import Trace
 from properties.targets import node
 from properties.targets.adapter import Compared
 from properties.targets.clerk.builds import fetch_build
-from properties.targets.clerk.server import boot_answers, mint, render
+from properties.targets.clerk.server import boot_answers, render
 from properties.targets.clerk.target import GLUE
+from properties.targets.clerk.tokens import mint
 from properties.targets.locked import Locked
 from properties.targets.server import EPOCH
 

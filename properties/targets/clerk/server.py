@@ -1,101 +1,23 @@
 """A fake of Clerk's Frontend API: real JSON Web Tokens for symbolic ones, and answers in its format.
 
-This module has the format of the answers. The world decides which answer is given. The format is what
-clerk/javascript reads, in packages/clerk-js/src/core/resources: Client.ts, Session.ts, User.ts, Environment.ts,
-Token.ts; and Base.ts for errors.
+This module has the format of the answers, `requests.py` that of the requests. The world decides which answer is
+given. The format is what clerk/javascript reads, in packages/clerk-js/src/core/resources: Client.ts, Session.ts,
+User.ts, Environment.ts, Token.ts; and Base.ts for errors.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl
 
 from model.clerk.terms import RETRY_AFTER, SESSION_TOKEN, TIMINGS, TokenId, key
 from model.requests import Endpoint, Outcome
 from model.terms import FIRST, STRANGE, Session, Token
-from properties.targets import jwts
+from properties.targets.clerk.requests import CLIENT_PATH, ENVIRONMENT_PATH, FIRST_ALONE, details, endpoint_of
+from properties.targets.clerk.tokens import CLIENT_ID, ISSUER, mint, recognise, session_id, user_id
 from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, HttpRequest
-
-ISSUER = "https://clerk.test"
-SESSION, USER = "sess_", "user_"
-"""The start of the ids of sessions and users; the number follows."""
-SESSION_CLAIM = "session"
-"""The claim of a template's token that has the number of its session. The SDK does not read it."""
-CLIENT_ID = "client_1"
-
-CLOCK_LEEWAY = 10
-"""Seconds from `nbf` to `iat`, as in Clerk's tokens."""
-
-RECENT = 4096
-"""The number of cached tokens. A trace mints some dozens, a campaign millions."""
-
-
-def session_id(session: Session) -> str:
-    """The id of a session."""
-    return f"{SESSION}{session.number}"
-
-
-def user_id(session: Session) -> str:
-    """The id of the user of a session."""
-    return f"{USER}{session.user}"
-
-
-# -- tokens -------------------------------------------------------------------------------------------------
-
-
-@lru_cache(RECENT)
-def mint(token: Token) -> str:
-    """The signed JSON Web Token for `token`; the same one on every call.
-
-    Its times are `EPOCH` plus the token's. The header `oiat`, which says when the claims were assembled, is the
-    time of issue, or before sign-in for a token that is behind. A template's token has no `sid`, as by default
-    with Clerk. A token for an organization has its id in the claim that the SDK reads (tokenFreshness.ts
-    tokenOrgId).
-    """
-    issued = EPOCH + token.issued
-    claims: dict[str, Any] = {
-        "iss": ISSUER,
-        "sub": user_id(token.session),
-        "iat": issued,
-        "nbf": issued - CLOCK_LEEWAY,
-        "exp": EPOCH + token.expires,
-        "jti": str(token.number),
-    }
-    template, organization, session = key(token).template, key(token).organization, token.session
-    if template is None:
-        claims["sid"] = session_id(session)
-    else:
-        claims |= {"template": template, SESSION_CLAIM: session.number}
-    if organization is not None:
-        claims |= {"org_id": organization, "org_role": "org:member"}
-    headers = {"kid": "ins_1", "oiat": EPOCH - 1 if token.behind else issued, "cat": "cl_B7d4PD111AAA"}
-    return jwts.sign(claims, headers)
-
-
-@lru_cache(RECENT)
-def recognise(raw: str) -> Token | None:
-    """The token that `raw` was minted for; None if this server never minted it, as its signature shows."""
-    if (known := jwts.read(raw)) is None:
-        return None
-    claims, header = known
-    number = claims[SESSION_CLAIM] if "template" in claims else claims["sid"].removeprefix(SESSION)
-    session = Session(int(number), int(claims["sub"].removeprefix(USER)))
-    token_id = TokenId(claims.get("template"), claims.get("org_id"), session=session)
-    issued, expires = claims["iat"] - EPOCH, claims["exp"] - EPOCH
-    return Token(int(claims["jti"]), token_id, issued, expires, header["oiat"] < EPOCH)
-
-
-@lru_cache(RECENT)
-def client_jwt(number: int) -> str:
-    """The `number`-th credential (from 1) that the server gives a native device."""
-    return jwts.sign({"id": CLIENT_ID, "rotating_token": str(number)}, {"kid": "ins_1"})
-
-
-# -- answers ------------------------------------------------------------------------------------------------
 
 
 def _errors(code: str, message: str) -> str:
@@ -273,89 +195,16 @@ def boot_answers(token: Token) -> Sequence[BootAnswer]:
     )
 
 
-# -- requests -----------------------------------------------------------------------------------------------
-
-ENVIRONMENT_PATH = "/v1/environment"
-CLIENT_PATH = "/v1/client"
-SIGN_INS_PATH = f"{CLIENT_PATH}/sign_ins"
-SESSIONS_PATH = f"{CLIENT_PATH}/sessions"
 USERS = ("ada@example.com", "eve@example.com")
 """The identifiers of the users 1 and 2, who sign in."""
-_FIRST = {FIRST.number: FIRST}
-_OF_SESSION = re.compile(rf"{SESSIONS_PATH}/{SESSION}(\d+)/(tokens|touch)(?:/(.+))?")
-
-
-def tokens_path(session: Session = FIRST) -> str:
-    """Where a session asks for tokens."""
-    return f"{SESSIONS_PATH}/{session_id(session)}/tokens"
-
-
-def touch_path(session: Session = FIRST) -> str:
-    """Where a session is touched."""
-    return f"{SESSIONS_PATH}/{session_id(session)}/touch"
-
-
-def endpoint_of(
-    request: HttpRequest, sessions: Mapping[int, Session] = _FIRST
-) -> tuple[Endpoint, TokenId] | None:
-    """The endpoint and the token id of a request, from its path and the form in its body; None for an unknown
-    path or session. `sessions` are those of the device by number. A request that names none is of the first
-    one."""
-    method = request.query.get("_method", request.method)  # fapiClient.ts sends every other method as a POST
-    match method, request.path:
-        case "GET", path if path == ENVIRONMENT_PATH:
-            return Endpoint.CONFIGURE, SESSION_TOKEN
-        case "GET", path if path == CLIENT_PATH:
-            return Endpoint.INTROSPECT, SESSION_TOKEN
-        case "POST", path if path == SIGN_INS_PATH:
-            return Endpoint.SIGN_IN, SESSION_TOKEN
-        case "DELETE", path if path == SESSIONS_PATH:
-            return Endpoint.SIGN_OUT, SESSION_TOKEN
-        case "POST", path if known := _OF_SESSION.fullmatch(path):
-            number, what, template = known.groups()
-            session = sessions.get(int(number))
-            if session is None:
-                return None
-            if what == "touch":
-                return Endpoint.MUTATE, TokenId(
-                    organization=_field(request, "active_organization_id"), session=session
-                )
-            organization = None if template else _field(request, "organization_id")
-            return Endpoint.MINT, TokenId(template, organization, session=session)
-        case _:
-            return None
-
-
-def _field(request: HttpRequest, name: str) -> str | None:
-    """A field of the form in a request's body; None if it is missing or empty."""
-    return dict(parse_qsl(request.body or "")).get(name)
-
-
 ALWAYS = {"__clerk_api_version": r"[\d-]+", "_clerk_js_version": r"[\w.-]+", "credentials": "include"}
 """The parameters that every request has, and the pattern of their values."""
-FORM = {"content-type": "application/x-www-form-urlencoded"}
 USUAL = {
     Endpoint.MINT: {"organization_id": ".*"},
     Endpoint.MUTATE: {"active_organization_id": ".*"},
     Endpoint.SIGN_OUT: {"_method": "DELETE"},
 }
 """The parameters that requests to an endpoint have beside these."""
-
-
-def details(request: HttpRequest, always: Mapping[str, str], usual: Mapping[str, str]) -> tuple[str, ...]:
-    """The parameters of a request in its query, form and headers, but for what it is `always` to have, and has
-    `usual`ly, if it has that."""
-    needed = {**always, **(FORM if request.method == "POST" else {}), **usual}
-    form = dict(parse_qsl(request.body or "", keep_blank_values=True))
-    said = {**request.query, **form, **request.headers, "credentials": request.credentials}
-    unusual = {name: value for name, value in said.items() if not re.fullmatch(needed.get(name, r"(?!)"), value)}
-    return (
-        *sorted(f"{name}={value}" for name, value in unusual.items()),
-        *sorted(f"no {name}" for name in needed.keys() - said),
-    )
-
-
-# -- the server ---------------------------------------------------------------------------------------------
 
 
 class ClerkServer(FakeServer):
@@ -375,11 +224,11 @@ class ClerkServer(FakeServer):
         return details(request, self.always, {} if token_id.template else USUAL.get(endpoint, {}))
 
     def __init__(self) -> None:
-        self._sessions = _FIRST  # of the device, by number
+        self._sessions = FIRST_ALONE  # of the device, by number
 
     def begin(self) -> None:
         """Reset to the first session."""
-        self._sessions = _FIRST
+        self._sessions = FIRST_ALONE
 
     def recognise(self, raw: str) -> Token | None:
         """The token that `raw` was minted for; None if this server never minted it."""

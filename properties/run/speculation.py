@@ -1,11 +1,10 @@
-"""Playing ahead: a trace is played on the model of a build first, and then on the build all at once.
+"""Speculative execution: the model predicts the stimuli of a trace, and the build gets them in one message.
 
-A step on a build waits for the build: some 30 round trips for a trace. A model needs none, and the build mostly
-does what its model does. So the model says what the build is going to be fed; the build is fed that in one
-message; and then the trace is judged by what the build has put out, step by step, as ever. As soon as a step
-feeds it anything else, the build starts again, catches up, and is played one step at a time from there.
+A step on a build costs a round trip to Node, a trace some 30. A model needs none, and the build mostly does what
+its model does. The trace is then judged step by step by what the build put out. At the first step whose stimulus
+is not the predicted one the build starts again, gets the stimuli up to there, and goes on one step at a time.
 
-So the traces, and what is judged of them, are the same as without.
+Traces and verdicts are the same as without speculation.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 
 
-class Rehearsal:
-    """A model that notes what it is fed, and what it puts out."""
+class Recorder:
+    """A model that records what it is fed, and what it puts out."""
 
     def __init__(self, model: ModelTarget) -> None:
         self.name, self.sdk, self.exchanges = model.name, model.sdk, list[Exchange]()
@@ -31,42 +30,43 @@ class Rehearsal:
         self.finish, self.close = model.finish, model.close
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """As the model does."""
+        """Start the model, and record what it puts out."""
         self.token = token
-        return self._noted(None, 0, self._model.start(runtime, token))
+        return self._recorded(None, 0, self._model.start(runtime, token))
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """As the model does."""
-        return self._noted(stimulus, at, self._model.feed(stimulus, at))
+        """Feed the model, and record the exchange."""
+        return self._recorded(stimulus, at, self._model.feed(stimulus, at))
 
-    def _noted(self, stimulus: Stimulus | None, at: Millis, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+    def _recorded(self, stimulus: Stimulus | None, at: Millis, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
         self.exchanges.append(Exchange(stimulus, at, outputs))
         return outputs
 
 
-class Ahead:
-    """A build that has been played ahead: while it is fed the same, it puts out what it did then."""
+class Speculated:
+    """A build that was fed the predicted stimuli. While they come true, it returns what the build put out."""
 
     def __init__(self, build: Target, fed: Sequence[Exchange], outputs: Sequence[tuple[Output, ...]]) -> None:
         self.name, self.sdk = build.name, build.sdk
         self._build, self._fed, self._outputs = build, fed, outputs
         self._began: tuple[Runtime, Token] | None = None
-        self._place: int | None = 0
+        self._next: int | None = 0  # the exchange that comes next; None after a wrong prediction
         self.timings, self.prepare, self.described_by = build.timings, build.prepare, build.described_by
         self.close = build.close
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """What it put out then."""
-        self._began, self._place = (runtime, token), 1
+        """What the build put out at the start."""
+        self._began, self._next = (runtime, token), 1
         return self._outputs[0]
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """What it put out then, or puts out now. Raises `TargetError`."""
-        if self._place is not None:
-            place, self._place = self._place, self._place + 1
+        """What the build put out in return for a stimulus that was predicted, or puts out now. Raises
+        `TargetError`."""
+        if self._next is not None:
+            place, self._next = self._next, self._next + 1
             if place < len(self._fed) and (self._fed[place].stimulus, self._fed[place].at) == (stimulus, at):
                 return self._outputs[place]
-            self._place = None
+            self._next = None
             assert self._began, "start comes first"
             self._build.start(*self._began)
             for one in self._fed[1:place]:
@@ -76,25 +76,25 @@ class Ahead:
 
     def finish(self) -> None:
         """End the trace, if it has not ended. Raises `TargetError`."""
-        if self._place is None:
+        if self._next is None:
             self._build.finish()
 
 
-def ahead(target: Target, runtime: Runtime) -> Callable[[Callable[[Target], None]], Target]:
-    """A function that plays a trace ahead, where a model describes the target: it gets a function that plays the
-    trace on a target, and returns the target to judge it on. Raises `TargetError`."""
+def speculating(target: Target, runtime: Runtime) -> Callable[[Callable[[Target], None]], Target]:
+    """A function that speculates where a model describes the target: it gets a function that plays a trace on a
+    target, and returns the target to judge the trace on. Raises `TargetError`."""
     model = model_like(target, runtime) if isinstance(target, NodeTarget) else None
 
-    def played(play: Callable[[Target], None]) -> Target:
+    def speculate(play: Callable[[Target], None]) -> Target:
         if model is None or not isinstance(target, NodeTarget):
             return target
-        rehearsal = Rehearsal(model)
+        recorder = Recorder(model)
         try:
-            play(rehearsal)
+            play(recorder)
         except TargetError:  # the model does not come to rest
             return target
-        assert rehearsal.token is not None
-        outputs = target.play(runtime, rehearsal.token, rehearsal.exchanges)
-        return target if outputs is None else Ahead(target, rehearsal.exchanges, outputs)
+        assert recorder.token is not None
+        outputs = target.play(runtime, recorder.token, recorder.exchanges)
+        return target if outputs is None else Speculated(target, recorder.exchanges, outputs)
 
-    return played
+    return speculate

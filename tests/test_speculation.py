@@ -1,4 +1,4 @@
-"""Playing ahead: a search that has the model play first is the same search, with fewer messages."""
+"""Speculation: a search that has the model predict the stimuli is the same search, with fewer messages."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def searched(target: Target, *assumptions: str) -> tuple[list[Event], dict[str, 
     indirect=True,
     ids="as {0[1]}".format,
 )
-def test_playing_ahead_changes_no_trace_and_no_verdict(
+def test_speculation_changes_no_trace_and_no_verdict(
     target: NodeTarget, assumptions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether the model is right about the build or not."""
     with_it = searched(target, *assumptions)
-    monkeypatch.setattr(engine, "ahead", lambda target, _runtime: lambda _play: target)
+    monkeypatch.setattr(engine, "speculating", lambda target, _runtime: lambda _play: target)
     assert searched(target, *assumptions) == with_it
 
 
