@@ -45,8 +45,8 @@ def condition(policy_name: str, names: str, name: str, runtime: str, steps: int,
     its expiry it is refreshed, with how much life left it is not handed out, how late a timer may run, and how
     long a request may be in flight.
 
-    The first line says whether the answer is proved for traces of any length, or bounded. Exits 0 when there is
-    one, else 2.
+    The first line says whether the answer is proved for traces of any length, or bounded. Exits 0 with an
+    answer, else 2.
     """
     try:
         prover = importlib.import_module("properties.prove.condition")
@@ -69,9 +69,7 @@ def condition(policy_name: str, names: str, name: str, runtime: str, steps: int,
     try:
         found = prover.condition(prover.parametric(*cell), judged, steps, tell)
     except NotLinear:
-        raise Failure(
-            f"{name} computes with lengths of time as no condition can: only prove can judge it"
-        ) from None
+        raise Failure(f"{name} is not linear in the lengths of time: use prove") from None
     numbers = formulas.numbers(model.policy.timings)
     here = formulas.given(found.formula, numbers)
     least = instances.delays(here)
@@ -132,7 +130,7 @@ def _here(words: str) -> str:
 def _about_rounding(sooner: int | None) -> str:
     match sooner:
         case None:
-            return "Time is continuous in this: tokens live whole seconds, and what that changes is not known."
+            return "Time is continuous here. Tokens live whole seconds; the effect of that is unknown."
         case 0:
             return "That tokens live whole seconds changes nothing."
         case _:
