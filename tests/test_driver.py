@@ -45,7 +45,7 @@ def test_a_storm_of_requests_is_cut_off_and_reported(tmp_path: Path) -> None:
 
 def test_an_sdk_that_never_comes_back_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = stub(tmp_path, "for (;;);")
-    monkeypatch.setattr(node, "PATIENCE", 0.2)
+    monkeypatch.setattr(node, "STIMULUS_TIMEOUT_S", 0.2)
     with pytest.raises(TargetError, match="has not come back"):
         target.feed(Called(1, GetToken()), 0)
     target.close()

@@ -322,7 +322,7 @@ LOOPS = {
 def test_a_loop_without_end_is_ended_and_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(node, "PATIENCE", 2)
+    monkeypatch.setattr(node, "STIMULUS_TIMEOUT_S", 2)
     told = ending(tmp_path, LOOPS[name])
     assert re.search(
         "has not come back from a stimulus for 2 s of real time, and was ended: look for a loop", told

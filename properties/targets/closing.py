@@ -8,7 +8,7 @@ from properties.system.target import Target, TargetError
 
 
 def close_all(targets: Iterable[Target]) -> None:
-    """Close all targets, even if some raise. Then raises the first `TargetError`, prefixed with the target's
+    """Close all targets, even if some raise `TargetError`. Then raises the first one, prefixed with the target's
     name."""
     first: TargetError | None = None
     for target in targets:

@@ -31,7 +31,7 @@ NODE_REMEDY = "install it from your package manager or nodejs.org; the model tar
 
 OLDEST_MAJOR = 18
 
-PATIENCE = 30
+STIMULUS_TIMEOUT_S = 30
 """The timeout of one stimulus, in s of real time. An SDK that takes longer is stuck."""
 
 DRIVER = Path(__file__).parent / "driver"
@@ -65,7 +65,9 @@ def installed_node() -> tuple[str, tuple[int, int]]:
     if path is None:
         raise TargetError(f"{NEEDED}, and there is no `node` on the PATH: {NODE_REMEDY}")
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=True)
+        said = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=STIMULUS_TIMEOUT_S, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         raise TargetError(
             f"{NEEDED}, and `node --version` fails ({type(error).__name__}): {NODE_REMEDY}"
@@ -154,11 +156,11 @@ class Driver:
         """Wait for the response to a command that was sent. Raises `TargetError` as `ask` does."""
         parts: list[bytes] = []
         while not (parts and parts[-1].endswith(b"\n")):
-            if not self._selector.select(PATIENCE):
+            if not self._selector.select(STIMULUS_TIMEOUT_S):
                 self.close()
                 raise TargetError(
-                    f"the SDK has not come back from a stimulus for {PATIENCE} s of real time, and was ended: "
-                    "look for a loop without an end, or for promises that resolve each other for ever"
+                    f"the SDK has not come back from a stimulus for {STIMULUS_TIMEOUT_S} s of real time, and was "
+                    "ended: look for a loop without an end, or for promises that resolve each other for ever"
                 )
             part = os.read(self._stdout, 1 << 16)
             if not part:
@@ -178,7 +180,7 @@ class Driver:
     def _gone(self) -> TargetError:
         """How the process ended, in one line."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(PATIENCE)
+            self._process.wait(STIMULUS_TIMEOUT_S)
         said = ""
         if self._stderr is not None:
             self._stderr.seek(0)
