@@ -18,7 +18,7 @@ from properties.invariants.verdict import Proved
 from properties.prove.prove import prove
 from properties.run.run import Run
 from properties.targets.node_target import NodeTarget
-from tests.support import RELEASES, SECOND, assuming, in_lock_step, model, of_kind, run
+from tests.support import RELEASES, SECOND, assuming, in_lock_step, model, of_kind, ready, run
 
 OUT: tuple[Event, ...] = (SignOut(), Answer(1, Outcome.NO_SESSION))
 IN_AS_2: tuple[Event, ...] = (SignIn(2), Answer(1, Outcome.SESSION), Answer(2, Outcome.SESSION))
@@ -203,6 +203,17 @@ def test_a_build_does_with_sessions_what_its_model_does(builds: dict[str, NodeTa
         (*OUT, SignIn(1), Answer(2, Outcome.UNAUTHORIZED), SignIn(2), Answer(3, Outcome.SESSION)),
     ):
         in_lock_step(builds[release], *events)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_page_signs_out_and_in_again(builds: dict[str, NodeTarget], release: str) -> None:
+    page = ready(builds[release], Runtime.BROWSER)
+    ran = run(page, *OUT, SignIn(2), Answer(2, Outcome.SESSION), GetToken(), runtime=Runtime.BROWSER)
+    assert of_kind(SessionLeft, ran.facts)
+    assert [fact.session for fact in of_kind(SessionEntered, ran.facts)] == [Session(2, user=2)]
+    (*_, got) = of_kind(Settled, ran.facts)
+    assert got.token is not None
+    assert got.token.session == Session(2, user=2)
 
 
 def test_that_the_background_destroys_no_session_is_proved_over_sign_outs_too() -> None:

@@ -28,10 +28,14 @@ export function environment(runtime) {
 export function create(exports, runtime, announce, around) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
-  const options = { standardBrowser: runtime === 'browser', experimental };
+  const router = runtime === 'browser' ? { routerPush: go, routerReplace: go } : {};
+  const options = { standardBrowser: runtime === 'browser', experimental, ...router };
   const sdk = drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
   return { ...sdk, stored: () => around.page?.cookie(SESSION_COOKIE) ?? null };
 }
+
+// The app on a page has a router: to go elsewhere, as after a sign-out, loads no other page.
+function go() {}
 
 // What an app does that has no Session object to make a call with.
 function absent() {
