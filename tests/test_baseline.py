@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from model.terms import Runtime
 from model.world.events import Advance
@@ -24,7 +25,7 @@ LATE, IN_FLIGHT = ("a late answer", "signed out"), ("expired in flight", "signed
 
 def violated(cell: Cell, invariant: str, *cause: str) -> Violated:
     trace = Trace(cell.target, cell.runtime, cell.assumptions, (Advance(1),), invariant, "why", cause)
-    return Violated(trace, (), 1, 1)
+    return Violated(trace, (), 1, 1, replayed=True)
 
 
 def updated(path: Path, seen: Mapping[Claim, tuple[Violated, ...]]) -> list[str]:
@@ -101,6 +102,15 @@ def test_another_cause_in_a_known_cell_is_another_finding(path: Path) -> None:
     assert updated(path, {(CELL, HEADLINE): both}) == [f"+ clerk-js@6.7.4, assuming calm: {HEADLINE}"]
     assert [one.cause for one in expectations.load(path)] == [LATE, LATE, IN_FLIGHT]
     assert updated(path, {(CELL, HEADLINE): both}) == []
+
+
+def test_a_finding_that_its_trace_does_not_show_any_more_gets_another_trace(path: Path) -> None:
+    """The search has met it. A gate that draws other traces might not, and would say that it is gone."""
+    met = replace(violated(CELL, HEADLINE, *LATE), replayed=False)
+    assert updated(path, {(CELL, HEADLINE): (met,)}) == [f"+ clerk-js@6.7.4, assuming calm: {HEADLINE}"]
+    assert path.read_text().startswith(COMMENTED)
+    *_, added = expectations.load(path)
+    assert (added.cause, added.reason, added.trace) == (LATE, "we know", f"{HEADLINE}.json")
 
 
 def test_what_the_same_events_violate_by_the_same_cause_is_one_finding(path: Path) -> None:

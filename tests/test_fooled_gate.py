@@ -73,6 +73,19 @@ def test_a_lost_guard_does_not_hide_behind_the_gap_that_it_leaves() -> None:
     assert "Only here: expired before it was sent. Only there: expired in flight." in lost.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("bundle")
+def test_a_gate_of_the_build_of_its_baseline_is_green_with_either_profile() -> None:
+    """Both sets have causes that one search in several finds."""
+    cells = ("--assume=calm", "--assume=starvation,stale-for-good")
+    accepted = run("baseline", "--update", *cells)
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    for profile in ("fast", "ci"):
+        again = run("gate", *cells, f"--hypothesis-profile={profile}")
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "as expected: nothing else is violated" in again.stdout
+
+
 # -- with a whole baseline ----------------------------------------------------------------------------------
 
 
@@ -151,6 +164,6 @@ def test_an_unchanged_build_stays_green_whatever_the_seed(seed: int, target: Nod
     )
     for assumptions in DEFAULT_ASSUMPTIONS:
         cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumptions.split(",")))
-        found = judge(target, cell, [INVARIANTS[name] for name in names], known, profile, seed=seed)
+        found = judge(target, cell, [INVARIANTS[name] for name in names], known, [profile], seed=seed)
         assert not [one.trace for one in found.violations if one.accepted is None]
         assert not [one for name in names for one in gone(found, name, known)]

@@ -44,7 +44,7 @@ def gate() -> subprocess.CompletedProcess[str]:
 
 
 def accept() -> None:
-    done = sessionproof("baseline", "--update", *GATE)
+    done = sessionproof("baseline", "--update", *GATE, "-n0")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -82,11 +82,23 @@ def test_the_gate_from_baseline_to_regression_to_fix(sample: Path) -> None:
 def test_a_gate_of_a_build_that_violates_nothing() -> None:
     """The baseline says that nothing is known; without the file, the gate would not run at all."""
     words = ("--target=model", "--assume=calm", f"--invariant={HEADLINE}", "--hypothesis-profile=glance")
-    first = sessionproof("baseline", "--update", *words)
+    first = sessionproof("baseline", "--update", *words, "-n0")
     assert first.returncode == 0, first.stdout + first.stderr
     assert expectations.load(Path("sessionproof.toml")) == ()
     again = sessionproof("gate", *words, "-n0")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("profile", ["glance", "fast"])
+def test_a_gate_finds_nothing_new_in_what_a_baseline_has_searched(profile: str) -> None:
+    """Whatever the baseline's own profile, it has searched what a gate without a profile does. That finds a cause
+    here that no trace of a glance has."""
+    words = ("--target=model@CLERK_JS_6_40_0", "--assume=starvation,stale-for-good", "-n0")
+    accepted = sessionproof("baseline", "--update", *words, "--hypothesis-profile=glance")
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    again = sessionproof("gate", *words, f"--hypothesis-profile={profile}")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "as expected: nothing else is violated" in again.stdout
 
 
 def test_a_baseline_that_is_not_written_is_the_work_of_the_gate() -> None:
@@ -111,7 +123,7 @@ def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeyp
         "--hypothesis-profile=glance",
     )
 
-    first = sessionproof("baseline", "--update", *words)
+    first = sessionproof("baseline", "--update", *words, "-n0")
     assert first.returncode == 1, first.stdout + first.stderr
     assert re.search(r"VACUOUS .*a late timer", first.stdout)
     assert "sessionproof.toml stays as it is: no verdict is evidence" in first.stdout
@@ -122,8 +134,8 @@ def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeyp
         'cause = ["x"]\n'
     )
     Path("sessionproof.toml").write_text(known)
-    for command in (["gate", "-n0"], ["baseline", "--update"]):
-        again = sessionproof(*command, *words)
+    for command in (["gate"], ["baseline", "--update"]):
+        again = sessionproof(*command, *words, "-n0")
         assert again.returncode == 1, again.stdout + again.stderr
         assert "no longer happen" not in again.stdout
         assert Path("sessionproof.toml").read_text() == known

@@ -163,7 +163,7 @@ def judged(release: str, assumption: str, *known: Finding, traces: int = 20) -> 
     target = model(release)
     cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumption.split(",")))
     profile = settings(PROFILE, max_examples=traces)
-    return judge(target, cell, [INVARIANTS[HANDED_OUT], INVARIANTS[HEADLINE]], known, profile)
+    return judge(target, cell, [INVARIANTS[HANDED_OUT], INVARIANTS[HEADLINE]], known, [profile])
 
 
 def of(release: str, cause: tuple[str, ...], trace: str = "", invariant: str = HANDED_OUT) -> Finding:

@@ -56,12 +56,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         session.config.stash[PROFILE] = _profile(session.config)
 
 
-def profile_of(config: pytest.Config, cell: Cell) -> settings:
-    """The profile of the search of a cell. With `fast`, a cell in which the releases of the SDK do not differ
-    gets a glance: what changes from release to release shows in the others."""
-    if _named(config) == "fast" and not _differs(cell):
-        return PROFILES["glance"]
-    return config.stash[PROFILE]
+def profiles_of(config: pytest.Config, cell: Cell) -> list[settings]:
+    """The profiles with which a cell is searched. An update of the known findings takes in what a `fast` gate
+    finds, too. With `fast`, a cell in which the releases of the SDK do not differ gets a glance: what changes
+    from release to release shows in the others."""
+    chosen = config.stash[PROFILE]
+    fast = settings(PROFILES["fast" if _differs(cell) else "glance"], verbosity=chosen.verbosity)
+    if _named(config) == "fast":
+        return [fast]
+    return [fast, chosen] if config.getoption("update_expectations") else [chosen]
 
 
 def _differs(cell: Cell) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from properties.invariants.catalogue import INVARIANTS, Invariant, default_invar
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.plugin.ending import one_line
 from properties.plugin.observers import watched
-from properties.plugin.profiles import profile_of
+from properties.plugin.profiles import profiles_of
 from properties.plugin.stash import CELLS, FINDINGS, KNOWN, REPORTS, TARGETS
 from properties.plugin.workers import is_worker
 from properties.render.files import save
@@ -22,7 +23,7 @@ from properties.run.counterexample import Counterexample
 from properties.run.explain import explain
 from properties.run.known import Finding, gone, nearest
 from properties.run.run import Violation
-from properties.search.gate import judge
+from properties.search.gate import MOST_CAUSES, judge
 from properties.system.event_kinds import brief
 from properties.system.files import NotWritten
 from properties.system.target import Target
@@ -94,10 +95,11 @@ def _judged(config: pytest.Config, cell: Cell) -> list[str]:
 
 
 def _search(config: pytest.Config, cell: Cell, target: Target, progress: Callable[[int, int], None]) -> Findings:
-    """The verdicts of a cell."""
+    """The verdicts of a cell. An update of the known findings takes in every cause."""
     judged = watched(config, cell, target, [INVARIANTS[name] for name in _judged(config, cell)])
-    known = config.stash[KNOWN]
-    return judge(target, cell, judged, known, profile_of(config, cell), progress)
+    known, profiles = config.stash[KNOWN], profiles_of(config, cell)
+    most = math.inf if config.getoption("update_expectations") else MOST_CAUSES
+    return judge(target, cell, judged, known, profiles, progress, most=most)
 
 
 def _explain(config: pytest.Config, findings: Findings, target: Target) -> None:

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from properties.invariants.verdict import Violated
-from properties.run.known import HEADER, BadExpectations, Claim, Finding, load
+from properties.run.known import HEADER, UNEXPLAINED, BadExpectations, Claim, Finding, load
 from properties.system.files import read_text, write
 from properties.system.trace import Trace
 
@@ -79,25 +79,23 @@ def _gap(lines: list[str]) -> list[str]:
 
 
 def _new(seen: Seen, known: Collection[Finding], save: Callable[[Trace], str]) -> list[Finding]:
-    """The findings to add. Invariants that the same events violate by the same cause are one finding."""
-    traces: dict[tuple[Trace, frozenset[str]], list[Trace]] = {}
+    """The findings to add. Invariants that the same events violate by the same cause are one finding. A known one
+    that no replay shows any more is added with a trace that does: the next search may not meet it."""
+    found: dict[tuple[Trace, frozenset[str]], Finding] = {}
     for (cell, name), violations in seen.items():
-        covering = [one for one in known if one.covers(cell, name)]
-        for trace in (violated.trace for violated in violations):
-            if not any(one.has(trace) for one in covering):
-                events = replace(trace, invariant=None, why=None, cause=())
-                traces.setdefault((events, frozenset(trace.cause)), []).append(trace)
-    return [
-        Finding(
-            (first.target,),
-            str(first.assumptions),
-            (str(first.invariant), *(str(other.invariant) for other in others)),
-            first.cause,
-            trace=save(first),
-            runtime=str(first.runtime),
-        )
-        for first, *others in traces.values()
-    ]
+        for violated in violations:
+            trace = violated.trace
+            listed = [one for one in known if one.covers(cell, name) and one.has(trace)]
+            if listed and violated.replayed:
+                continue
+            place = replace(trace, invariant=None, why=None, cause=()), frozenset(trace.cause)
+            if place in found:
+                found[place] = replace(found[place], invariants=(*found[place].invariants, name))
+                continue
+            said = [(one.reason, one.link) for one in listed] or [(UNEXPLAINED, "")]
+            cells = (trace.target,), str(trace.assumptions), (name,)
+            found[place] = Finding(*cells, trace.cause, *said[0], save(trace), str(trace.runtime))
+    return [*found.values()]
 
 
 def _written(finding: Finding) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
@@ -30,6 +31,8 @@ MOST_CAUSES = 20
 throughout, and whoever reads that many needs no more of them."""
 
 Events: TypeAlias = tuple[Event, ...]
+Happens: TypeAlias = dict[str, list[Violated]]
+"""The violations that happen, by invariant."""
 
 _loaded = cache(load)
 
@@ -39,27 +42,40 @@ def judge(
     cell: Cell,
     invariants: Sequence[Invariant],
     known: Collection[Finding],
-    profile: settings,
+    profiles: Iterable[settings],
     tell: Callable[[int, int], None] = lambda traces, of: None,
     seed: int | None = None,
+    most: float = MOST_CAUSES,
 ) -> Findings:
     """The verdicts of a cell, with every new violation and every known finding that happens.
 
     The traces of the `known` findings, which are `located`, and those of other releases are replayed first. So a
-    known finding needs no luck, and a defect of another release is found at once. Then the search passes over
-    whatever has one of these causes. Raises `BadTrace` and `TargetError`.
+    known finding needs no luck, and a defect of another release is found at once. Then the cell is searched with
+    each of the `profiles`, and each search passes over whatever has a known cause, or one that was found before.
+    A new trace is replayed too, because it may violate other invariants. So with what is found here as known, and
+    the same traces drawn by one of these profiles, nothing is new. `most` is the number of new causes after which
+    a search of an invariant ends. Raises `BadTrace` and `TargetError`.
     """
     accepted = {one.id: [it for it in known if it.covers(cell, one.id)] for one in invariants}
-    happens = _replayed(target, cell, invariants, accepted)
-    causes = {name: [it.cause for it in accepted[name]] for name in accepted}
-    for name, violations in happens.items():
-        causes[name] += [it.trace.cause for it in violations if it.accepted is None]
-    found = search(target, cell, invariants, profile, tell, seed, known=causes, most=MOST_CAUSES)
-    for one in invariants:
-        met = found.met.get(one.id, ())
-        happens[one.id] += _without_trace(target, one, accepted[one.id], happens[one.id], met)
-    verdicts = {name: _together(verdict, happens[name]) for name, verdict in found.verdicts.items()}
-    return replace(found, verdicts=verdicts, met={})
+    happens: Happens = {one.id: [] for one in invariants}
+    searches: list[Findings] = []
+    _replay([*_traces(cell, accepted)], target, invariants, accepted, happens)
+    for profile in profiles:
+        causes = {name: _causes(accepted[name], happens[name]) for name in accepted}
+        found = search(target, cell, invariants, profile, tell, seed, known=causes, most=most)
+        for one in invariants:
+            happens[one.id] += _each(found.verdicts[one.id])
+            met = found.met.get(one.id, ())
+            happens[one.id] += _without_trace(target, one, accepted[one.id], happens[one.id], met)
+        _replay([it.trace for it in found.violations], target, invariants, accepted, happens)
+        searches.append(found)
+    return Findings(
+        cell,
+        {name: _together([it.verdicts[name] for it in searches], happens[name]) for name in accepted},
+        sum(it.traces for it in searches),
+        dict(sum((Counter(it.reached) for it in searches), Counter())),
+        sum(it.seconds for it in searches),
+    )
 
 
 def first_known(target: Target, cell: Cell, invariants: Sequence[Invariant]) -> float | None:
@@ -72,11 +88,15 @@ def first_known(target: Target, cell: Cell, invariants: Sequence[Invariant]) -> 
     return None
 
 
-def _replayed(
-    target: Target, cell: Cell, invariants: Sequence[Invariant], accepted: Mapping[str, Sequence[Finding]]
-) -> dict[str, list[Violated]]:
-    """The violations that replays lead to, by invariant: one for each finding that happens, and the new ones,
-    reduced."""
+def _replay(
+    traces: Sequence[Trace],
+    target: Target,
+    invariants: Sequence[Invariant],
+    accepted: Mapping[str, Sequence[Finding]],
+    happens: Happens,
+) -> None:
+    """Add what these traces of one cell violate to `happens`: one violation for each finding, and the new ones,
+    reduced. Their traces are replayed next."""
     shortest: dict[tuple[str, Cause], Violation] = {}
 
     def note(violation: Violation) -> bool:
@@ -85,19 +105,26 @@ def _replayed(
             shortest[place] = violation
         return False
 
-    replay_together([*_traces(cell, accepted)], target, invariants, note)
-    happens: dict[str, list[Violated]] = {one.id: [] for one in invariants}
+    replay_together(traces, target, invariants, note)
     by_id = {one.id: one for one in invariants}
+    new: list[Trace] = []
     for violation in sorted(shortest.values(), key=lambda one: len(one.played)):
         name = str(violation.trace.invariant)
         listed, findings = happens[name], [it for it in accepted[name] if it.has(violation.trace)]
-        causes = [*(it.cause for it in accepted[name]), *(it.trace.cause for it in listed)]
-        if not findings and not explained(causes, violation.trace.cause):
+        causes = _causes(accepted[name], listed)
+        if not explained(causes, violation.trace.cause):
             reduced = reduce(violation, target, by_id[name], simpler(violation, {name: causes}))
             listed.append(_violated(widened(reduced, target, by_id[name]), ()))
+            new.append(listed[-1].trace)
         elif any(not _happens(it, listed) for it in findings):
             listed.append(_violated(violation, findings))
-    return happens
+    if new:
+        _replay(new, target, invariants, accepted, happens)
+
+
+def _causes(findings: Iterable[Finding], listed: Iterable[Violated]) -> list[Cause]:
+    """The known causes, and those that were found."""
+    return [*(it.cause for it in findings), *(it.trace.cause for it in listed if it.accepted is None)]
 
 
 def replay_together(
@@ -161,13 +188,21 @@ def _violated(violation: Violation, findings: Sequence[Finding], *, replayed: bo
     return Violated(violation.trace, violation.played, 0, 0, replayed=replayed, accepted=accepted)
 
 
-def _together(verdict: Verdict, happens: Sequence[Violated]) -> Verdict:
-    """The verdict on an invariant: that of the search, with what `happens` besides. New violations come first. A
+def _each(verdict: Verdict) -> tuple[Violated, ...]:
+    return verdict.each if isinstance(verdict, Violated) else ()
+
+
+def _together(verdicts: Sequence[Verdict], happens: Sequence[Violated]) -> Verdict:
+    """The verdict on an invariant: that of all its searches, with what happens. New violations come first. A
     vacuous search is no evidence that there is nothing beside the known findings."""
-    searched = verdict.each if isinstance(verdict, Violated) else ()
-    is_new = [it for it in (*happens, *searched) if it.accepted is None]
-    if not happens or (isinstance(verdict, Vacuous) and not is_new):
-        return verdict
-    tried = verdict.traces if isinstance(verdict, Held) else 0
-    first, *others = (*is_new, *(replace(it, traces=tried) for it in happens if it.accepted is not None))
+    is_new = [it for it in happens if it.accepted is None]
+    if not is_new:
+        for verdict in verdicts:
+            if isinstance(verdict, Vacuous):
+                return verdict
+    held = [it for it in verdicts if isinstance(it, Held)]
+    traces = sum(it.traces for it in held) if len(held) == len(verdicts) else 0
+    if not happens:
+        return Held(traces, sum(it.steps for it in held)) if held else verdicts[0]
+    first, *others = (*is_new, *(replace(it, traces=traces) for it in happens if it.accepted is not None))
     return replace(first, others=tuple(others))

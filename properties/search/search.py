@@ -120,7 +120,7 @@ def search(
     seed: int | None = None,
     app: App | None = None,
     known: Known = NOTHING,
-    most: int = 1,
+    most: float = 1,
     keep: Callable[[Trace], object] = lambda trace: None,
     aim: Cause = (),
 ) -> Findings:
