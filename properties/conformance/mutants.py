@@ -32,7 +32,6 @@ from properties.invariants.verdict import Cell, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.reference import model_of
 from properties.run.run import Run, Violation
-from properties.run.shrink import violates
 from properties.search.search import search
 from properties.system.failures import Failure
 from properties.system.target import Target, TargetError
@@ -113,16 +112,19 @@ def prepare(
     seen: set[tuple[Fact, ...]] = set()
 
     def record(trace: Trace) -> None:
-        ran.append((trace, violated_by(build, trace), build.coverage()))
+        violated = violated_by(pair, trace)
+        if CONFORMS in {name for name, _ in violated}:
+            raise Failure(_differs(replace(trace, target=spec)))
+        ran.append((trace, violated, build.coverage()))
 
     with contextlib.closing(pair):
         build.count_coverage()
         for runtime in runtimes:
             assumptions = everything(model.sdk, runtime)
             outcomes = outcome_traces(model, runtime, assumptions, seen)
-            for trace in (*(one for one in known if one.runtime is runtime), *outcomes):
-                if violates(trace, pair, conforms(pair), beyond_assumptions=True):
-                    raise Failure(_differs(replace(trace, target=spec)))
+            given = (*(one for one in known if one.runtime is runtime), *outcomes)
+            for number, trace in enumerate(given):
+                tell(number, len(given))
                 record(trace)
             cell = Cell(build.name, runtime, assumptions)
             found = search(pair, cell, [conforms(pair)], profile, tell, seed, keep=record)
@@ -148,20 +150,19 @@ def _differs(trace: Trace) -> str:
     return f"{trace.target} differs from its model: `sessionproof conform {trace.path}` shows it"
 
 
-def violated_by(build: Target, trace: Trace) -> frozenset[tuple[str, Cause]]:
-    """What a build violates in a trace. Its model may violate something else: the invariants read which call is
-    behind a timer."""
-    invariants = [INVARIANTS[name] for name in default_invariants(trace.runtime)]
+def violated_by(pair: LockStep, trace: Trace) -> frozenset[tuple[str, Cause]]:
+    """What a build violates in a trace; `CONFORMS` is among it if it differs from its model."""
+    invariants = [conforms(pair), *(INVARIANTS[name] for name in default_invariants(trace.runtime))]
     met: set[tuple[str, Cause]] = set()
 
     def note(violation: Violation) -> bool:
         met.add((str(violation.trace.invariant), violation.trace.cause))
         return False
 
-    run = Run(build, trace.runtime, trace.assumptions, invariants, note)
+    run = Run(pair, trace.runtime, trace.assumptions, invariants, note)
     for event in trace.events:
         run.play(event)
-    build.finish()
+    pair.finish()
     return frozenset(met)
 
 
