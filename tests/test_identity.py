@@ -23,6 +23,7 @@ from properties.run.run import Violation
 from properties.run.shrink import violates
 from properties.search.gate import judge, replay_together
 from properties.search.search import search
+from properties.system.event_kinds import parsed
 from properties.system.trace import Trace, load
 from properties.targets.model import ModelTarget
 from properties.targets.names import built_in
@@ -91,6 +92,60 @@ def test_a_model_and_its_build_have_the_same_identity(builds: dict[str, NodeTarg
     again = violates(replace(trace, target=build.name), build, INVARIANTS[HEADLINE])
     assert again is not None
     assert again.trace.cause == trace.cause
+
+
+GIVEN, CHAIN, ONE = "given-tokens-never-go-backwards", "refresh-chain-survives", "one-refresh-at-a-time"
+NECESSARY: dict[str, tuple[str, str, str, str, Cause]] = {
+    "a fetch that is refused before the token of another comes": (
+        *("6.40.0", "refused-credential", CHAIN),
+        "getToken skipCache; getToken skipCache; answer 2 401; answer 1 granted",
+        ("mint in the foreground: unauthorized", "another answer meanwhile", "a call gets a token"),
+    ),
+    "a touch that takes the place of a fetch": (
+        *("6.7.4", "calm", GIVEN),
+        "touch; getToken skipCache; answer 1 session; advance 1s; answer 2 granted; getToken",
+        ("another answer meanwhile", "a call gets a token"),
+    ),
+    "a template's token, which has a place for each organization": (
+        *("6.40.0", "calm", GIVEN),
+        "getToken template=api; answer 1 granted; setActive org_b; getToken template=api; advance 5s; "
+        "answer 3 granted; setActive personal; getToken template=api",
+        ("setActive", "a call gets a token"),
+    ),
+    "a switch between the fetches that are refreshed": (
+        *("6.40.0", "calm", ONE),
+        "getToken organization=org_b; setActive org_b; answer 2 session; setActive personal; answer 1 granted; "
+        "getToken skipCache; answer 3 session; answer 4 granted; advance 43s",
+        ("setActive", "another answer meanwhile", "a timer", "mint in the background"),
+    ),
+    "a clock that is set wrong twice": (
+        *("6.40.0", "clock-skew", CHAIN),
+        "setClock 1h ahead; advance 43s; setClock 1h behind; getToken",
+        ("a clock ahead", "a timer", "a clock behind", "a call gets a token"),
+    ),
+    "a fetch after the last token has expired": (
+        *("6.40.0", "starvation", CHAIN),
+        "freeze 61s; getToken organization=personal; answer 1 granted; advance 43s; getToken",
+        ("expired before it was sent", "a timer", "a call gets a token"),
+    ),
+}
+"""What is necessary for a violation: the release, assumptions, invariant and events, and the cause."""
+
+
+@pytest.mark.parametrize(
+    ("release", "assumed", "invariant", "events", "cause"), NECESSARY.values(), ids=NECESSARY
+)
+def test_a_cause_names_what_is_necessary(
+    release: str, assumed: str, invariant: str, events: str, cause: Cause
+) -> None:
+    """Without that mark, the known finding would explain what other defects do to the same token."""
+    target = model(release)
+    story = tuple(map(parsed, events.split("; ")))
+    trace = Trace(target.name, Runtime.HEADLESS, assuming(assumed), story)
+    violation = violates(trace, target, INVARIANTS[invariant])
+    assert violation
+    assert violation.trace.events == story
+    assert violation.trace.cause == cause
 
 
 @pytest.mark.parametrize("seed", range(4))

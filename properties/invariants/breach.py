@@ -33,8 +33,8 @@ class GivenToken(Struct, frozen=True):
 
 
 class Renewal(Struct, frozen=True):
-    """A token that nothing is going to renew. Its cause: how the client got it, the last attempt to renew it, a
-    clock that was set wrong, and the app's last call that changed which token is the session's own."""
+    """A token that nothing is going to renew. Its cause: how the client got it, the last attempt to renew it,
+    clocks that were set wrong, and the app's last call that changed which token is the session's own."""
 
     token: Token
 

@@ -283,7 +283,8 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
     for fact in step.facts:
         if isinstance(fact, Settled) and fact.token and fact.fresher:
             why = f"call {fact.call} got {fact.token}, made from older data than {fact.fresher}"
-            return Breach(f"{why}, which a call before had got", fact, (GivenToken(fact.fresher),))
+            about = (GivenToken(fact.fresher), Choice(fact.fresher))
+            return Breach(f"{why}, which a call before had got", fact, about)
     return None
 
 
@@ -421,11 +422,10 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
                 sends = f"the background sends request {fact.request}"
                 if asking:
                     why = f"{sends} while it waits for request {min(asking)}"
-                    return Breach(why, fact, (OpenRequest(min(asking)),))
+                    return Breach(why, fact, (OpenRequest(min(asking)), Choice(world.token)))
                 if newest and fact.at < newest.expires * 1000 - third:
-                    return Breach(
-                        f"{sends}, with most of the life of {newest} to go", fact, (KnownToken(newest),)
-                    )
+                    why = f"{sends}, with most of the life of {newest} to go"
+                    return Breach(why, fact, (KnownToken(newest), Choice(newest)))
                 asking = {fact.request}
         if isinstance(fact, Answered):
             asking.discard(fact.request)

@@ -186,7 +186,7 @@ def _course(begun: list[Index], facts: Sequence[Fact], because: Links) -> list[I
 
 def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
     """The last attempt to renew a token: the answer to a request for a token with the same id, or else a timer
-    that fired, or else what delayed the timers."""
+    that fired, or else what delayed the timers; or else such an answer while the token itself was under way."""
     came = max(_arrival(token, facts), default=-1)
     alike = {fact.request for fact in facts if isinstance(fact, Sent) and fact.token_id == token.token_id}
 
@@ -199,22 +199,28 @@ def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
         or _last(later, lambda fact: isinstance(fact, TimerFired))
         or _last(later, lambda fact: isinstance(fact, Frozen | ClockSet))
     )
-    return [came + 1 + index for index in found]
+    asked = _asked(token, facts)
+    beside = [] if asked is None else _last(facts[:came], lambda fact: attempted(fact) and fact.at >= asked)
+    return [came + 1 + index for index in found] or beside
+
+
+def _asked(token: Token, facts: Sequence[Fact]) -> Millis | None:
+    """The instant at which the request that brought the token was sent."""
+    answers = (facts[index] for index in _arrival(token, facts))
+    return next((answer.sent_at for answer in answers if isinstance(answer, Answered)), None)
 
 
 def _conditions(facts: Sequence[Fact]) -> list[Index]:
-    """What decides when a token is renewed: a clock that was set wrong, and the app's last choice of a token."""
+    """What decides when a token is renewed: clocks that were set wrong, and the app's last choice of a token."""
     return [
-        *_last(facts, lambda fact: isinstance(fact, ClockSet) and fact.skew != 0),
+        *(index for index, fact in enumerate(facts) if isinstance(fact, ClockSet) and fact.skew != 0),
         *_last(facts, lambda fact: isinstance(fact, CallStarted) and fact.operation.changes_session),
     ]
 
 
 def _choice(token: Token, facts: Sequence[Fact]) -> list[Index]:
     """The app's last call that changed which token is the session's own, before `token` was requested."""
-    came = _arrival(token, facts)
-    answer = facts[came[0]] if came else None
-    asked = answer.sent_at if isinstance(answer, Answered) else None
+    asked = _asked(token, facts)
     return _last(
         facts,
         lambda fact: (
