@@ -106,6 +106,23 @@ def test_coverage_has_what_runs_in_a_trace_and_not_what_runs_while_the_sdk_loads
     assert "this.onSignOut = onSignOut;" not in text
 
 
+def test_the_process_that_counts_is_replaced_now_and_then(
+    toy: NodeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V8 keeps what it counts: after some hundred traces of a large bundle, its heap would be full."""
+    monkeypatch.setattr("properties.targets.node_target.COUNTED_TRACES", 2)
+    processes: list[int] = []
+    for _ in range(4):
+        run(fresh(toy), *REFRESHED)
+        toy.finish()
+        assert toy._driver
+        processes.append(toy._driver.pid)
+        assert toy.coverage()
+    first, second = processes[0], processes[2]
+    assert processes == [first, first, second, second]
+    assert first != second
+
+
 def test_a_restart_is_loading_too_and_what_ran_before_it_counts(toy: NodeTarget) -> None:
     run(fresh(toy), *REFRESHED, RestartApp())
     toy.finish()
