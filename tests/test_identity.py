@@ -193,6 +193,20 @@ def test_every_cause_is_found_where_several_are_wanted() -> None:
     assert all(one.trace.path.is_file() for one in found.each)
 
 
+def test_a_search_for_several_causes_plays_no_trace_twice_and_misses_none() -> None:
+    target = model("6.7.1")
+    cell = Cell(target.name, Runtime.HEADLESS, assuming(*ON_ARRIVAL))
+    found = search(target, cell, [INVARIANTS[HEADLINE]], PROFILE, most=9)
+    assert found.traces == PROFILE.max_examples
+    verdict = found.verdicts[HEADLINE]
+    assert isinstance(verdict, Violated)
+    causes = [one.trace.cause for one in verdict.each]
+    assert len(causes) == 2
+    again = search(target, cell, [INVARIANTS[HEADLINE]], PROFILE, known={HEADLINE: causes})
+    assert isinstance(again.verdicts[HEADLINE], Held)
+    assert (again.traces, again.reached) == (found.traces, found.reached)
+
+
 def test_shrinking_goes_by_the_same_marks_or_fewer() -> None:
     late, in_flight = (
         violates(played(model("6.7.1"), *events), model("6.7.1"), INVARIANTS[HEADLINE])

@@ -2,8 +2,8 @@
 
 Hypothesis draws the traces, and stores what violates an invariant for the next run. All invariants are checked
 on the same traces. When one is violated, the search starts again for the others, and for other causes,
-so that every "held" rests on the full number of traces. A violation by a known cause is passed over: the trace
-goes on.
+so that every "held" rests on the full number of traces. If it draws the same ones again, those that violated
+nothing are not played again. A violation by a known cause is passed over: the trace goes on.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def search(
         one.id: NotApplicable(tuple(one.runtimes)) for one in invariants if cell.runtime not in one.runtimes
     }
     open_ones = [one for one in invariants if one.id not in verdicts]
-    tally = _Tally()
+    tally, open_before = _Tally(), list[Invariant]()
+    repeats = profile.database is None and (profile.derandomize or seed is not None)
     total = 0
     causes = {one.id: [*known.get(one.id, ())] for one in open_ones}
     found: dict[str, list[Violated]] = {}
@@ -146,7 +147,10 @@ def search(
     while open_ones:
         whole_app = app or App(target.sdk.operations)
         beside = sum(map(len, found.values()))
-        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep, aim, beside)
+        done = tally if repeats and open_ones == open_before else _Tally()
+        total -= done.traces
+        open_before = open_ones
+        tally = _round(target, cell, open_ones, profile, tell, seed, whole_app, causes, keep, aim, beside, done)
         first = first or (tally.first_at and tally.first_at - began)
         total += tally.traces
         met = tally.met | met
@@ -199,10 +203,12 @@ def _round(
     keep: Callable[[Trace], object],
     aim: Cause,
     beside: int,
+    done: _Tally,
 ) -> _Tally:
     """One run of Hypothesis: until a violation is found and shrunk, or all traces are done. `beside` is how many
-    violations were found before."""
-    tally = _Tally()
+    violations were found before. The traces that are `done` are drawn again, and not played."""
+    tally = _Tally(done.traces, done.steps, done.reached.copy())
+    skipped = 0
     landmarks = tuple(
         {one.name: one for one in (*LANDMARKS, *cell.assumptions.sometimes, *cell.assumptions.faults)}.values()
     )
@@ -222,7 +228,7 @@ def _round(
             tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known))
         return tally.running
 
-    def done(run: Run) -> None:
+    def count(run: Run) -> None:
         tally.traces += 1
         tally.steps += len(run.steps)
         tally.reached.update(run.reached(landmarks))
@@ -238,7 +244,11 @@ def _round(
         run.recover()
 
     def trace(drawn: bytes) -> None:
+        nonlocal skipped
         tally.heed_interrupts()
+        if skipped < done.traces:
+            skipped += 1
+            return
         with tally.stopping_at_errors():
             run = new_run(speculate(partial(predict, drawn)))
         try:
@@ -255,7 +265,7 @@ def _round(
         observe(run.trace)
         for name in run.reached(LANDMARKS):
             note(name)
-        done(run)
+        count(run)
 
     def act(play: Callable[[], object]) -> None:
         tally.heed_interrupts()
