@@ -3,9 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-# Tests that share what takes long to make are in one group, which one worker runs.
-SHARED := -n auto --dist loadgroup
-
 # Hundreds of tests start a Python of their own, which then compiles everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -19,10 +16,10 @@ check: .venv/.installed ## the main job: model and real SDK, verdict table
 	$(BIN)/sessionproof check
 
 test: .venv/.installed ## the tests of the harness itself, without the slow ones
-	$(BIN)/python -m pytest tests $(SHARED) -m "not slow"
+	$(BIN)/python -m pytest tests -n auto -m "not slow"
 
 test-slow: .venv/.installed ## the slow ones
-	$(BIN)/python -m pytest tests $(SHARED) -m slow
+	$(BIN)/python -m pytest tests -n auto -m slow
 
 lint: .venv/.installed .venv/.installed-lint ## ruff, mypy, the workflows, the distributions, shellcheck
 	$(BIN)/ruff check

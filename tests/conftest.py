@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from properties.plugin.profiles import PROFILES
 from properties.targets.clerk.target import clerk_js_target
@@ -22,6 +23,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # On CI, Hypothesis has loaded its own profile, which has no deadline either.
 settings.register_profile("tests", PROFILES["ci" if settings.get_current_profile_name() == "ci" else "dev"])
 settings.load_profile("tests")
+
+
+SHARING = ("campaign", "fooled_gate", "install")
+"""The files whose tests share what takes long to make: one worker runs them all."""
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Assigns tests to workers one by one, but for those of a file that is `SHARING`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(tuple(f"test_{name}.py" for name in SHARING)) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """In place of xdist's groups, which pytest 9.2 overlooks."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -37,8 +37,6 @@ from tests.support import HEADLINE, ROOT, SEED_CAUSE, assuming, complaint, sessi
 if importlib.util.find_spec("distributed") is None:
     pytest.skip("NOT CHECKED: campaigns. dask.distributed is not installed", allow_module_level=True)
 
-pytestmark = pytest.mark.xdist_group("campaign")
-
 PLAN = CampaignPlan(
     traces=100,
     targets=("model",),

@@ -21,8 +21,6 @@ from properties.targets.names import make_target
 from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, assuming, ready, sessionproof
 
-pytestmark = pytest.mark.xdist_group("fooled gate")
-
 BUNDLE = Path("dist/clerk.native.js")
 TARGET = f"path:{BUNDLE}"
 LIST = Path("sessionproof.toml")

@@ -20,8 +20,6 @@ from properties.targets.node_target import NodeTarget
 from tests.support import ROOT, complaint, ready
 from tests.test_docs import PAGES, commands
 
-pytestmark = pytest.mark.xdist_group("install")
-
 README = PAGES[0]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = "redis,campaign,symbolic"
