@@ -227,6 +227,7 @@ def test_a_table_that_was_interrupted_goes_on_and_comes_out_the_same(two_of_expo
     assert list(recompute(SDK, whole, profile(TRACES), silent, no_counter)) == []
 
 
+@pytest.mark.slow
 def test_a_finding_with_another_trace_is_judged_again(two_of_expo: tuple[str, str]) -> None:
     kept = replace(TABLE, releases={"expo": two_of_expo})
     kept = replace(

@@ -69,6 +69,7 @@ def test_the_release_of_the_fix_is_found_among_those_that_npm_has(builds: dict[s
     assert every.stdout.count("holds again with") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -134,10 +134,12 @@ def test_a_shard_is_the_same_in_this_process(undisturbed: tuple[Report, Path]) -
     assert msgspec.convert(msgspec.to_builtins(bench.play(shards(PLAN)[0])), ShardResult) == there
 
 
+@pytest.mark.slow
 def test_one_worker_finds_what_two_find(undisturbed: tuple[Report, Path]) -> None:
     assert run(workers=1) == undisturbed[0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing_and_nothing_counts_twice(
     undisturbed: tuple[Report, Path], on_write: Callable[[Callable[[int], None]], list[str]]
 ) -> None:
@@ -380,6 +382,7 @@ def test_the_command_exits_as_the_verdicts_are_and_writes_its_report() -> None:
     assert "| VIOLATED |" in Path("report.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_the_command_is_told_in_one_line() -> None:
     assert "unknown assumption 'storm'" in complaint(sessionproof("campaign", "--assume=storm"))
     assert "no dask scheduler answers" in complaint(

@@ -170,6 +170,7 @@ def test_replay_of_an_unknown_invariant_gets_one_line() -> None:
     assert "unknown invariant 'all-is-well'" in complaint(sessionproof("replay", str(path)))
 
 
+@pytest.mark.slow
 def test_a_build_in_a_file_is_a_target(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     bundle = fetch_build("6.7.4", lambda line: None)
@@ -197,6 +198,7 @@ def test_ctrl_c_in_mid_run_exits_130_and_leaves_no_process(builds: dict[str, Nod
     assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
+@pytest.mark.slow
 def test_a_matrix_that_is_terminated_leaves_no_process() -> None:
     words = ["matrix", "--assume=outage", "--assume=locked-keychain", "--workers=2"]
     run = subprocess.Popen(

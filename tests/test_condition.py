@@ -256,6 +256,7 @@ def test_a_formula_says_no_more_than_it_must() -> None:
 # -- the command ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_condition_and_what_it_means_here() -> None:
     done = sessionproof("condition", "--policy=CLERK_JS_6_7_1", "--assume=late-replies,stale-after-expiry")
     assert done.returncode == 0, done.stderr

@@ -129,6 +129,7 @@ def test_a_question_that_brings_nothing_ends_well_while_an_sdk_takes_itself_for_
     assert bool(of_kind(Uncaught, ran.facts)) is uncaught
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("runtime", "traces"), [(Runtime.BROWSER_LIKE, 200), (Runtime.BROWSER, 25)])
 def test_the_guard_is_headless_only(builds: dict[str, NodeTarget], runtime: Runtime, traces: int) -> None:
     """Differential: on another runtime the release with the guard does what the one without it did."""

@@ -158,6 +158,7 @@ def test_that_a_start_recovers_is_proved_for_all_that_earlier_ones_may_leave(rel
     assert isinstance(found.verdicts["start-recovers"], Proved)
 
 
+@pytest.mark.slow
 def test_the_guard_holds_however_often_the_app_starts() -> None:
     """The first load() of a process only: see `one_call`."""
     names = ("failing-start", "starvation", "stale-after-expiry")

@@ -48,6 +48,7 @@ def bundle(builds: dict[str, NodeTarget]) -> None:
     shutil.copy(fetch_build("6.40.0", lambda line: None), BUNDLE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bundle")
 def test_a_lost_guard_does_not_hide_behind_the_gap_that_it_leaves() -> None:
     """6.40.0 signs the user out in this cell as it is: the request was sent in time, and frozen in flight."""

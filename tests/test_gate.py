@@ -55,6 +55,7 @@ def cut_the_guard(bundle: Path) -> None:
     bundle.write_text(text)
 
 
+@pytest.mark.slow
 def test_the_gate_from_baseline_to_regression_to_fix(sample: Path) -> None:
     accept()
     known = expectations.load(Path("sessionproof.toml"))
@@ -89,6 +90,7 @@ def test_a_gate_of_a_build_that_violates_nothing() -> None:
     assert again.returncode == 0, again.stdout + again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["glance", "fast"])
 def test_a_gate_finds_nothing_new_in_what_a_baseline_has_searched(profile: str) -> None:
     """Whatever the baseline's own profile, it has searched what a gate without a profile does. That finds a cause
@@ -107,6 +109,7 @@ def test_a_baseline_that_is_not_written_is_the_work_of_the_gate() -> None:
     assert "--update writes sessionproof.toml; to compare with it, run `sessionproof gate`" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_is_no_evidence_is_not_accepted_and_takes_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that sets no timer: nothing fires late, so nothing was tried. What is known there is
     neither seen again nor gone."""
@@ -152,6 +155,7 @@ def test_a_trace_beside_the_file_is_found_from_any_folder() -> None:
     assert [one.trace for one in expectations.located(Path("sub/known.toml"), (here,))] == [str(beside)]
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> None:
     page = tmp_path / "summary.md"
     case = ("--target=model@CLERK_JS_6_7_1", "--assume=starvation,stale-after-expiry", f"--invariant={HEADLINE}")
@@ -162,6 +166,7 @@ def test_the_summary_of_a_job_has_the_table_and_the_report(tmp_path: Path) -> No
     assert "sequenceDiagram" in text
 
 
+@pytest.mark.slow
 def test_junit_xml_has_a_case_for_each_cell_and_invariant(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     check("--target=model", "--assume=calm", f"--junitxml={path}", "-q")
@@ -245,6 +250,7 @@ def test_sarif_has_what_is_new_what_is_known_and_what_is_gone() -> None:
     assert run["tool"]["driver"]["rules"][0]["id"] == HEADLINE
 
 
+@pytest.mark.slow
 def test_each_cell_is_searched_by_one_worker() -> None:
     """Also where the name of one invariant ends like another's."""
     case = ("--target=model", "--assume=calm", "--assume=restart", "--hypothesis-profile=glance", "-n2", "-q")

@@ -28,6 +28,7 @@ def _transitions(text: str) -> tuple[int, int]:
     return int(taken.replace(",", "")), int(there_are.replace(",", ""))
 
 
+@pytest.mark.slow
 def test_a_graph_that_does_not_close_has_no_share() -> None:
     text = check(
         "--target=model@CLERK_JS_6_3_2", "--assume=outage", "-q", f"--invariant={HEADLINE}", "--model-coverage"
@@ -44,6 +45,7 @@ def test_branches_are_counted_in_one_process_only() -> None:
     assert "leave out -n" in complaint(check(*CASE, "--model-coverage", "-n2"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n1",)])
 def test_every_trace_can_be_written_down_for_tyche(workers: tuple[str, ...]) -> None:
     check(*CASE, "--observe=seen", f"--invariant={HEADLINE}", *workers)

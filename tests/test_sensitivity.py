@@ -226,6 +226,7 @@ def test_a_mutant_is_noticed_or_survives(
     assert (found.fate, how in found.how) == (fate, True), found
 
 
+@pytest.mark.slow
 def test_what_the_build_itself_violates_in_a_trace_is_no_sign_of_a_mutant(toy: NodeTarget) -> None:
     experiment = prepare(TOY_ADAPTER, BUILD, (), profile(30), 0, lambda traces, of: None, lambda line: None)
     assert any(played.violated for played in experiment.traces)
@@ -294,6 +295,7 @@ def test_a_file_of_reasons_that_cannot_be_read_is_refused_in_one_line(tmp_path: 
 # -- the command --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_survives_and_writes_everything(toy: NodeTarget, tmp_path: Path) -> None:
     bundle, out = tmp_path / "bundle.cjs", tmp_path / "trials.json"
     bundle.write_text(SOURCE.replace("async fetchToken() {", "async fetchToken() { this.unused = 5;"))
