@@ -273,7 +273,7 @@ def tokens_never_go_backwards(step: Step) -> Breach | None:
     for fact in step.facts:
         if isinstance(fact, Announced) and fact.backwards:
             place = f"takes the place of {fact.before} as the last active token"
-            return Breach(f"{fact.token}, made from older data, {place}", fact)
+            return Breach(f"{fact.token}, made from older data, {place}", fact, (Choice(fact.token),))
     return None
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from model.operations import NO_SESSION_ERROR
+from model.requests import Endpoint
 from model.terms import Millis, Token
 from model.world.facts import (
     Announced,
     Answered,
     ClockSet,
+    Fact,
     Loaded,
     NetworkChanged,
     Sent,
@@ -122,7 +125,7 @@ def _settled(fact: Settled, before: Before) -> str:
     return f"{what}, which had expired {duration(past)} before{why}"
 
 
-def _settled_marks(fact: Settled, _before: Before) -> tuple[str, ...]:
+def _settled_marks(fact: Settled, before: Before) -> tuple[str, ...]:
     if fact.error:
         return (f"error {fact.error}",)
     if fact.token is None:
@@ -131,7 +134,27 @@ def _settled_marks(fact: Settled, _before: Before) -> tuple[str, ...]:
         return ("a call gets a token of a session that was left",)
     if fact.token.token_id != fact.token_id:
         return ("a call gets another token",)
-    return ("a call gets an expired token" if fact.at >= fact.token.expires * 1000 else "a call gets a token",)
+    if fact.at >= fact.token.expires * 1000:
+        return ("a call gets an expired token",)
+    return (*["another answer meanwhile"] * _overtaken(fact, before.seen), "a call gets a token")
+
+
+def _overtaken(fact: Settled, seen: Sequence[Fact]) -> bool:
+    """While the call waited for its token, has another answer brought that kind of token, or failed to?"""
+    answer = next((one for one in seen if isinstance(one, Answered) and one.token == fact.token), None)
+    if answer is None or answer.at != fact.at:  # it was in the cache, or came with the session
+        return False
+    sent = next(
+        place for place, one in enumerate(seen) if isinstance(one, Sent) and one.request == answer.request
+    )
+    alike = {one.request for one in seen if isinstance(one, Sent) and one.token_id == fact.token_id}
+    others = (one for one in seen[sent:] if isinstance(one, Answered) and one is not answer)
+    return any(
+        one.token.token_id == fact.token_id
+        if one.token
+        else one.endpoint is Endpoint.MINT and one.request in alike
+        for one in others
+    )
 
 
 def _settled_details(fact: Settled) -> Rows:

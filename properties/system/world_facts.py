@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from model.operations import Operation
@@ -12,7 +11,6 @@ from model.world.facts import (
     Answered,
     CallStarted,
     ClockSet,
-    Fact,
     Frozen,
     KeychainChanged,
     NetworkChanged,
@@ -175,17 +173,15 @@ def _lies(fact: Answered) -> bool:
 
 def _answer_marks(fact: Answered, before: Before) -> tuple[str, ...]:
     """The request and how it ended. What an honest server grants in time has no mark, but for a token that was
-    asked for when the last one had expired, or that another request has brought meanwhile, too.
+    asked for when the last one had expired.
 
     A false claim that the session has ended may rest on the age of the credential. So the first one in the chain,
     which the others follow, also says when that had expired.
     """
     asked = next((one for one in before.mentioned if isinstance(one, Sent) and one.request == fact.request), None)
     if fact.outcome in (Outcome.GRANTED, Outcome.SESSION, Outcome.SETTINGS):
-        grants = asked if fact.outcome is Outcome.GRANTED else None
         return (
-            *["expired before it was sent"] * bool(grants and grants.stale_for),
-            *["another answer meanwhile"] * bool(grants and _overlaps(grants, before.seen)),
+            *["expired before it was sent"] * bool(fact.token and asked and asked.stale_for),
             *["a late answer"] * (fact.at - fact.sent_at > Timings().patience),
         )
     what = (f"{fact.endpoint} in the {fact.origin}: {fact.outcome}",)
@@ -196,18 +192,6 @@ def _answer_marks(fact: Answered, before: Before) -> tuple[str, ...]:
     if asked and asked.stale_for:
         return (*what, "expired before it was sent")
     return (*what, *["expired in flight"] * bool(fact.stale_for))
-
-
-def _overlaps(asked: Sent, seen: Sequence[Fact]) -> bool:
-    """Since this request was sent, has another one brought the same kind of token, or failed to?"""
-    alike = {one.request for one in seen if isinstance(one, Sent) and one.token_id == asked.token_id}
-    answers = (one for one in seen[seen.index(asked) :] if isinstance(one, Answered))
-    return any(
-        one.token.token_id == asked.token_id
-        if one.token
-        else one.endpoint is Endpoint.MINT and one.request in alike
-        for one in answers
-    )
 
 
 def _answer_details(fact: Answered) -> Rows:
