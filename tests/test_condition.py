@@ -277,7 +277,7 @@ def test_what_is_missing_or_unknown_is_told_in_one_line() -> None:
     assert "is not about the runtime browser-like" in complaint(
         sessionproof("condition", "--runtime=browser-like")
     )
-    assert "only prove can judge it" in complaint(sessionproof("condition", "--invariant=one-refresh-at-a-time"))
+    assert "use prove" in complaint(sessionproof("condition", "--invariant=one-refresh-at-a-time"))
     without = "import sys; sys.modules['z3'] = None; from properties.cli.main import main; main(['condition'])"
     assert "pip install 'sessionproof[symbolic]'" in complaint(run_python("-c", without))
     assert sys.modules["z3"] is z3
