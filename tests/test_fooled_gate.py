@@ -88,24 +88,34 @@ def test_a_gate_of_the_build_of_its_baseline_is_green_with_either_profile() -> N
 # -- with a whole baseline ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def accepted(builds: dict[str, NodeTarget], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the build of 6.40.0 and its baseline under the default assumptions."""
+def accepted(builds: dict[str, NodeTarget], folder: Path, *words: str) -> Path:
+    """The folder, with the build of 6.40.0 and its baseline under the default assumptions."""
     ready(builds["6.40.0"])
-    folder = tmp_path_factory.mktemp("accepted")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         BUNDLE.parent.mkdir(parents=True)
         shutil.copy(fetch_build("6.40.0", lambda line: None), BUNDLE)
-        done = run("baseline", "--update", "--hypothesis-profile=check")
+        done = run("baseline", "--update", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
 
+@pytest.fixture(scope="module")
+def quickly(builds: dict[str, NodeTarget], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With few traces."""
+    return accepted(builds, tmp_path_factory.mktemp("quickly"), "--hypothesis-profile=check")
+
+
+@pytest.fixture(scope="module")
+def usually(builds: dict[str, NodeTarget], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As a team has it."""
+    return accepted(builds, tmp_path_factory.mktemp("usually"))
+
+
 @pytest.fixture
-def repository(accepted: Path) -> None:
+def repository(quickly: Path) -> None:
     """A copy of that folder."""
-    shutil.copytree(accepted, Path.cwd(), dirs_exist_ok=True)
+    shutil.copytree(quickly, Path.cwd(), dirs_exist_ok=True)
 
 
 MUTANTS = {
@@ -141,7 +151,8 @@ def test_a_gate_notices_a_condition_that_was_cut_or_inverted(old: str, new: str,
 
 
 @pytest.fixture
-def target() -> Iterator[NodeTarget]:
+def target(usually: Path) -> Iterator[NodeTarget]:
+    shutil.copytree(usually, Path.cwd(), dirs_exist_ok=True)
     made = make_target(TARGET, lambda line: None)
     assert isinstance(made, NodeTarget)
     yield ready(made)
@@ -149,9 +160,8 @@ def target() -> Iterator[NodeTarget]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("seed", range(3))
-def test_an_unchanged_build_stays_green_whatever_the_seed(seed: int, target: NodeTarget) -> None:
+def test_an_unchanged_build_stays_green_with_other_seeds(seed: int, target: NodeTarget) -> None:
     known = located(LIST, load(LIST))
     names = default_invariants(Runtime.HEADLESS)
     profile = settings(
