@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+from ctypes import ArgumentError
 from pathlib import Path
 
 import pytest
 
 from properties.cli.main import main
+from properties.system import failures
 from properties.system.failures import LONGEST_LINE, Failure, told
 from tests.support import HEADLINE, ROOT, Tried, exit_codes, needs_builds
 from tests.test_kills import RUNS, SIGNALS, poll, processes_with, seconds_of_work
@@ -270,7 +272,14 @@ def test_a_line_is_cut_at_half_a_screen_and_keeps_its_end() -> None:
     assert line.endswith("x name another file")
 
 
-def test_a_defect_of_ours_is_no_violation() -> None:
+def test_an_interrupt_that_a_library_has_made_an_error_of_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ctypes does so where it converts an argument, and with it z3."""
+    monkeypatch.setattr(failures, "interrupts", [KeyboardInterrupt()])
+    assert told(ArgumentError("argument 2: KeyboardInterrupt: ")) == told(KeyboardInterrupt())
+
+
+def test_a_defect_of_ours_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "interrupts", [])
     assert told(ZeroDivisionError("division by zero")) == (
         "a defect of sessionproof, please report it: ZeroDivisionError: division by zero",
         2,

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from properties.system.failures import Failure, heed_interrupts, told, written_out
+from properties.system.failures import heed_interrupts, is_defect, told, written_out
 from properties.system.trace import print_unsaved
 
 PROGRAM = "sessionproof"
@@ -35,7 +35,7 @@ class Commands(click.Group):
         except BaseException as error:
             line, code = told(error)
             with contextlib.suppress(OSError):  # stderr may be closed, too
-                if not isinstance(error, Failure | OSError | KeyboardInterrupt | MemoryError):
+                if is_defect(error):
                     traceback.print_exc()
                 click.echo(f"{PROGRAM}: {line}", err=True)
         sys.exit(code)

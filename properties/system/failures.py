@@ -56,8 +56,16 @@ def _again(ignored: Any) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
+def is_defect(error: BaseException) -> bool:
+    """Is this error one of ours? None is after an interrupt: a library may have made an error of its own of that,
+    as ctypes does."""
+    return not (interrupts or isinstance(error, Failure | OSError | KeyboardInterrupt | MemoryError))
+
+
 def told(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for what ended a command."""
+    if interrupts and not isinstance(error, Failure | OSError | MemoryError):
+        error = interrupts[-1]
     match error:
         case Terminated():
             return "terminated; traces found so far are saved", 128 + signal.SIGTERM
