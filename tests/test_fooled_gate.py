@@ -72,7 +72,7 @@ def test_a_lost_guard_does_not_hide_behind_the_gap_that_it_leaves() -> None:
     assert "Only here: expired before it was sent. Only there: expired in flight." in lost.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("bundle")
 def test_a_gate_of_the_build_of_its_baseline_is_green_with_either_profile() -> None:
     """Both sets have causes that one search in several finds."""
@@ -140,7 +140,7 @@ MUTANTS = {
 """A condition in the bundle, what becomes of it, and a set of assumptions under which that shows."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(("old", "new", "assumptions"), MUTANTS.values(), ids=MUTANTS)
 def test_a_gate_notices_a_condition_that_was_cut_or_inverted(old: str, new: str, assumptions: str) -> None:
@@ -159,7 +159,7 @@ def target(usually: Path) -> Iterator[NodeTarget]:
     made.close()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(3))
 def test_an_unchanged_build_stays_green_with_other_seeds(seed: int, target: NodeTarget) -> None:
     known = located(LIST, load(LIST))
