@@ -191,6 +191,7 @@ def test_a_finished_campaign_starts_no_worker(
     assert whole_journal == undisturbed[0].folder
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_or_one_of_another_plan_is_done_again(
     undisturbed: tuple[Report, Path],
     whole_journal: Path,

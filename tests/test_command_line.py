@@ -79,6 +79,7 @@ def test_a_bundle_that_is_no_sdk_gets_one_line_and_exit_code_2(tmp_path: Path, t
     assert words in complaint(check(f"--target=path:{bundle}"))
 
 
+@pytest.mark.slow
 def test_without_node_a_real_build_gets_one_line_and_the_model_still_works(tmp_path: Path) -> None:
     no_node = {"PATH": str(tmp_path)}
     bundle = tmp_path / "bundle.js"

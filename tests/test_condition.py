@@ -132,6 +132,7 @@ def test_a_token_that_lives_less_than_its_whole_seconds_breaks_it_sooner(builds:
 # -- instances ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("release", "names"),
     [

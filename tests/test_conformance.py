@@ -214,6 +214,7 @@ def test_a_one_line_edit_of_the_model_is_noticed(
     assert verdict.trace.path.is_file()
 
 
+@pytest.mark.slow
 def test_a_difference_is_shown_side_by_side_and_replayed_from_its_file(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.7.4"])
     words = ("conform", "--target=clerk-js@6.7.4", "--policy=CLERK_JS_6_7_1", "--traces=200")

@@ -195,6 +195,7 @@ def _without_seconds(text: str) -> list[str]:
 # -- fast, and for machines ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fast_gate_takes_a_glance_where_releases_do_not_differ() -> None:
     Path("sessionproof.toml").touch()
     sets = ("calm", "starvation,stale-after-expiry")
@@ -230,6 +231,7 @@ def test_a_named_target_replaces_those_of_the_main_job(monkeypatch: pytest.Monke
     assert named == [["--target=model"], []]
 
 
+@pytest.mark.slow
 def test_sarif_has_what_is_new_what_is_known_and_what_is_gone() -> None:
     gone = ("a timer", "offline")
     entries = [

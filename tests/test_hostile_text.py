@@ -85,6 +85,7 @@ def test_the_pytest_is_one_function_and_names_the_target_as_it_is(target: str, w
     assert ast.literal_eval(assigned.value) == target
 
 
+@pytest.mark.slow
 @given(texts)
 def test_the_script_keeps_a_reason_in_its_comment(why: str) -> None:
     usual = repro(defect().trace, "6.7.1").splitlines()
@@ -109,6 +110,7 @@ def test_the_script_does_what_it_did_whatever_the_reason(tmp_path: Path) -> None
             assert done.returncode == 0, (why, done.stderr)
 
 
+@pytest.mark.slow
 @given(texts, texts)
 @example("path:x", "__STORY__")
 def test_the_unit_test_keeps_a_target_and_a_reason_in_its_comment(target: str, why: str) -> None:
@@ -144,6 +146,7 @@ def test_the_page_ends_no_element_early(target: str, why: str) -> None:
     )
 
 
+@pytest.mark.slow
 @given(texts, texts)
 @example("path:[slug]/page.js", "[/bold]")
 def test_the_terminal_shows_brackets_as_they_are(target: str, why: str) -> None:
@@ -177,6 +180,7 @@ def test_two_targets_never_share_a_file_and_no_name_is_too_long(tried: Tried) ->
     tried("names", len(names))
 
 
+@pytest.mark.slow
 @given(texts)
 @example(".new-")
 def test_a_trace_of_any_target_is_saved_and_comes_back(target: str) -> None:

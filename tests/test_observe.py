@@ -62,6 +62,7 @@ def test_a_folder_that_cannot_be_written_gets_one_line() -> None:
     assert "seen: File exists" in complaint(check(*CASE, "--observe=seen"))
 
 
+@pytest.mark.slow
 def test_a_fault_that_was_allowed_and_never_used_is_named() -> None:
     """Under the guard no background request is ever sent with a stale token."""
     judging = ["foreground-recovers"]  # which holds, so that no search ends early

@@ -194,6 +194,7 @@ def test_the_rows_of_a_matrix_are_in_the_order_of_the_cells() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_run_are_in_the_order_of_its_options_whoever_ends_first() -> None:
     """The first cell takes longest."""
     targets = ("model@CLERK_JS_6_40_0", "model@CLERK_JS_6_7_4")

@@ -135,6 +135,7 @@ def test_a_refresh_that_comes_to_nothing_ends_the_chain_of_releases(assumption: 
     assert isinstance(found.verdicts[chain], Violated)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_behind_makes_expired_tokens_readable_since_timers_go_by_expiry() -> None:
     """Before #9030 a token was refreshed after 43 s whatever the clock said; now when `exp` says so."""
     handed_out = "token-handed-out-is-valid"

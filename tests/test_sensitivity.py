@@ -310,6 +310,7 @@ def test_the_command_prints_what_survives_and_writes_everything(toy: NodeTarget,
         assert survivor in done.output
 
 
+@pytest.mark.slow
 def test_an_interrupt_does_not_lose_what_is_known(
     toy: NodeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
