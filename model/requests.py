@@ -68,17 +68,16 @@ class Ending(Word):
 GRANTS = (Outcome.GRANTED, Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN)
 """The outcomes that bring a token."""
 
-
-def succeeds(endpoint: Endpoint, outcome: Outcome) -> bool:
-    """Does the server do what such a request is for? It does so for none that is unauthenticated."""
-    if endpoint is Endpoint.SIGN_OUT:
-        return outcome is Outcome.NO_SESSION
-    return outcome in (*GRANTS, Outcome.LEAN_SESSION)
-
+DONE = (*GRANTS, Outcome.LEAN_SESSION)
+"""The outcomes of a request that the server has acted on, unless it was to sign out."""
 
 ENDED = (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN, Outcome.NOT_FOUND)
 """The refusals that say, if they are honest, that the session has ended."""
 
-
 FAILURES = (Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.GATEWAY_PAGE, Outcome.LOST)
 """The outcomes of an outage of the server, of what is in front of it, or of the network. None is ever honest."""
+
+
+def succeeds(endpoint: Endpoint, outcome: Outcome) -> bool:
+    """Does the server do what such a request is for? It does so for none that is unauthenticated."""
+    return outcome is Outcome.NO_SESSION if endpoint is Endpoint.SIGN_OUT else outcome in DONE

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Stimulus, TimerDue
-from model.requests import GRANTS, Outcome
+from model.requests import DONE, Outcome
 from model.terms import Millis, RequestId, Runtime, Token
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
@@ -30,7 +30,7 @@ from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest
 from properties.targets.server import HttpReply, HttpRequest
 
-RENEWS = (*GRANTS, Outcome.LEAN_SESSION)
+RENEWS = DONE
 """The answers with which the server renews the device's credential."""
 
 
