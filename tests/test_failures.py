@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from properties.cli.main import main
+from properties.prove.untimed import gc_paused
 from properties.system import failures
 from properties.system.failures import LONGEST_LINE, Failure, told
 from tests.support import HEADLINE, ROOT, Tried, exit_codes, needs_builds
@@ -276,6 +278,16 @@ def test_an_interrupt_that_a_library_has_made_an_error_of_is_one(monkeypatch: py
     """ctypes does so where it converts an argument, and with it z3."""
     monkeypatch.setattr(failures, "interrupts", [KeyboardInterrupt()])
     assert told(ArgumentError("argument 2: KeyboardInterrupt: ")) == told(KeyboardInterrupt())
+
+
+def test_what_an_interrupted_proof_leaves_is_not_scanned() -> None:
+    """The scan took 7 s after 5 s of a search, and the command did not end."""
+    try:
+        with pytest.raises(KeyboardInterrupt), gc_paused():
+            raise KeyboardInterrupt
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
 
 
 def test_a_defect_of_ours_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:

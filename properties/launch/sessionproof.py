@@ -7,6 +7,7 @@ the path of an editable one.
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -30,7 +31,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("sessionproof: interrupted\n")
         raise SystemExit(130) from None
-    command()
+    try:
+        command()
+    finally:
+        gc.freeze()  # what a search has made takes seconds to scan, and Python would scan it before it ends
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:

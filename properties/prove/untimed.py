@@ -120,11 +120,15 @@ class Numbering(Generic[Value]):
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause garbage collection: values have no reference cycles, and scanning millions of them takes time."""
+    """Pause garbage collection: values have no reference cycles, and scanning millions of them takes time. What
+    an error or interrupt leaves is never scanned, so that the process ends soon."""
     usual = gc.isenabled()
     gc.disable()
     try:
         yield
+    except BaseException:
+        gc.freeze()
+        raise
     finally:
         if usual:
             gc.enable()
