@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from model.assumptions.sets import everything
+from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
 from model.requests import Outcome
 from model.terms import Runtime
-from model.world.events import Advance, Answer, Event, Freeze
+from model.world.events import Advance, Answer, Event, Freeze, GoOffline, StartApp
 from properties.conformance.mutants import Fate, Mutant, Played, Trial
+from properties.conformance.outcomes import outcome_traces
 from properties.system.trace import Trace
 from properties.targets.clerk.target import clerk_js_target
 from properties.targets.mutations import Mutation
-from tests.support import assuming, ready
+from tests.support import assuming, model, ready
 
 BUILD = "clerk-js@6.40.0"
+NEWEST = model("6.40.0")
 FORCED = GetToken(skip_cache=True)
 
 ONCE_UNNOTICED: dict[str, tuple[str, str, str, tuple[Event, ...]]] = {
@@ -61,13 +65,15 @@ def bundle() -> Iterator[Path]:
     build.close()
 
 
-def trial(bundle: Path, before: str, after: str, *traces: tuple[Event, ...]) -> Trial:
+def trial(
+    bundle: Path, before: str, after: str, *traces: tuple[Event, ...], runtime: Runtime = Runtime.HEADLESS
+) -> Trial:
     """How the mutant ends."""
     source = bundle.read_text(encoding="utf-8")
     assert source.count(before) == 1
     start = len(source[: source.index(before)].encode("utf-16-le")) // 2
     mutation = Mutation(start, start + len(before), after, "", "", None, 0, "")
-    ran = (Trace(BUILD, Runtime.HEADLESS, assuming("outage"), events) for events in traces)
+    ran = (Trace(BUILD, runtime, assuming("outage", "failing-start"), events) for events in traces)
     return Mutant(mutation, BUILD, bundle, tuple(Played(one, frozenset(), frozenset()) for one in ran)).run()
 
 
@@ -77,6 +83,14 @@ def test_it_is_noticed_now(bundle: Path, what: str) -> None:
     found = trial(bundle, before, after, events)
     assert found.fate is Fate.DIFFERENCE
     assert said in found.how
+
+
+def test_a_start_on_an_offline_device_that_asks_once_more_is_noticed(bundle: Path) -> None:
+    """It asks eleven times, and no random trace loses as many requests."""
+    traces = outcome_traces(NEWEST, Runtime.BROWSER_LIKE, everything(CLERK, Runtime.BROWSER_LIKE))
+    lost = next(trace for trace in traces if trace.events[:2] == (GoOffline(), StartApp()))
+    found = trial(bundle, "(v()?4:11)", "(v()?4:12)", lost.events, runtime=lost.runtime)
+    assert found.fate is Fate.DIFFERENCE
 
 
 def test_the_build_itself_is_not_taken_for_a_mutant(bundle: Path) -> None:

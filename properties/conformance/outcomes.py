@@ -3,7 +3,8 @@
 Random traces seldom have a rare outcome of a rare call, or the same failure many times in a row. Each trace
 here begins with a refresh, a call, or the same call twice, perhaps after another event. Its first request has one
 outcome, and those after it have one, too, as far as that is permitted, until nothing is pending. Then the world
-is healthy, and the next refresh runs.
+is healthy, and the next refresh runs. One trace loses every request of a start on a device that is offline, until
+the client sends none again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from model.assumptions.sets import Assumptions
 from model.operations import Operation
 from model.requests import ENDED, GRANTS, Outcome
 from model.terms import Runtime
-from model.world.events import Advance, Answer, Deliver, Event, Freeze, FreezeKind, RestartApp, Serve
+from model.world.events import (
+    Advance,
+    Answer,
+    Deliver,
+    Event,
+    Freeze,
+    FreezeKind,
+    GoOffline,
+    RestartApp,
+    Serve,
+    StartApp,
+)
 from model.world.facts import Fact
 from model.world.state import Request
 from properties.run.lengths import SECOND, outlives_token, to_refresh
@@ -52,6 +64,9 @@ def outcome_traces(
                     assert run, "its outcomes are known"
                     _answer_all(run, outcomes, newest_first)
                     yield run
+        if run := begun(GoOffline(), StartApp()):
+            _answer_all(run, (Outcome.LOST,), newest_first=False)
+            yield run
         for late in (_late_replies(begun, calls) for calls in ((), *((one,) for one in model.sdk.operations))):
             yield from late
 
