@@ -7,7 +7,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help check test test-slow test-nightly lint bench clean
+.PHONY: help check test test-slow lint bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' Makefile
@@ -16,13 +16,10 @@ check: .venv/.installed ## the main job: model and real SDK, verdict table
 	$(BIN)/sessionproof check
 
 test: .venv/.installed ## the tests of the harness itself, without the slow ones
-	$(BIN)/python -m pytest tests -n auto -m "not slow and not nightly"
+	$(BIN)/python -m pytest tests -n auto -m "not slow"
 
 test-slow: .venv/.installed ## the slow ones
 	$(BIN)/python -m pytest tests -n auto -m slow
-
-test-nightly: .venv/.installed ## those that take minutes each: whole baselines, every command of the README
-	$(BIN)/python -m pytest tests -n auto -m nightly
 
 lint: .venv/.installed .venv/.installed-lint ## ruff, mypy, the workflows, the distributions, shellcheck
 	$(BIN)/ruff check

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.verdict import Cell
-from properties.plugin.options import DEFAULT_ASSUMPTIONS
 from properties.run.known import gone, load, located
 from properties.search.gate import judge
 from properties.targets.clerk.builds import fetch_build
@@ -72,24 +71,14 @@ def test_a_lost_guard_does_not_hide_behind_the_gap_that_it_leaves() -> None:
     assert "Only here: expired before it was sent. Only there: expired in flight." in lost.stdout
 
 
-@pytest.mark.nightly
-@pytest.mark.usefixtures("bundle")
-def test_a_gate_of_the_build_of_its_baseline_is_green_with_either_profile() -> None:
-    """Both sets have causes that one search in several finds."""
-    cells = ("--assume=calm", "--assume=starvation,stale-for-good")
-    accepted = run("baseline", "--update", *cells)
-    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
-    for profile in ("fast", "ci"):
-        again = run("gate", *cells, f"--hypothesis-profile={profile}")
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert "as expected: nothing else is violated" in again.stdout
+# -- with a baseline that several tests share ---------------------------------------------------------------
 
-
-# -- with a whole baseline ----------------------------------------------------------------------------------
+RARE = ("calm", "starvation,stale-for-good")
+"""Sets with causes that one search in several finds."""
 
 
 def accepted(builds: dict[str, NodeTarget], folder: Path, *words: str) -> Path:
-    """The folder, with the build of 6.40.0 and its baseline under the default assumptions."""
+    """The folder, with the build of 6.40.0 and its baseline."""
     ready(builds["6.40.0"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -102,14 +91,14 @@ def accepted(builds: dict[str, NodeTarget], folder: Path, *words: str) -> Path:
 
 @pytest.fixture(scope="module")
 def quickly(builds: dict[str, NodeTarget], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With few traces."""
+    """Under the default assumptions, with few traces."""
     return accepted(builds, tmp_path_factory.mktemp("quickly"), "--hypothesis-profile=check")
 
 
 @pytest.fixture(scope="module")
 def usually(builds: dict[str, NodeTarget], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As a team has it."""
-    return accepted(builds, tmp_path_factory.mktemp("usually"))
+    """As a team has it, under a few of the default assumptions."""
+    return accepted(builds, tmp_path_factory.mktemp("usually"), *(f"--assume={names}" for names in RARE))
 
 
 @pytest.fixture
@@ -140,7 +129,7 @@ MUTANTS = {
 """A condition in the bundle, what becomes of it, and a set of assumptions under which that shows."""
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize(("old", "new", "assumptions"), MUTANTS.values(), ids=MUTANTS)
 def test_a_gate_notices_a_condition_that_was_cut_or_inverted(old: str, new: str, assumptions: str) -> None:
@@ -159,7 +148,16 @@ def target(usually: Path) -> Iterator[NodeTarget]:
     made.close()
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["fast", "ci"])
+def test_a_gate_of_the_build_of_its_baseline_is_green_with_either_profile(profile: str, usually: Path) -> None:
+    shutil.copytree(usually, Path.cwd(), dirs_exist_ok=True)
+    again = run("gate", *(f"--assume={names}" for names in RARE), f"--hypothesis-profile={profile}")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "as expected: nothing else is violated" in again.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_an_unchanged_build_stays_green_with_other_seeds(seed: int, target: NodeTarget) -> None:
     known = located(LIST, load(LIST))
@@ -171,7 +169,7 @@ def test_an_unchanged_build_stays_green_with_other_seeds(seed: int, target: Node
         database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    for assumptions in DEFAULT_ASSUMPTIONS:
+    for assumptions in RARE:
         cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumptions.split(",")))
         found = judge(target, cell, [INVARIANTS[name] for name in names], known, [profile], seed=seed)
         assert not [one.trace for one in found.violations if one.accepted is None]

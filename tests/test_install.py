@@ -59,7 +59,7 @@ def run(environment: Path, *words: str, **variables: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs_in_an_empty_folder(environment: Path) -> None:
     """But for those of `make`, which are for a checkout. A replay shows a violation, so it exits 1."""
     ran = dict.fromkeys(tuple(words) for words in commands(README) if words[0] != "make")
