@@ -93,6 +93,7 @@ def test_every_moment_is_drawn_and_the_fatal_one_is_marked(
     assert "signed out</text>" in document
 
 
+@pytest.mark.slow
 def test_a_step_dims_what_is_still_to_come_and_shows_the_state_after_it(
     browser: str, tmp_path: Path, found: Counterexample
 ) -> None:

@@ -219,8 +219,8 @@ def random_event(run: Run, draw: random.Random) -> Event | None:
 @pytest.mark.parametrize(
     "names",
     [
-        *("starvation,stale-on-arrival", "rotated-credential", "locked-keychain", "clock-skew", "revocation"),
-        *("calm", "restart,revocation"),
+        *("starvation,stale-on-arrival", "rotated-credential", "clock-skew", "revocation"),
+        *("calm", "restart,revocation", pytest.param("locked-keychain", marks=pytest.mark.slow)),
     ],
 )
 def test_random_traces_stay_within_the_closed_graph(target: ModelTarget, names: str) -> None:
@@ -237,6 +237,7 @@ def test_random_traces_stay_within_the_closed_graph(target: ModelTarget, names: 
         assert any(contains(graph.states[number], here) for number in candidates), run.events
 
 
+@pytest.mark.slow
 def test_an_answer_that_hangs_on_an_open_comparison_is_not_left_out() -> None:
     """While the device's clock may be set back it stays open whether a token has expired; yet a request may meet
     a stale credential then."""
@@ -275,7 +276,7 @@ def test_where_a_timer_may_be_late_the_guard_can_be_told_from_none(names: str, s
     assert isinstance(found.verdicts[GUARD.id], Violated if seen else Proved)
 
 
-@pytest.mark.parametrize("names", ["calm", "revocation", "stale-for-good"])
+@pytest.mark.parametrize("names", ["calm", "stale-for-good", pytest.param("revocation", marks=pytest.mark.slow)])
 def test_both_passes_agree_on_what_can_be_reached(names: str) -> None:
     """The hull holds every state of the exact graph, and has no shape that the exact one lacks."""
     hull, exact = (closure(model("6.7.4"), assuming(*names.split(",")), one) for one in (True, False))

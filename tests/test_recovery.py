@@ -34,6 +34,7 @@ def test_from_every_state_the_foreground_recovers(assumption: str) -> None:
     assert found.recovers
 
 
+@pytest.mark.slow
 def test_a_device_that_can_see_that_it_is_offline_recovers_when_it_is_back() -> None:
     assert isinstance(verdict("outage", release="6.24.0", runtime=Runtime.BROWSER_LIKE), Proved)
 

@@ -207,7 +207,7 @@ def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
     [
         (QUIET, Runtime.HEADLESS),
         (model("6.40.0"), Runtime.HEADLESS),
-        pytest.param(model("6.0.0"), Runtime.BROWSER_LIKE, marks=pytest.mark.slow),
+        (model("6.0.0"), Runtime.BROWSER_LIKE),
     ],
     ids=["quiet", "6.40.0", "6.0.0"],
 )

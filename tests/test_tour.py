@@ -36,6 +36,7 @@ def test_every_transition_is_taken_on_the_build_in_lock_step(builds: dict[str, N
     assert int(taken) > 100
 
 
+@pytest.mark.slow
 def test_every_pair_of_transitions_is_taken_on_the_build_in_lock_step(builds: dict[str, NodeTarget]) -> None:
     ready(builds["6.40.0"])
     done = sessionproof("tour", "--target=clerk-js@6.40.0", "--assume=revocation", "--pairs")
