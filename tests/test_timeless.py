@@ -202,6 +202,7 @@ def busy_event(run: Run, draw: random.Random, app: App) -> Event | None:
     return draw.choice(draw.choice(either)) if either else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "runtime"),
     [

@@ -14,8 +14,8 @@ from freezegun import freeze_time
 from model.terms import Millis, Seconds
 
 ALGORITHM = "EdDSA"
-"""Servers mostly sign with RS256, which takes up to a millisecond: a good part of a search. A client has no key, and
-looks at no signature. As with RS256, the same claims always have the same signature."""
+"""Servers mostly sign with RS256, which takes up to a millisecond: a good part of a search. A client has no key,
+and looks at no signature. As with RS256, the same claims always have the same signature."""
 
 EVENT_LOOPS = ["asyncio", "tornado", "distributed"]
 """Modules that keep the real time while freezegun freezes the clock. It does so in every thread, and an event
