@@ -30,6 +30,7 @@ from properties.invariants.catalogue import INVARIANTS, default_invariants
 from properties.invariants.verdict import Cell, Findings
 from properties.run.lockstep import LockStep, conforms
 from properties.run.run import Run
+from properties.search import generate
 from properties.search.search import search
 from properties.system.target import Target, TargetError
 from properties.targets.clerk.target import clerk_js_target
@@ -160,6 +161,12 @@ def explore(
     cell = Cell(target.name, runtime, assuming(*assumptions))
     judged = [INVARIANTS[name] for name in judging or default_invariants(runtime)]
     return search(target, cell, judged, profile_of(traces), app=app)
+
+
+def without_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no assumption add an event, in searches too, and let none of this be remembered after the test."""
+    monkeypatch.setattr(Assumptions, "events", ())
+    monkeypatch.setattr(generate, "kinds_of", generate.kinds_of.__wrapped__)
 
 
 def profile_of(traces: int) -> settings:

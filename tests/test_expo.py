@@ -9,7 +9,6 @@ import pytest
 from hypothesis import settings
 from msgspec.structs import replace
 
-from model.assumptions.sets import Assumptions
 from model.clerk.terms import GetToken
 from model.requests import Endpoint, Outcome
 from model.terms import Runtime
@@ -43,6 +42,7 @@ from tests.support import (
     ready,
     run,
     sessionproof,
+    without_events,
 )
 from tests.test_conformance import EVERYTHING
 
@@ -314,7 +314,7 @@ def test_a_keychain_is_locked_once() -> None:
 
 
 def test_a_run_that_never_locked_the_keychain_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Assumptions, "events", ())
+    without_events(monkeypatch)
     verdict = explore(model("6.7.4"), "locked-keychain", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Vacuous)
     assert set(verdict.never) == {"the keychain is locked", "a request without a credential"}

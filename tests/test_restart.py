@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from model.app import App
-from model.assumptions.sets import Assumptions
 from model.clerk import transition
 from model.clerk.policy import CLERK_JS_6_40_0
 from model.clerk.sdk import CLERK
@@ -64,6 +63,7 @@ from tests.support import (
     of_kind,
     ready,
     run,
+    without_events,
 )
 
 REFRESH = Advance(43 * SECOND)
@@ -195,7 +195,7 @@ def test_without_the_assumption_nothing_is_restarted() -> None:
 
 
 def test_a_run_that_never_restarted_the_app_is_vacuous(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Assumptions, "events", ())
+    without_events(monkeypatch)
     verdict = explore(model(RELEASE), "restart", traces=20, judging=[HEADLINE]).verdicts[HEADLINE]
     assert isinstance(verdict, Vacuous)
     assert verdict.never == ("the app was killed and started again",)
