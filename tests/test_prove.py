@@ -35,6 +35,7 @@ from properties.prove.state import Memory, contains, split_instants
 from properties.prove.successors import Problem
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Zone, at_most
 from properties.run.run import Run
+from properties.system.trace import load
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from tests.support import HEADLINE, assuming, complaint, model, proposed, ready, sessionproof
@@ -366,9 +367,13 @@ def test_the_matrix_is_printed_and_written(tmp_path: Path) -> None:
         f"--markdown={tmp_path}/matrix.md",
         f"--json={tmp_path}/matrix.json",
         f"--html={tmp_path}/pages",
+        f"--traces={tmp_path}/traces",
     )
     assert done.returncode == 0, done.stderr
     assert "VIOLATED" in done.stdout
+    (shortest,) = map(load, (tmp_path / "traces").iterdir())
+    assert (shortest.target, shortest.invariant) == ("model@CLERK_JS_6_7_1", HEADLINE)
+    assert f"traces  1 in {tmp_path}/traces" in done.stdout
     assert "| `CLERK_JS_6_7_1` | **VIOLATED**, 3 events, shortest |" in (tmp_path / "matrix.md").read_text()
     rows = json.loads((tmp_path / "matrix.json").read_text())
     assert {(row["target"], row["verdict"]) for row in rows if row["invariant"] == HEADLINE} == {

@@ -26,6 +26,7 @@ from properties.run.explain import explain
 from properties.run.run import Violation
 from properties.system.failures import Failure
 from properties.system.files import write
+from properties.system.trace import write as write_trace
 from properties.targets.names import model_named, newest
 
 MATRIX_STEPS = 14_000
@@ -68,12 +69,19 @@ def prove(request: ProofRequest) -> None:
     type=click.Path(path_type=Path),
     help="write the matrix to this folder, as a page with links to a page for each violation",
 )
+@click.option(
+    "--traces",
+    "traces_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="write the counterexamples to this folder, but none that begins another",
+)
 def matrix(
     request: ProofRequest,
     workers: int | None,
     markdown: Path | None,
     json_file: Path | None,
     folder: Path | None,
+    traces_folder: Path | None,
 ) -> None:
     """Prove every policy under every assumption: releases and proposed fixes, side by side.
 
@@ -98,8 +106,20 @@ def matrix(
         write(json_file, as_json(findings))
     if markdown:
         write(markdown, as_markdown(findings))
+    if traces_folder:
+        click.echo(f"traces  {_write_traces(traces_folder, findings)} in {traces_folder}")
     if folder:
         click.echo(f"pages   {write_pages(folder, findings, _explained(findings))}")
+
+
+def _write_traces(folder: Path, findings: Sequence[Findings]) -> int:
+    """Write the traces of the violations. Returns how many there are. Raises `NotWritten`."""
+    traces = [one.trace for found in findings for one in found.violations]
+    begun = {one.events[:length] for one in traces for length in range(len(one.events))}
+    whole = {one.events: one for one in reversed(traces) if one.events not in begun}
+    for one in whole.values():
+        write_trace(folder / one.path.name, one.document())
+    return len(whole)
 
 
 def _explained(findings: Sequence[Findings]) -> Iterator[Counterexample]:

@@ -157,17 +157,20 @@ def _happens(finding: Finding, listed: Iterable[Violated]) -> bool:
 
 
 def _traces(cell: Cell, accepted: Mapping[str, Iterable[Finding]]) -> Iterator[Trace]:
-    """The traces of these findings, and of all that is known of the SDK, in this cell. The nearest come first: of
-    one of these invariants, in a world that is assumed here, and short."""
+    """The traces of these findings, of all that is known of the SDK, and of what its models do in a world that is
+    assumed here, in this cell. The nearest come first: of one of these invariants, in such a world, and short."""
+
+    def elsewhere(trace: Trace) -> bool:
+        return not {*trace.assumptions.names} <= {*cell.assumptions.names}
 
     def far(trace: Trace) -> tuple[bool, bool, int]:
-        elsewhere = not {*trace.assumptions.names} <= {*cell.assumptions.names}
-        return trace.invariant not in accepted, elsewhere, len(trace.events)
+        return trace.invariant not in accepted, elsewhere(trace), len(trace.events)
 
     paths = [Path(it.trace) for some in accepted.values() for it in some if it.trace]
     adapter = adapter_of(cell.target)
-    of_sdk = adapter.known_traces if adapter else []
-    for events in dict.fromkeys(one.events for one in sorted(map(_loaded, (*paths, *of_sdk)), key=far)):
+    traces = [*map(_loaded, (*paths, *(adapter.known_traces if adapter else ())))]
+    traces += [one for one in map(_loaded, adapter.proved_traces if adapter else ()) if not elsewhere(one)]
+    for events in dict.fromkeys(one.events for one in sorted(traces, key=far)):
         yield Trace(cell.target, cell.runtime, cell.assumptions, events)
 
 

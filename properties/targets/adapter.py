@@ -123,6 +123,11 @@ class Adapter:
         """The traces of all that is known: the corpus, and the other evidence of the list of known findings."""
         return sorted(path for name in ("corpus", "traces") for path in (self.folder / name).glob("*.json"))
 
+    @property
+    def proved_traces(self) -> list[Path]:
+        """The shortest counterexamples of its policies, which `sessionproof matrix --traces` writes."""
+        return sorted((self.folder / "proved").glob("*.json"))
+
     def target(self, spec: str, say: Say) -> Target | None:
         """The build that a spec names, not yet prepared; None if the spec has none of this adapter's forms.
 
