@@ -60,11 +60,11 @@ def profiles_of(config: pytest.Config, cell: Cell) -> list[settings]:
     """The profiles with which a cell is searched. An update of the known findings takes in what a `fast` gate
     finds, too. With `fast`, a cell in which the releases of the SDK do not differ gets a glance: what changes
     from release to release shows in the others."""
-    chosen = config.stash[PROFILE]
+    chosen, named_fast = config.stash[PROFILE], _named(config) == "fast"
+    if not named_fast and not config.getoption("update_expectations"):
+        return [chosen]
     fast = settings(PROFILES["fast" if _differs(cell) else "glance"], verbosity=chosen.verbosity)
-    if _named(config) == "fast":
-        return [fast]
-    return [fast, chosen] if config.getoption("update_expectations") else [chosen]
+    return [fast] if named_fast else [fast, chosen]
 
 
 def _differs(cell: Cell) -> bool:
