@@ -31,6 +31,7 @@ class Outcome(Word):
     GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
     LOST = "lost"  # no answer: the connection broke
     RETRY_AFTER = "retry-after"  # 429, and the header that says when to come back
+    BLOCKED = "blocked"  # 403 that says nothing of the session: a firewall, or a country
     UNAUTHORIZED = "unauthorized"  # 401, or what this server says instead
     FORBIDDEN = "forbidden"  # 403: the user is banned
     NOT_FOUND = "not-found"  # 404: there is no such session any more
@@ -49,6 +50,7 @@ _STATUSES = {
     Outcome.BROKEN: 500,
     Outcome.RATE_LIMITED: 429,
     Outcome.RETRY_AFTER: 429,
+    Outcome.BLOCKED: 403,
     Outcome.GATEWAY_PAGE: 503,
     Outcome.LOST: 0,
     Outcome.UNAUTHORIZED: 401,

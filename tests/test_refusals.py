@@ -9,7 +9,7 @@ import pytest
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
 from model.requests import Ending, Endpoint, Outcome
 from model.terms import STRANGE
-from model.world.events import Answer, Freeze, Revoke
+from model.world.events import Advance, Answer, Freeze, Revoke
 from model.world.facts import Sent, SessionDropped, Settled, Uncaught
 from properties.targets.clerk.target import clerk_js_target
 from tests.support import HOUR, in_lock_step, model, needs_builds, of_kind, run
@@ -63,6 +63,23 @@ def test_whether_a_switch_takes_a_403_for_a_401_depends_on_the_release(release: 
 def test_a_429_that_says_when_to_come_back_has_an_error_that_says_so_too() -> None:
     ran = run(model("6.40.0"), Touch(), Answer(1, Outcome.RETRY_AFTER))
     assert errors(*ran.facts) == ["api-429-retry-after-30"]
+
+
+def test_a_403_that_says_nothing_of_the_session_is_no_401() -> None:
+    needs_builds()
+    with contextlib.closing(clerk_js_target("6.40.0", lambda line: None)) as build:
+        ran = in_lock_step(build, SwitchOrganization("org_b"), Answer(1, Outcome.BLOCKED))
+        assert [fact.endpoint for fact in of_kind(Sent, ran.facts)] == [Endpoint.MUTATE]
+        assert errors(*in_lock_step(build, FORCED, Answer(1, Outcome.BLOCKED)).facts) == ["api-403"]
+
+
+@pytest.mark.parametrize("release", ["6.0.0", "6.7.4", "6.40.0"])
+def test_such_a_403_in_answer_to_the_question_after_a_401_signs_the_user_out(release: str) -> None:
+    needs_builds()
+    with contextlib.closing(clerk_js_target(release, lambda line: None)) as build:
+        asked = Advance(43_000), Answer(1, Outcome.UNAUTHORIZED)
+        (dropped,) = of_kind(SessionDropped, in_lock_step(build, *asked, Answer(2, Outcome.BLOCKED)).facts)
+    assert dropped.valid
 
 
 def test_a_lean_touch_takes_the_last_active_token_away_and_so_the_guards_eyes() -> None:

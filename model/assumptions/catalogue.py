@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from model.assumptions.landmarks import (
+    BLOCKED,
     CLOCK_SKEWED,
     CUT_OFF,
     DEVICE_OFFLINE,
@@ -113,6 +114,10 @@ def _retry_after(_world: World, _request: Request) -> tuple[Outcome, ...]:
     return (Outcome.RETRY_AFTER,)
 
 
+def _blocked(_world: World, _request: Request) -> tuple[Outcome, ...]:
+    return (Outcome.BLOCKED,)
+
+
 def _lean(world: World, request: Request) -> tuple[Outcome, ...]:
     return (Outcome.LEAN_SESSION,) if world.holds(request.token_id.session) else ()
 
@@ -206,6 +211,13 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "The server answers 429 and says when to come back; the session stays valid.",
             _retry_after,
             sometimes=(RETRY_AFTER,),
+        ),
+        Assumption(
+            "blocked",
+            "Something in front of the server refuses a request: 403, and an error that says nothing of the "
+            "session, which stays valid.",
+            _blocked,
+            sometimes=(BLOCKED,),
         ),
         Assumption(
             "lean-touch",

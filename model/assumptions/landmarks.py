@@ -94,6 +94,7 @@ def _reached(what: str, outcome: Outcome, *, honest: bool = False) -> Landmark:
 TOLD_BANNED = _reached("a 403 that is true", Outcome.FORBIDDEN, honest=True)
 TOLD_GONE = _reached("a 404 that is true", Outcome.NOT_FOUND, honest=True)
 RETRY_AFTER = _reached("a 429 that says when to come back", Outcome.RETRY_AFTER)
+BLOCKED = _reached("a 403 that says nothing of the session", Outcome.BLOCKED)
 LEAN = _reached("a session without its token", Outcome.LEAN_SESSION)
 OLDER_DATA = _reached("a token made from older data", Outcome.STALE_TOKEN)
 FOREIGN = _reached("a token of another session", Outcome.FOREIGN_TOKEN)

@@ -80,9 +80,8 @@ def _starts_recovery(policy: Policy, flight: Flight) -> bool:
 def _recovered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, ...]) -> Turn:
     """A recovery was answered: stay signed in, or sign out; then the request whose 401 started it fails.
 
-    clerk.ts handleUnauthenticated: an answer without a session, or a 500, signs the user out ("the intention was
-    to sign out"); so would a 403, which no server here answers. Any other error replaces the 401, so that a
-    foreground call tries again.
+    clerk.ts handleUnauthenticated: an answer without a session, a 500 or a 403 signs the user out ("the intention
+    was to sign out"). Any other error replaces the 401, so that a foreground call tries again.
     """
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN | Outcome.NO_SESSION:
@@ -90,9 +89,9 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token
             if turn.client.leaving:
                 turn = session.sign_out(turn, flight.cause)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)
-        case Outcome.BROKEN if turn.client.policy.sign_out_only_without_session:
+        case Outcome.BROKEN | Outcome.BLOCKED if turn.client.policy.sign_out_only_without_session:
             return _rethrown(turn, flight, outcome)
-        case Outcome.BROKEN:
+        case Outcome.BROKEN | Outcome.BLOCKED:
             return _fail_parent(session.sign_out(turn, flight.cause), flight, Outcome.UNAUTHORIZED)
         case _ if session.nothing_came(turn.client, outcome):  # the client payload stays what it was
             turn = turn.but(chosen=None)

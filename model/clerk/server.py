@@ -11,26 +11,25 @@ from model import operations, sdk, terms
 from model.clerk.terms import SwitchOrganization, TokenId
 from model.requests import ENDED, FAILURES, Ending, Endpoint, Outcome
 
+OTHERS = (Outcome.RETRY_AFTER, Outcome.BLOCKED)
+"""What can come in place of any answer, beside failures."""
+
 OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
     # POST /client/sessions/:id/tokens[/:template]
-    Endpoint.MINT: (
-        *(Outcome.GRANTED, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN),
-    ),
+    Endpoint.MINT: (*(Outcome.GRANTED, *FAILURES, *OTHERS, *ENDED, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN),),
     # GET /client
     Endpoint.INTROSPECT: (
-        *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER),
+        *(Outcome.SESSION, *FAILURES, *OTHERS),
         *(Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
     ),
     # GET /environment
-    Endpoint.CONFIGURE: (Outcome.SETTINGS, *FAILURES, Outcome.RETRY_AFTER),
+    Endpoint.CONFIGURE: (Outcome.SETTINGS, *FAILURES, *OTHERS),
     # POST /client/sessions/:id/touch: the client comes back with the session
-    Endpoint.MUTATE: (
-        *(Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),
-    ),
+    Endpoint.MUTATE: (*(Outcome.SESSION, *FAILURES, *OTHERS, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),),
     # POST /client/sign_ins: the client comes back with the session
-    Endpoint.SIGN_IN: (Outcome.SESSION, *FAILURES, Outcome.RETRY_AFTER, Outcome.UNAUTHORIZED),
+    Endpoint.SIGN_IN: (Outcome.SESSION, *FAILURES, *OTHERS, Outcome.UNAUTHORIZED),
     # DELETE /client/sessions
-    Endpoint.SIGN_OUT: (Outcome.NO_SESSION, *FAILURES, Outcome.RETRY_AFTER, Outcome.UNAUTHORIZED),
+    Endpoint.SIGN_OUT: (Outcome.NO_SESSION, *FAILURES, *OTHERS, Outcome.UNAUTHORIZED),
 }
 """Every way in which a request to each endpoint can end."""
 

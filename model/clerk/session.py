@@ -28,11 +28,12 @@ NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """The failures of the network layer, not the server's: no reply, or one that releases before 6.40.0 cannot
 parse."""
 RATE_LIMITS = (Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
-CLIENT_ERRORS = (*ENDED, *RATE_LIMITS)
+CLIENT_ERRORS = (*ENDED, *RATE_LIMITS, Outcome.BLOCKED)
 """The failures with a 4xx status."""
 ERROR_NAMES: dict[Outcome, str] = {
     Outcome.UNAUTHORIZED: "api-401",
     Outcome.FORBIDDEN: "api-403",
+    Outcome.BLOCKED: "api-403",
     Outcome.NOT_FOUND: "api-404",
     Outcome.RATE_LIMITED: "api-429",
     Outcome.RETRY_AFTER: f"api-429-retry-after-{RETRY_AFTER}",

@@ -146,6 +146,7 @@ SAYS: dict[Outcome, str] = {
     Outcome.BROKEN: "500",
     Outcome.RATE_LIMITED: "429",
     Outcome.RETRY_AFTER: "429, to come back in 30 s",
+    Outcome.BLOCKED: "403 of a firewall",
     Outcome.GATEWAY_PAGE: "503 and a gateway's page",
     Outcome.LOST: "nothing: the connection is lost",
     Outcome.UNAUTHORIZED: "401",

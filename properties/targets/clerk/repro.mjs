@@ -257,6 +257,9 @@ const ANSWERS = {
   //: forbidden
   '403': () => failure(403, 'user_banned'),
   //: end
+  //: blocked
+  '403 of a firewall': () => failure(403, 'request_blocked'),
+  //: end
   //: not-found
   '404': () => failure(404, 'resource_not_found'),
   //: end

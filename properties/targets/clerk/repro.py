@@ -54,7 +54,7 @@ from properties.targets.clerk.builds import CLERK_JS
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
 _DAY = 86_400_000
-_ERROR_STATUSES = (*ENDED, Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
+_ERROR_STATUSES = (*ENDED, Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.RETRY_AFTER, Outcome.BLOCKED)
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
 _NO_VERDICT = (
     "one-refresh-at-a-time",

@@ -34,6 +34,7 @@ _FAILURES: dict[Outcome, str] = {
     Outcome.NOT_FOUND: _errors("resource_not_found", "The resource was not found."),
     Outcome.RATE_LIMITED: _TOO_MANY,
     Outcome.RETRY_AFTER: _TOO_MANY,
+    Outcome.BLOCKED: _errors("request_blocked", "The request was blocked."),
     Outcome.BROKEN: _errors("internal_clerk_error", "There was an internal error on our servers."),
     Outcome.GATEWAY_PAGE: _PAGE,
     Outcome.LOST: "",
