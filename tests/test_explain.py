@@ -124,7 +124,9 @@ def test_a_necessary_kind_of_freeze_is_told() -> None:
 
 def test_answers_that_would_do_as_well_are_told_apart_from_those_that_would_not() -> None:
     said = needs(model("6.7.1"), "starvation,stale-after-expiry", *SEED)
-    assert said[-1].startswith("answer(2, no-session): 500 would do as well; the session, 429, ")
+    assert said[-1].startswith(
+        "answer(2, no-session): 500 or a firewall's 403 would do as well; the session, 429, "
+    )
 
 
 def test_an_event_that_is_not_needed_is_said_to_be_so() -> None:

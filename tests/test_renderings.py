@@ -46,8 +46,9 @@ cause   The timer set at sign-in fired 7 h 59 min 17 s late, because the event l
 why     the user is signed out by the background, while the server still holds the session valid
 needs   freeze(8 h): any length from 1 min 1 ms on will do, none up to 1 min
         freeze(8 h): a device asleep would not do
-        answer(1, unauthorized): a token, 500, 429, a gateway's page, no answer, 429 with Retry-After, 403, 404 or a token of another session would not do
-        answer(2, no-session): 500 would do as well; the session, 429, a gateway's page, no answer, 429 with Retry-After or 401 would not do
+        answer(1, unauthorized): a token, 500, 429, a gateway's page, no answer, 429 with Retry-After, a firewall's 403, 403, 404 or a token of another session
+        would not do
+        answer(2, no-session): 500 or a firewall's 403 would do as well; the session, 429, a gateway's page, no answer, 429 with Retry-After or 401 would not do
 events  freeze(8 h) -> answer(1, unauthorized) -> answer(2, no-session)
 replay  sessionproof replay """
 

@@ -162,6 +162,7 @@ SHORT: dict[Outcome, str] = SAYS | {
     Outcome.GATEWAY_PAGE: "a gateway's page",
     Outcome.LOST: "no answer",
     Outcome.RETRY_AFTER: "429 with Retry-After",
+    Outcome.BLOCKED: "a firewall's 403",
 }
 REFUSALS = (*ENDED, Outcome.NO_SESSION)
 """The outcomes that claim that the session has ended."""
