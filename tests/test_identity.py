@@ -193,6 +193,19 @@ def test_every_cause_is_found_where_several_are_wanted() -> None:
     assert all(one.trace.path.is_file() for one in found.each)
 
 
+def test_a_search_for_one_cause_shrinks_its_violation_into_no_other() -> None:
+    """It did, found that it was not what was searched for, and began again without end."""
+    trace, target = load(built_in().corpus / "clock-behind-6.40.0.json"), model("6.40.0")
+    invariant = INVARIANTS[str(trace.invariant)]
+    known = violates(replace(trace, target=target.name), target, invariant)
+    assert known is not None
+    cause = known.trace.cause
+    cell = Cell(target.name, trace.runtime, trace.assumptions)
+    verdict = search(target, cell, [invariant], PROFILE, seed=3, aim=cause).verdicts[invariant.id]
+    assert isinstance(verdict, Violated)
+    assert explains(cause, verdict.trace.cause)
+
+
 def test_a_search_for_several_causes_plays_no_trace_twice_and_misses_none() -> None:
     target = model("6.7.1")
     cell = Cell(target.name, Runtime.HEADLESS, assuming(*ON_ARRIVAL))

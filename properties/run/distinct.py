@@ -32,14 +32,14 @@ def new(known: Known, aim: Cause = ()) -> Counts:
     return counts
 
 
-def simpler(aim: Violation, known: Known) -> Counts:
-    """Counts what `aim` may be shrunk to: a new violation of the same invariant without any other mark. So no
-    trace slips into another invariant or another cause on the way."""
-    is_new = new(known)
+def simpler(than: Violation, known: Known, aim: Cause = ()) -> Counts:
+    """Counts what a violation may be shrunk to: a new one of the same invariant without any other mark, which
+    `aim` explains. So no trace slips into another invariant or another cause on the way."""
+    is_new = new(known, aim)
 
     def counts(violation: Violation) -> bool:
-        same = violation.trace.invariant == aim.trace.invariant
-        return same and explains(violation.trace.cause, aim.trace.cause) and is_new(violation)
+        same = violation.trace.invariant == than.trace.invariant
+        return same and explains(violation.trace.cause, than.trace.cause) and is_new(violation)
 
     return counts
 

@@ -225,7 +225,7 @@ def _round(
             tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts)
         else:  # the same violation again; do not slip to another
             judged = [one for one in invariants if one.id == tally.first.trace.invariant]
-            tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known))
+            tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known, aim))
         return tally.running
 
     def count(run: Run) -> None:
@@ -284,7 +284,7 @@ def _round(
             test()
     except Violation as violation:
         (invariant,) = (one for one in invariants if one.id == violation.trace.invariant)
-        tally.keep(reduce(violation, target, invariant, simpler(violation, known)))
+        tally.keep(reduce(violation, target, invariant, simpler(violation, known, aim)))
     except (Stopped, Flaky, KeyboardInterrupt) as stop:
         if tally.found is None and tally.running is not None:
             tally.running.trace.save()
