@@ -131,7 +131,15 @@ class CanonicalForm(Naming):
             self.tokens = sorted(tokens_in((self.system, self.client)), key=lambda token: token.number)
 
     def state(self) -> State:
-        """The canonical state."""
+        """The canonical state. A token counts only if the state has it: not if only what is left out does."""
+        state = self._state()
+        if len(self.named) < len(self.tokens):
+            self.tokens = [self.tokens[place] for place in sorted(self.named)]
+            self.named, self.instants = {}, [self.now]
+            state = self._state()
+        return state
+
+    def _state(self) -> State:
         world, monitor = self.of_world(self.system.world), self.of_monitor(self.system.monitor)
         system = replace(self.system, world=world, monitor=monitor)
         client = self.sdk.canonical(self.client, self)

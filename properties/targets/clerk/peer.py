@@ -1,6 +1,6 @@
 """The same search by fast-check, on the same bundle, to compare ours with (fast_check/search.mjs).
 
-Its world is written for sign-outs, and for the assumptions in `WRITTEN`.
+Its world is written for sign-outs, without a page, and for the assumptions in `WRITTEN`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def compared(
 ) -> Iterator[Compared]:
     """What fast-check makes of the finding of a trace, for each seed; nothing if its search is not written for
     that. Raises `TargetError`."""
-    if trace.invariant not in INVARIANTS or not set(trace.assumptions.names) <= set(WRITTEN):
+    written = trace.runtime in CLERK.runtimes and set(trace.assumptions.names) <= set(WRITTEN)
+    if trace.invariant not in INVARIANTS or not written:
         return
     packages, bundle = FAST_CHECK.fetch(say), fetch_build(trace.target.partition("@")[2], say)
     command = [node.node_executable(), *node.FLAGS, str(FOLDER / "search.mjs")]
@@ -63,7 +64,8 @@ def compared(
     )
     done = subprocess.run(command, input=settings, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise TargetError(f"the search by fast-check fails: {done.stderr.strip().splitlines()[-1:]}")
+        why = next((line for line in done.stderr.splitlines() if "Error" in line), f"exit code {done.returncode}")
+        raise TargetError(f"the search by fast-check fails: {why}")
     yield from (msgspec.json.decode(line, type=Compared) for line in done.stdout.splitlines()[1:])
 
 
