@@ -17,7 +17,7 @@ from model.io import Called, CallSettled, ConnectionChanged, Output, Replied, St
 from model.requests import Outcome
 from model.step import TICKS_AT_ONCE, Span, enabled, longest_advance
 from model.terms import Millis, Runtime
-from model.world.events import Advance, Answer, Freeze, Revoke
+from model.world.events import Advance, Answer, Freeze, Revoke, StartApp
 from model.world.facts import Origin, Sent, SessionDropped, Settled, Shown
 from model.world.state import System, Timer, World
 from properties.cli.main import main
@@ -188,6 +188,16 @@ def script(target: NodeTarget) -> list[str]:
         ran.play(Advance(7_000))
     target.finish()
     return [repr(step.facts) for step in ran.steps]
+
+
+def test_while_a_page_loads_nobody_has_to_be_told_of_a_session(builds: dict[str, NodeTarget]) -> None:
+    """When GET /client fails, the SDK makes a session up from the cookie until load() ends."""
+    target = ready(builds["6.7.4"], PAGE)
+    ran = Run(target, PAGE, assuming("failing-start"), ())
+    for event in (StartApp(), Answer(2, Outcome.BROKEN)):
+        assert ran.permits(event)
+        ran.play(event)
+    target.finish()
 
 
 def test_a_page_leaves_nothing_to_the_next(builds: dict[str, NodeTarget]) -> None:
