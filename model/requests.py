@@ -31,7 +31,7 @@ class Outcome(Word):
     GATEWAY_PAGE = "gateway-page"  # 503 with a page of HTML, from something in front of the server
     LOST = "lost"  # no answer: the connection broke
     RETRY_AFTER = "retry-after"  # 429, and the header that says when to come back
-    BLOCKED = "blocked"  # 403 that says nothing of the session: a firewall, or a country
+    BLOCKED = "blocked"  # 403 that says nothing of the session: of a firewall, say
     UNAUTHORIZED = "unauthorized"  # 401, or what this server says instead
     FORBIDDEN = "forbidden"  # 403: the user is banned
     NOT_FOUND = "not-found"  # 404: there is no such session any more

@@ -11,25 +11,28 @@ from model import operations, sdk, terms
 from model.clerk.terms import SwitchOrganization, TokenId
 from model.requests import ENDED, FAILURES, Ending, Endpoint, Outcome
 
-OTHERS = (Outcome.RETRY_AFTER, Outcome.BLOCKED)
-"""What can come in place of any answer, beside failures."""
+ANYWHERE = (*FAILURES, Outcome.RETRY_AFTER, Outcome.BLOCKED)
+"""How a request to any endpoint can end, beside what the server answers."""
 
 OUTCOMES: dict[Endpoint, tuple[Outcome, ...]] = {
     # POST /client/sessions/:id/tokens[/:template]
-    Endpoint.MINT: (*(Outcome.GRANTED, *FAILURES, *OTHERS, *ENDED, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN),),
+    Endpoint.MINT: (Outcome.GRANTED, *ANYWHERE, *ENDED, Outcome.STALE_TOKEN, Outcome.FOREIGN_TOKEN),
     # GET /client
     Endpoint.INTROSPECT: (
-        *(Outcome.SESSION, *FAILURES, *OTHERS),
-        *(Outcome.UNAUTHORIZED, Outcome.NO_SESSION, Outcome.STALE_TOKEN),
+        Outcome.SESSION,
+        *ANYWHERE,
+        Outcome.UNAUTHORIZED,
+        Outcome.NO_SESSION,
+        Outcome.STALE_TOKEN,
     ),
     # GET /environment
-    Endpoint.CONFIGURE: (Outcome.SETTINGS, *FAILURES, *OTHERS),
+    Endpoint.CONFIGURE: (Outcome.SETTINGS, *ANYWHERE),
     # POST /client/sessions/:id/touch: the client comes back with the session
-    Endpoint.MUTATE: (*(Outcome.SESSION, *FAILURES, *OTHERS, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),),
+    Endpoint.MUTATE: (Outcome.SESSION, *ANYWHERE, *ENDED, Outcome.STALE_TOKEN, Outcome.LEAN_SESSION),
     # POST /client/sign_ins: the client comes back with the session
-    Endpoint.SIGN_IN: (Outcome.SESSION, *FAILURES, *OTHERS, Outcome.UNAUTHORIZED),
+    Endpoint.SIGN_IN: (Outcome.SESSION, *ANYWHERE, Outcome.UNAUTHORIZED),
     # DELETE /client/sessions
-    Endpoint.SIGN_OUT: (Outcome.NO_SESSION, *FAILURES, *OTHERS, Outcome.UNAUTHORIZED),
+    Endpoint.SIGN_OUT: (Outcome.NO_SESSION, *ANYWHERE, Outcome.UNAUTHORIZED),
 }
 """Every way in which a request to each endpoint can end."""
 

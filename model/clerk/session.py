@@ -11,8 +11,8 @@ from model.clerk import cache
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, RETRY_AFTER, SESSION_TOKEN
 from model.io import CallSettled, SignedIn, SignedOut, TimerSet
-from model.operations import NO_SESSION_ERROR, OFFLINE_ERROR
-from model.requests import ENDED, Outcome
+from model.operations import API_ERROR_PREFIX, NO_SESSION_ERROR, OFFLINE_ERROR
+from model.requests import Outcome
 from model.terms import CallId, Millis, Runtime, Token
 
 CALL_RETRY_DELAYS: tuple[Millis, ...] = (3_000, 4_650, 7_207, 11_171, 17_316, 26_839, 41_601, 50_000)
@@ -28,16 +28,11 @@ NO_REPLY = (Outcome.LOST, Outcome.GATEWAY_PAGE)
 """The failures of the network layer, not the server's: no reply, or one that releases before 6.40.0 cannot
 parse."""
 RATE_LIMITS = (Outcome.RATE_LIMITED, Outcome.RETRY_AFTER)
-CLIENT_ERRORS = (*ENDED, *RATE_LIMITS, Outcome.BLOCKED)
+CLIENT_ERRORS = tuple(one for one in Outcome if 400 <= one.status < 500)
 """The failures with a 4xx status."""
 ERROR_NAMES: dict[Outcome, str] = {
-    Outcome.UNAUTHORIZED: "api-401",
-    Outcome.FORBIDDEN: "api-403",
-    Outcome.BLOCKED: "api-403",
-    Outcome.NOT_FOUND: "api-404",
-    Outcome.RATE_LIMITED: "api-429",
-    Outcome.RETRY_AFTER: f"api-429-retry-after-{RETRY_AFTER}",
-    Outcome.BROKEN: "api-500",
+    **{one: f"{API_ERROR_PREFIX}{one.status}" for one in (*CLIENT_ERRORS, Outcome.BROKEN)},
+    Outcome.RETRY_AFTER: f"{API_ERROR_PREFIX}429-retry-after-{RETRY_AFTER}",
     Outcome.LOST: "Error",
 }
 """The name of the error that a call ends with. For a gateway's page it is `Policy.gateway_page_error`."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
 from model.operations import Load, Operation
-from model.requests import ENDED, Outcome
+from model.requests import Outcome
 from model.terms import Runtime
 from model.world.events import (
     OF_REQUEST,
@@ -54,7 +54,7 @@ from properties.targets.clerk.builds import CLERK_JS
 _TEMPLATE = Path(__file__).with_name("repro.mjs")
 _WIDTH = 110
 _DAY = 86_400_000
-_ERROR_STATUSES = (*ENDED, Outcome.BROKEN, Outcome.RATE_LIMITED, Outcome.RETRY_AFTER, Outcome.BLOCKED)
+_ERRORS = {one for one in Outcome if one.status >= 400} - {Outcome.GATEWAY_PAGE}  # which has a page
 _ABOUT_DROPS = ("background-never-destroys-valid-session", "valid-session-survives")
 _NO_VERDICT = (
     "one-refresh-at-a-time",
@@ -132,7 +132,7 @@ def _needs(trace: Trace) -> set[str]:
         needs |= {"start", "answer", Outcome.SESSION, Outcome.NO_SESSION, Outcome.SETTINGS}
     if "restart" in needs or any(isinstance(event, OF_REQUEST) for event in trace.events):
         needs.add("requests")
-    if not outcomes.isdisjoint(_ERROR_STATUSES):
+    if not outcomes.isdisjoint(_ERRORS):
         needs.add("failure")
     if lasts >= _DAY:
         needs.add("days")

@@ -35,7 +35,7 @@ def user_id(session: Session) -> str:
 
 
 _minted: dict[str, Token] = {}
-"""Tokens by their text, since there were `RECENT` of them: to read one takes as long as to sign it."""
+"""The tokens minted lately, by their text: to read one takes as long as to sign it."""
 
 
 @lru_cache(RECENT)
