@@ -32,7 +32,7 @@ from properties.prove.graph import Graph
 from properties.prove.matrix import confirmed
 from properties.prove.prove import Limits, _Search, one_call, prove
 from properties.prove.state import Memory, contains, split_instants
-from properties.prove.successors import Problem
+from properties.prove.successors import Known, Problem, successors
 from properties.prove.zone import AT_MOST_0, UNBOUNDED, Zone, at_most
 from properties.run.run import Run
 from properties.system.trace import load
@@ -287,6 +287,48 @@ def test_both_passes_agree_on_what_can_be_reached(names: str) -> None:
     assert shapes[0] == shapes[1]
     for state in exact.states:
         assert any(contains(other, state) for other in hull.states)
+
+
+@pytest.mark.parametrize("names", ["starvation,stale-on-arrival", "clock-skew", "late-replies"])
+def test_a_run_that_is_known_leads_where_it_would_lead_again(names: str) -> None:
+    """Under other bounds too: what a configuration does is replayed by the answers to its comparisons."""
+    problem = asked(model("6.40.0"), assuming(*names.split(",")))
+    known, states, replayed_some = Known(), [problem.first()], False
+    for state in states[:60]:
+        looser = replace(state, bounds=tuple(tuple(map(loosened, row)) for row in state.bounds))
+        for one in (state, looser, state):
+            afresh = [(step.event, step.facts, after) for step, after in successors(problem, one)]
+            replayed_some = replayed_some or bool(known.of(one.configuration))
+            assert [(step.event, step.facts, after) for step, after in successors(problem, one, known)] == afresh
+        states += [after for _, _, after in afresh if after not in states]
+    assert replayed_some
+
+
+def loosened(bound: int) -> int:
+    """A bound that is a little wider, if it is any."""
+    return bound if bound in (AT_MOST_0, UNBOUNDED) else bound + 2 * 7_000
+
+
+def test_more_configurations_than_are_kept_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Known, "MOST", 3)
+    few = closure(model("6.7.4"), assuming("starvation"))
+    monkeypatch.undo()
+    assert few.closed
+    assert few.states == closure(model("6.7.4"), assuming("starvation")).states
+
+
+def test_what_waits_is_judged_though_the_ages_of_tokens_have_no_end() -> None:
+    """Neither needs the graph of the other."""
+    both = ("given-tokens-never-go-backwards", "every-call-settles")
+    verdicts = proof("6.40.0", "starvation", "stale-for-good", judging=both, steps=9_000).verdicts
+    assert [type(verdicts[name]) for name in both] == [HeldTo, Proved]
+
+
+def test_a_call_that_may_wait_for_ever_keeps_nothing_else_from_being_proved() -> None:
+    """The graph of all others needs not how long it has waited: with that it has half as many steps again."""
+    both = ("every-call-settles", "token-handed-out-is-valid")
+    verdicts = proof("6.40.0", "failing-start", judging=both, steps=13_000).verdicts
+    assert [type(verdicts[name]) for name in both] == [Violated, Proved]
 
 
 @settings(max_examples=100, deadline=None)

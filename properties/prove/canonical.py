@@ -36,10 +36,13 @@ from properties.prove.state import EVERYTHING, NOW, Configuration, Memory, State
 from properties.prove.zone import NOTHING_KNOWN, Instant, Zone
 
 
-def canonical(sdk: Sdk, configuration: Configuration, zone: Zone, memory: Memory = EVERYTHING) -> State:
-    """The canonical form of a configuration whose instants are symbols. Decides which tokens have expired, so it
-    may split the run in two."""
-    return CanonicalForm(sdk, configuration, zone, memory).state()
+def canonical(
+    sdk: Sdk, configuration: Configuration, memory: Memory = EVERYTHING
+) -> tuple[Configuration, tuple[Instant, ...]]:
+    """The canonical form of a configuration whose instants are symbols, and the instants that are its symbols.
+    Decides which tokens have expired, so it may split the run in two."""
+    form = CanonicalForm(sdk, configuration, memory)
+    return form.configuration(), tuple(form.instants)
 
 
 def state_of(
@@ -48,7 +51,8 @@ def state_of(
     """The canonical form of a configuration whose instants are numbers; in a `zone` in which nothing is known but
     what is always assumed."""
     zone = Instant.zone = zone or Zone(NOTHING_KNOWN)
-    return canonical(sdk, symbolic(configuration), zone, memory)
+    (system, client), instants = canonical(sdk, symbolic(configuration), memory)
+    return State(system, client, zone.onto(instants))
 
 
 def renumbered(numbers: Iterable[int]) -> dict[int | None, int]:
@@ -115,9 +119,9 @@ def request_names(sdk: Sdk, configuration: Configuration) -> dict[int | None, Re
 class CanonicalForm(Naming):
     """Builds the canonical form of one configuration."""
 
-    def __init__(self, sdk: Sdk, configuration: Configuration, zone: Zone, memory: Memory) -> None:
+    def __init__(self, sdk: Sdk, configuration: Configuration, memory: Memory) -> None:
         super().__init__(memory)
-        self.sdk, (self.system, self.client), self.zone = sdk, configuration, zone
+        self.sdk, (self.system, self.client) = sdk, configuration
         world = self.system.world
         self.now = cast(Any, world.now)
         self.timer_names = renumbered(timer.timer for timer in world.timers)
@@ -130,20 +134,19 @@ class CanonicalForm(Naming):
         if memory.order:
             self.tokens = sorted(tokens_in((self.system, self.client)), key=lambda token: token.number)
 
-    def state(self) -> State:
-        """The canonical state. A token counts only if the state has it: not if only what is left out does."""
-        state = self._state()
+    def configuration(self) -> Configuration:
+        """The canonical configuration. A token counts only if that has it: not if only what is left out does."""
+        configuration = self._configuration()
         if len(self.named) < len(self.tokens):
             self.tokens = [self.tokens[place] for place in sorted(self.named)]
             self.named, self.instants = {}, [self.now]
-            state = self._state()
-        return state
+            configuration = self._configuration()
+        return configuration
 
-    def _state(self) -> State:
+    def _configuration(self) -> Configuration:
         world, monitor = self.of_world(self.system.world), self.of_monitor(self.system.monitor)
         system = replace(self.system, world=world, monitor=monitor)
-        client = self.sdk.canonical(self.client, self)
-        return State(system, client, self.zone.onto(self.instants))
+        return system, self.sdk.canonical(self.client, self)
 
     def at(self, at: Any) -> Any:
         """A new symbol for an instant in ms."""

@@ -6,13 +6,16 @@ instants (`Hulls`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import gt
 
 from msgspec.structs import replace
 
 from model.terms import Timings
 from model.world.events import Event
+from properties.invariants.catalogue import Invariant
 from properties.invariants.verdict import Violated
 from properties.prove.concrete import GraphPath
 from properties.prove.state import Configuration, State
@@ -33,6 +36,10 @@ class Graph:
     reached: dict[str, int] = field(default_factory=dict)
     hulls: dict[Configuration, int] = field(default_factory=dict)
     """The number of each hull by its configuration."""
+
+    def breaks(self, invariants: Sequence[Invariant]) -> bool:
+        """Is there a step that violates each of them?"""
+        return bool(invariants) and all(one.id in self.broken for one in invariants)
 
     def path(self, number: int, last: Event) -> GraphPath:
         """The path from the initial state to state `number`, with `last` as the event that follows it."""
@@ -77,6 +84,8 @@ class Hulls:
             self._graph.parents.append(parent)
             return number
         old = states[number].bounds
+        if not any(any(map(gt, row, its)) for row, its in zip(state.bounds, old, strict=True)):
+            return None
         grown = tuple(
             tuple(
                 one if mine <= one else _widened(mine, state.world.timings)
@@ -84,8 +93,6 @@ class Hulls:
             )
             for row, its in zip(state.bounds, old, strict=True)
         )
-        if grown == old:
-            return None
         states[number] = replace(states[number], bounds=grown)
         return number
 

@@ -22,12 +22,12 @@ from model.world.events import Advance, Answer, Deliver, Event, Freeze, GoOnline
 from model.world.facts import Fact, Settled, TimerFired
 from model.world.state import World
 from properties.prove.graph import Graph
-from properties.prove.successors import Problem, successors_by
+from properties.prove.successors import Known, Problem, successors_by
 from properties.prove.zone import Instant, Zone
 from properties.system.event_kinds import brief
 
 
-def path_without_recovery(problem: Problem, graph: Graph) -> tuple[str, ...]:
+def path_without_recovery(problem: Problem, graph: Graph, known: Known | None = None) -> tuple[str, ...]:
     """The events that lead to a state of a closed graph from which the foreground may not recover, followed by
     those of the fair cycle there, if it is no deadlock. Empty if every state recovers."""
     import networkx as nx  # noqa: PLC0415 (a fifth of the time in which every other command starts)
@@ -41,7 +41,7 @@ def path_without_recovery(problem: Problem, graph: Graph) -> tuple[str, ...]:
         ends = True
         option = healthy_option(state.world, sdk.operations[0])
         awaited = set(sdk.awaited(state.client))
-        for one in successors_by(option, problem, state.configuration, state.bounds):
+        for one in successors_by(option, problem, state.configuration, state.bounds, known):
             after = graph.hulls[one.state.configuration]
             if isinstance(option, Span) and not one.step.facts and after == number:
                 continue  # a self-loop of passing time alone: more time may pass, so this is no deadlock
@@ -70,7 +70,7 @@ def healthy_option(world: World, ask: Operation) -> Event | Span:
         first = world.requests[0]
         return Deliver(first.request) if first.reply else Answer(first.request, world.honest_answer(first))
     if world.calls:
-        return Span(None, world.timings.session)
+        return Span(None, 0)  # as long as it may be
     return ask if world.loaded else StartApp()
 
 

@@ -2,8 +2,8 @@
 
 It has three passes.
 
-1. Untimed (`untimed.py`): time is abstracted away. The pass is fast, and proves the invariants that hold whatever
-   the clock does.
+1. Untimed (`untimed.py`): time is abstracted away. The pass is fast, and proves invariants that hold whatever the
+   clock does. Unless it may decide all invariants it is short.
 2. Timed and over-approximating, for the remaining invariants. States that differ only in the bounds on their
    instants are merged into a hull, and a growing hull is widened to the next relevant bound, so that the pass
    terminates soon (Cousot and Cousot 1977). A closed graph includes everything that can happen, so an invariant
@@ -22,6 +22,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -45,7 +46,7 @@ from properties.prove.concrete import concrete
 from properties.prove.graph import Graph, Hulls, Zones
 from properties.prove.liveness import path_without_recovery
 from properties.prove.state import Memory
-from properties.prove.successors import Problem, landmarks, look_for, successors
+from properties.prove.successors import Known, Problem, landmarks, look_for, successors
 from properties.prove.untimed import Product, gc_paused
 from properties.run.reference import reference_policy
 from properties.targets.model import ModelTarget
@@ -62,9 +63,9 @@ class Limits(Struct, frozen=True):
     steps: int = 1_000_000_000
 
 
-OPEN_GRAPH_BUDGET = 5
-"""If the graph did not close, the exact pass gets this fraction of its limits (a fifth): most of it would only
-show up to which depth the invariants hold."""
+SHORT = 5
+"""A short pass gets this fraction of its limits: a fifth. The exact pass is short if the graph did not close:
+most of it would only show up to which depth the invariants hold."""
 
 Tell: TypeAlias = Callable[[str], None]
 
@@ -112,6 +113,7 @@ def prove(
     verdicts: dict[str, Verdict] = {one.id: NotApplicable(tuple(one.runtimes)) for one in invariants}
     with gc_paused():
         verdicts |= search.judge(judged)
+        search.known = Known()  # or it is scanned
     cell = Cell(model.name, runtime, assumptions)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
@@ -146,24 +148,28 @@ class _Search:
     limits: Limits
     tell: Tell
     reached: dict[str, int] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
 
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """A verdict for each of `invariants`."""
-        verdicts = self.untimed([one for one in invariants if one.timeless])
+        """A verdict for each of `invariants`. The untimed pass is short if it cannot decide all of them: a timed
+        graph is needed anyway then, and decides the same if it closes."""
+        verdicts = self.untimed(invariants, share=1 if all(one.timeless for one in invariants) else SHORT)
         verdicts |= self.timed([one for one in invariants if one.id not in verdicts])
         return {one.id: verdicts[one.id] for one in invariants}
 
-    def untimed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """The untimed pass: the verdicts of the invariants that it proves."""
+    def untimed(self, invariants: Sequence[Invariant], share: int) -> dict[str, Verdict]:
+        """The untimed pass: the verdicts of the timeless invariants that it proves. A `share` of 5 is a fifth of
+        the limits."""
+        invariants = [one for one in invariants if one.timeless]
         if not invariants:
             return {}
         product = Product(
             self._for(invariants), most_timers(self.problem.model.sdk, self.problem.app), invariants
         )
         found = product.search(
-            self.limits.seconds,
+            self.limits.seconds / share,
             self.limits.states,
-            self.limits.steps,
+            self.limits.steps // share,
             lambda states: self._say("leaving time out", states),
         )
         self.reached = found.reached
@@ -173,27 +179,34 @@ class _Search:
         return {one.id: proof for one in invariants if one.id not in found.broken}
 
     def timed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
-        """The timed passes. How long a call has waited multiplies the states, and so do the ages of tokens: the
-        invariants that read these are checked last, and only if the graph of the others closed."""
-        groups = [
-            [one for one in invariants if not one.waits and not one.ages],
-            [one for one in invariants if one.ages],
-            [one for one in invariants if one.waits],
-        ]
+        """The timed passes. The ages of tokens multiply the states: the invariants that read them have a graph of
+        their own, and its closure is not tried if the graph of the others does not close. How long a call has
+        waited adds states: once the hulls break all that read it, the others have a graph without it."""
         verdicts: dict[str, Verdict] = {}
+        groups = [[one for one in invariants if one.ages is ages] for ages in (False, True)]
+        closes = True
         while groups:
-            closure = self.closure(groups[0])
-            if not closure.closed:
-                return verdicts | self.verdicts([one for group in groups for one in group], closure)
-            verdicts |= self.verdicts(groups.pop(0), closure)
+            if not (group := groups.pop(0)):
+                continue
+            self.prepare(group)
+            closure = self.closure(group) if closes else Graph()
+            waiting = [one for one in group if one.waits]
+            if not closure.closed and closure.breaks(waiting):
+                groups.insert(0, [one for one in group if not one.waits])
+                group = waiting
+            closes = closure.closed or closure.breaks(group)
+            verdicts |= self.verdicts(group, closure)
         return verdicts
 
+    def prepare(self, invariants: Sequence[Invariant]) -> None:
+        """Turn to the problem of these invariants."""
+        if (asked := self._for(invariants)) != self.problem:
+            self.problem, self.known = asked, Known()
+
     def closure(self, invariants: Sequence[Invariant]) -> Graph:
-        """The over-approximating pass; an empty closed graph if there are no `invariants`."""
-        graph = Graph(closed=not invariants)
-        if invariants:
-            self.problem = self._for(invariants)
-            self.explore(graph, invariants, hull=True)
+        """The over-approximating pass."""
+        graph = Graph()
+        self.explore(graph, invariants, hull=True)
         self.reached = self.reached | graph.reached
         return graph
 
@@ -203,9 +216,10 @@ class _Search:
         exact = Graph()
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
-            self.problem = self._for(invariants)
-            self.explore(exact, open_ones, hull=False, share=1 if closure.closed else OPEN_GRAPH_BUDGET)
-        never = tuple(one.name for one in self.problem.assumptions.sometimes if not closure.reached.get(one.name))
+            may_break = closure.closed or closure.breaks(invariants)
+            self.explore(exact, open_ones, hull=False, share=1 if may_break else SHORT)
+        reached = closure.reached | exact.reached
+        never = tuple(one.name for one in self.problem.assumptions.sometimes if not reached.get(one.name))
         verdicts: dict[str, Verdict] = {}
         for one in invariants:
             graph = exact if one in open_ones else closure
@@ -217,7 +231,7 @@ class _Search:
                 verdicts[one.id] = HeldTo(exact.depth, len(exact.states))
             elif never:
                 verdicts[one.id] = Vacuous(len(graph.states), graph.transitions, never, "states")
-            elif recovers and (path := path_without_recovery(self.problem, closure)):
+            elif recovers and (path := path_without_recovery(self.problem, closure, self.known)):
                 verdicts[one.id] = MayStarve(len(graph.states), path)
             else:
                 verdicts[one.id] = Proved(len(graph.states), graph.transitions, recovers)
@@ -228,47 +242,58 @@ class _Search:
         self.tell(f"{place}: {what}, {states:,} states")
 
     def _for(self, invariants: Sequence[Invariant]) -> Problem:
-        known = self.problem
-        return problem(known.model, known.runtime, known.assumptions, known.app, invariants)
+        like = self.problem
+        return problem(like.model, like.runtime, like.assumptions, like.app, invariants)
 
     def explore(self, graph: Graph, invariants: Sequence[Invariant], hull: bool, share: int = 1) -> None:
-        """Run one pass, breadth first: with `hull`, the over-approximation until it closes; else the exact one
-        until every invariant has a counterexample. A `share` of 5 is a fifth of the limits."""
+        """Run one pass: with `hull`, the over-approximation until it closes, or breaks every invariant, or every
+        one that `waits`; else the exact one until every invariant has a counterexample. A `share` of 5 is a fifth
+        of the limits.
+
+        The state that was reached first is expanded first. That is breadth first in the exact pass. In the other
+        one it lets a hull grow before what follows from it is expanded again: a third fewer steps. There a state
+        with more than two thirds of the timers that are too many comes before all others: if they accumulate
+        without bound, it leads there soonest."""
         seconds, steps = self.limits.seconds / share, self.limits.steps // share
         began = reported_at = time.perf_counter()
         most = most_timers(self.problem.model.sdk, self.problem.app)
-        ahead = landmarks(self.problem) if hull else {}
+        costly = [one for one in invariants if one.waits] or invariants
+        ahead = landmarks(self.problem)
         add = Hulls(graph).add if hull else Zones(graph).add
         add(self.problem.first(), None)
-        level, looked_at = [0], 0
-        while level:
-            following: dict[int, None] = {}
-            for number in level:
-                if looked_at == self.limits.states or graph.transitions >= steps:
+        waiting, looked_at, last_of_level = [(True, 0)], 0, 0
+        queued = {0}
+        while waiting:
+            _, number = heappop(waiting)
+            if not hull and number > last_of_level:
+                last_of_level = len(graph.states) - 1
+                graph.depth += 1
+                found_all = all(graph.broken.get(one.id) for one in invariants)
+                if found_all or graph.depth >= self.limits.depth:
                     return
-                looked_at += 1
-                for step, after in successors(self.problem, graph.states[number]):
-                    graph.transitions += 1
-                    for one in invariants:
-                        if graph.broken.get(one.id) is None and one.check(step):
-                            path = graph.path(number, step.event)
-                            graph.broken[one.id] = None if hull else concrete(path, self.problem, one)
-                    look_for(ahead, step, graph.reached)
-                    if (new := add(after, (number, step.event))) is not None:
-                        following[new] = None
-                        if hull and len(after.world.timers) > most:
-                            return
-                now = time.perf_counter()
-                if now - reported_at > 1:
-                    reported_at = now
-                    self._say(
-                        "closing the graph" if hull else "looking for the shortest trace", len(graph.states)
-                    )
-                if now - began > seconds:
-                    return
-            graph.depth += 1
-            found_all = not hull and all(graph.broken.get(one.id) for one in invariants)
-            if found_all or (not hull and graph.depth >= self.limits.depth):
+            if looked_at == self.limits.states or graph.transitions >= steps:
                 return
-            level = list(following)
+            queued.remove(number)
+            looked_at += 1
+            for step, after in successors(self.problem, graph.states[number], self.known):
+                graph.transitions += 1
+                for one in invariants:
+                    if graph.broken.get(one.id) is None and one.check(step):
+                        path = graph.path(number, step.event)
+                        graph.broken[one.id] = None if hull else concrete(path, self.problem, one)
+                look_for(ahead, step, graph.reached)
+                if (new := add(after, (number, step.event))) is not None and new not in queued:
+                    timers = len(after.world.timers)
+                    heappush(waiting, (not hull or 3 * timers <= 2 * most, new))
+                    queued.add(new)
+                    if hull and timers > most:
+                        return
+            if hull and graph.breaks(costly):
+                return
+            now = time.perf_counter()
+            if now - reported_at > 1:
+                reported_at = now
+                self._say("closing the graph" if hull else "looking for the shortest trace", len(graph.states))
+            if now - began > seconds:
+                return
         graph.closed = True

@@ -122,9 +122,6 @@ def symbolic(configuration: Configuration) -> Configuration:
     return with_tokens(system, token), with_tokens(client, token)
 
 
-SCALARS = frozenset({bool, int, float, str, type(None)})
-
-
 def tokens_in(value: Any) -> set[Token]:
     """Every token in a value."""
     found: set[Token] = set()
@@ -132,24 +129,35 @@ def tokens_in(value: Any) -> set[Token]:
     while waiting:
         one = waiting.pop()
         kind: Any = type(one)
-        if isinstance(one, Token):
+        if issubclass(kind, Token):
             found.add(one)
-        elif isinstance(one, tuple):
+        elif issubclass(kind, tuple):
             waiting += one
         else:
-            waiting += [getattr(one, name) for name in _with_parts(kind)]
+            waiting += [getattr(one, name) for name in _with_tokens(kind)]
     return found
 
 
 @cache
-def _with_parts(kind: type) -> tuple[str, ...]:
-    """The fields of a struct that may have tokens in them: all but scalars. Other values have none."""
+def _with_tokens(kind: type) -> tuple[str, ...]:
+    """The fields of a struct that may have tokens in them, by their types. Other values have none."""
     if not issubclass(kind, Struct):
         return ()
     hints = get_type_hints(kind)
-    return tuple(
-        name for name in kind.__struct_fields__ if not SCALARS.issuperset(get_args(hints[name]) or {hints[name]})
-    )
+    return tuple(name for name in kind.__struct_fields__ if not {Token, Any}.isdisjoint(_parts(hints[name])))
+
+
+def _parts(hint: Any) -> set[Any]:
+    """The types that a value of this type may be made of."""
+    found: set[Any] = set()
+    waiting = [hint]
+    while waiting:
+        if (one := waiting.pop()) not in found:
+            found.add(one)
+            waiting += get_args(one)
+            if isinstance(one, type) and issubclass(one, Struct):
+                waiting += [*get_type_hints(one).values(), *one.__subclasses__()]
+    return found
 
 
 def split_instants(value: Any) -> tuple[Any, list[Instant]]:

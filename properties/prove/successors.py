@@ -1,11 +1,12 @@
 """The successors of a symbolic state, whose instants are known only by their bounds.
 
-There is one successor for each consistent outcome of the model's comparisons of instants (`zone.py`).
+There is one successor for each consistent outcome of the model's comparisons of instants (`zone.py`). What a
+configuration was found to do under some bounds need not run again under others (`Known`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from model.world.events import OF_REQUEST, Event, FreezeKind, Lose
 from model.world.state import System, World
 from properties.prove.canonical import canonical, state_of
 from properties.prove.state import Configuration, Memory, State
-from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Zone, every_way
+from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Runs, Zone, every_way
 from properties.run.reference import ModelPair
 from properties.system.target import started, stepped
 from properties.targets.model import ModelTarget
@@ -73,52 +74,111 @@ class Successor(Struct, frozen=True):
     state: State
 
 
-def successors(problem: Problem, state: State) -> Iterator[tuple[Step, State]]:
+RunsOf = dict[Hashable, Runs[Any]]
+"""The runs that began in one configuration, by what was asked."""
+
+
+class Known:
+    """The runs of the model by the configuration that they began in, and by what was asked: for one problem, or
+    for problems that differ only in their limits."""
+
+    MOST = 20_000
+    """More configurations are not kept: a run takes some kB."""
+
+    def __init__(self) -> None:
+        self._runs: dict[Configuration, RunsOf] = {}
+
+    def of(self, configuration: Configuration) -> RunsOf:
+        """The runs that began in a configuration."""
+        runs = self._runs.get(configuration)
+        if runs is None:
+            runs = {}
+            if len(self._runs) < self.MOST:
+                self._runs[configuration] = runs
+        return runs
+
+
+def successors(problem: Problem, state: State, known: Known | None = None) -> Iterator[tuple[Step, State]]:
     """Every enabled step of a state, and the state that it leads to. Instants of the step may be compared until
     the next one is taken."""
-    return ((one.step, one.state) for one in successors_at(problem, state.configuration, state.bounds))
+    return ((one.step, one.state) for one in successors_at(problem, state.configuration, state.bounds, known))
 
 
 def successors_at(
-    problem: Problem, configuration: Configuration, bounds: Sequence[Sequence[Bound]]
+    problem: Problem,
+    configuration: Configuration,
+    bounds: Sequence[Sequence[Bound]],
+    known: Known | None = None,
 ) -> Iterator[Successor]:
     """Every successor of a configuration under `bounds`. Until the next one is taken, `Instant.zone` has the
     bounds after the step."""
-    for option in _options(problem, configuration[0], bounds):
-        yield from successors_by(option, problem, configuration, bounds)
+    runs = known.of(configuration) if known else {}
+    for option, enabled in _of_requests(problem, configuration[0], bounds, runs).items():
+        yield from _by(option, problem, configuration, bounds, runs, enabled)
+    for option in _others(problem, configuration[0], bounds, runs):
+        yield from _by(option, problem, configuration, bounds, runs, enabled=True)
+    for kind in (None, *FreezeKind) if problem.assumptions.may_freeze else (None,):
+        yield from _by(Span(kind, 0), problem, configuration, bounds, runs)
 
 
-def _options(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]]) -> list[Event | Span]:
-    """The options that are enabled for some outcome of the comparisons.
-
-    The enabled outcomes of a request may depend on a comparison that is open here: has the last token expired?
-    How long a span may be is left open; `permits` checks it later.
-    """
-    options: dict[Event | Span, None] = {}
+def _of_requests(
+    problem: Problem, system: System, bounds: Sequence[Sequence[Bound]], runs: RunsOf
+) -> dict[Event, bool]:
+    """The events of requests that are enabled for some outcome of the comparisons, and whether they are for every
+    one: what may answer a request may depend on whether the last token has expired, which is open here."""
+    found: dict[Event, bool] = {}
+    asked = partial(at_an_instant, system, problem.assumptions, problem.app)
     for request in system.world.requests:
         like = Lose(request.request)
-        asked = partial(at_an_instant, system, problem.assumptions, problem.app, like)
-        for answers in every_way(problem.zone, bounds, lambda _, asked=asked: [*asked()]):  # type: ignore[misc]
-            options.update(dict.fromkeys(answers))
-    Instant.zone = problem.zone(bounds)
-    others = at_an_instant(system, problem.assumptions, problem.app)
-    kinds = (None, *FreezeKind) if problem.assumptions.may_freeze else (None,)
-    return [
-        *options,
-        *(one for one in others if not isinstance(one, OF_REQUEST)),
-        *(Span(kind, 0) for kind in kinds),
-    ]
+        about = runs.setdefault(request.request, Runs())
+        for answers in every_way(problem.zone, bounds, lambda _, like=like: [*asked(like)], about):  # type: ignore[misc]
+            found.update(dict.fromkeys(answers, about.one))
+    return found
+
+
+def _others(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]], runs: RunsOf) -> list[Event]:
+    """The other events that are enabled now. That depends on no instant."""
+
+    def asked(_zone: Zone) -> list[Event]:
+        every = at_an_instant(system, problem.assumptions, problem.app)
+        return [one for one in every if not isinstance(one, OF_REQUEST)]
+
+    return next(every_way(problem.zone, bounds, asked, cast(Runs[list[Event]], runs.setdefault(None, Runs()))))
 
 
 def successors_by(
-    option: Event | Span, problem: Problem, configuration: Configuration, bounds: Sequence[Sequence[Bound]]
+    option: Event | Span,
+    problem: Problem,
+    configuration: Configuration,
+    bounds: Sequence[Sequence[Bound]],
+    known: Known | None = None,
 ) -> Iterator[Successor]:
     """The successors by one option: an event, or the passing of time."""
+    return _by(option, problem, configuration, bounds, known.of(configuration) if known else {})
+
+
+class _End(Struct, frozen=True):
+    """How a run ends: a `Successor` but for the bounds on its `instants`."""
+
+    step: Step
+    client: Client
+    configuration: Configuration
+    instants: tuple[Instant, ...]
+
+
+def _by(
+    option: Event | Span,
+    problem: Problem,
+    configuration: Configuration,
+    bounds: Sequence[Sequence[Bound]],
+    runs: RunsOf,
+    enabled: bool = False,
+) -> Iterator[Successor]:
     system, client = configuration
 
-    def happen(zone: Zone) -> Successor | None:
+    def happen(zone: Zone) -> _End | None:
         event = lasting(option, system.world, zone) if isinstance(option, Span) else option
-        if not permits(system, problem.assumptions, event, problem.app):
+        if not (enabled or permits(system, problem.assumptions, event, problem.app)):
             return None
         target = problem.fresh()
         target.client = client
@@ -127,11 +187,13 @@ def successors_by(
             return None
         if isinstance(target, ModelPair) and target.diverged:
             step = replace(step, diverged=target.diverged)
-        return Successor(
-            step, target.client, canonical(target.sdk, (step.end, target.client), zone, problem.memory)
-        )
+        return _End(step, target.client, *canonical(target.sdk, (step.end, target.client), problem.memory))
 
-    return (one for one in every_way(problem.zone, bounds, happen) if one)
+    for end in every_way(problem.zone, bounds, happen, runs.setdefault(option, Runs())):
+        if end:
+            system_after, client_after = end.configuration
+            state = State(system_after, client_after, Instant.zone.onto(end.instants))
+            yield Successor(end.step, end.client, state)
 
 
 def lasting(span: Span, world: World, zone: Zone) -> Event:

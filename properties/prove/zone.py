@@ -12,7 +12,7 @@ second may differ by less than one second from the concrete model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from model.terms import Timings
 
@@ -49,7 +49,7 @@ class Zone:
     __slots__ = ("assume_nothing", "bounds", "decisions", "either", "script")
 
     def __init__(self, bounds: Sequence[Sequence[Bound]], script: tuple[bool, ...] = ()) -> None:
-        self.bounds = [list(row) for row in bounds]
+        self.bounds = [*map(list, bounds)]
         self.script = script
         self.assume_nothing = False  # a comparison that may be true is true, and adds no constraint
         self.decisions: list[bool] = []
@@ -70,7 +70,9 @@ class Zone:
         from_j = [(k, rest) for k, rest in enumerate(bounds[j]) if rest != UNBOUNDED]
         for row in bounds:
             if (first := row[i]) != UNBOUNDED:
-                first = plus(first, bound)
+                first += bound - ((first | bound) & 1)
+                if first >= row[j]:
+                    continue  # j gets no nearer through i, so nothing beyond j does
                 for k, rest in from_j:
                     # plus(first, rest), spelled out: most of the time of a proof is spent here
                     if (through := first + rest - ((first | rest) & 1)) < row[k]:
@@ -125,10 +127,10 @@ class Zone:
         if any(one.downs for one in instants):  # a sleep delayed timers
             return tuple(tuple(self._gap(one - other) for other in instants) for one in instants)
         places = [(one.ups[0], 2 * one.ms) for one in instants]
-        known = self.bounds
+        rows = ((self.bounds[i], ms) for i, ms in places)
         return tuple(
-            tuple(UNBOUNDED if (bound := known[i][j]) == UNBOUNDED else bound + ms - other for j, other in places)
-            for i, ms in places
+            tuple([UNBOUNDED if (bound := row[j]) == UNBOUNDED else bound + ms - other for j, other in places])
+            for row, ms in rows
         )
 
     def _gap(self, gap: Instant) -> Bound:
@@ -164,10 +166,86 @@ class UntimedZone(Zone):
 
 T = TypeVar("T")
 
+Question = tuple[int, int, Bound]
+"""Is instant i minus instant j within the bound?"""
 
-def every_way(kind: type[Zone], bounds: Any, run: Callable[[Zone], T]) -> Iterator[T]:
-    """The results of `run` for every consistent outcome of its comparisons of instants, in this kind of zone."""
-    return _every(lambda script: kind(bounds, script), run)
+ANOTHER: Question = (-1, -1, 0)
+"""In place of a question: there is one more instant."""
+
+
+class Recording(Zone):
+    """A zone that keeps every question that was decided, and its answer."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self, bounds: Sequence[Sequence[Bound]], script: tuple[bool, ...] = ()) -> None:
+        super().__init__(bounds, script)
+        self.asked: list[tuple[Question, bool]] = []
+
+    def another(self) -> int:
+        """Add an instant without bounds. Returns its number."""
+        self.asked.append((ANOTHER, True))
+        return super().another()
+
+    def decide(self, i: int, j: int, bound: Bound) -> bool:
+        """Is instant i minus instant j within `bound`?"""
+        answer = super().decide(i, j, bound)
+        self.asked.append(((i, j, bound), answer))
+        return answer
+
+
+class Runs(Generic[T]):
+    """A decision tree of runs that differ only in how their comparisons came out: a run asks the same question
+    after the same answers, and has the same result. So a run whose answers are known need not run again."""
+
+    __slots__ = ("answers", "question", "result")
+
+    def __init__(self) -> None:
+        self.question: Question | None = None  # None in a leaf, and until the first run
+        self.answers: dict[bool, Runs[T]] = {}
+        self.result: tuple[T] | None = None
+
+    @property
+    def any(self) -> bool:
+        """Is any run known?"""
+        return self.result is not None or self.question is not None
+
+    @property
+    def one(self) -> bool:
+        """Is there one run only, whatever the bounds? Then it asked nothing."""
+        return self.result is not None
+
+    def again(self, zone: Zone) -> tuple[T] | None:
+        """The result of the run with the answers that `zone` gives, which gets its constraints; None if no such
+        run is known."""
+        at: Runs[T] | None = self
+        while at is not None and (question := at.question) is not None:
+            if question is ANOTHER:
+                zone.another()
+                at = at.answers[True]
+            else:
+                at = at.answers.get(zone.decide(*question))
+        return at.result if at else None
+
+    def add(self, asked: Sequence[tuple[Question, bool]], result: T) -> None:
+        """Add a run."""
+        at = self
+        for question, answer in asked:
+            at.question = question
+            if answer not in at.answers:
+                at.answers[answer] = Runs()
+            at = at.answers[answer]
+        at.result = (result,)
+
+
+def every_way(
+    kind: type[Zone], bounds: Any, run: Callable[[Zone], T], known: Runs[T] | None = None
+) -> Iterator[T]:
+    """The results of `run` for every consistent outcome of its comparisons of instants, in this kind of zone.
+    Runs that are `known` do not run again, and new ones are added to them, if the zone is a plain one."""
+    if known is None or kind is not Zone:
+        return _every(lambda script: kind(bounds, script), run)
+    return _known_or_run(bounds, run, known)
 
 
 def either_way(run: Callable[[], T]) -> Iterator[T]:
@@ -180,6 +258,21 @@ def _every(zone_of: Callable[[tuple[bool, ...]], Zone], run: Callable[[Zone], T]
     while scripts:
         zone = Instant.zone = zone_of(scripts.pop())
         yield run(zone)
+        scripts += zone.either
+
+
+def _known_or_run(bounds: Any, run: Callable[[Zone], T], known: Runs[T]) -> Iterator[T]:
+    scripts: list[tuple[bool, ...]] = [()]
+    any_known = known.any
+    while scripts:
+        script = scripts.pop()
+        zone = Instant.zone = Zone(bounds, script)
+        result = known.again(zone) if any_known else None
+        if result is None:
+            zone = Instant.zone = Recording(bounds, script)
+            result = (run(zone),)
+            known.add(zone.asked, *result)
+        yield result[0]
         scripts += zone.either
 
 
