@@ -8,7 +8,7 @@ from model import terms
 from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.server import Server
-from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, TokenId, Touch
+from model.clerk.terms import PERSONAL, GetToken, SignOut, SwitchOrganization, TokenId, Touch
 from model.requests import Endpoint, Outcome
 from model.step import permits
 from model.terms import Runtime
@@ -177,6 +177,10 @@ SCRIPTS: dict[str, tuple[Event, ...]] = {
     "there and back": (
         *(*SWITCHED, Advance(SECOND), SwitchOrganization(None), Answer(2, SESSION), GetToken()),
         *(Advance(43 * SECOND), GetToken(organization="org_b"), GetToken()),
+    ),
+    "it ends in mid sign-out, and that comes to nothing": (
+        *(SWITCH, Answer(1, Outcome.LOST), SignOut(), Advance(43 * SECOND), Answer(2, Outcome.LOST)),
+        *(Advance(15 * SECOND), GetToken()),
     ),
     "two overtake each other": (
         SWITCH,

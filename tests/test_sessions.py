@@ -96,6 +96,14 @@ def test_a_sign_out_that_fails_leaves_the_app_without_a_session_to_call(ending: 
     assert [fact.error for fact in of_kind(Settled, ran.facts)][1:] == [NO_SESSION_ERROR] * 2
 
 
+def test_a_sign_out_that_comes_to_nothing_spares_the_session_that_a_switch_has_set_since() -> None:
+    """6.1.0 takes a lost reply for none, as if it were offline, and signs out only who has no session by then."""
+    lost = (SwitchOrganization("org_b"), Answer(1, Outcome.LOST), SignOut(), Advance(43 * SECOND))
+    ran = run(model("6.1.0"), *lost, Answer(2, Outcome.LOST))
+    assert ran.world.signed_in
+    assert not of_kind(SessionLeft, ran.facts)
+
+
 def test_a_sign_out_can_be_tried_again() -> None:
     ran = new(SignOut(), Answer(1, Outcome.BROKEN), SignOut(), Answer(2, Outcome.NO_SESSION))
     assert not ran.world.signed_in
@@ -166,6 +174,10 @@ STORIES: dict[str, tuple[str, tuple[Event, ...]]] = {
         (FORCED, Serve(1, Outcome.GRANTED), SignOut(), Answer(2, Outcome.NO_SESSION), Deliver(1)),
     ),
     "a sign-out that failed": ("foreground-recovers", (SignOut(), Answer(1, Outcome.BROKEN), GetToken())),
+    "a sign-out that failed, and then a refresh": (
+        "background-never-destroys-valid-session",
+        (SignOut(), Answer(1, Outcome.BROKEN), Advance(43 * SECOND), Answer(2, Outcome.GRANTED)),
+    ),
     "a client from before the sign-in": (
         "valid-session-survives",
         (

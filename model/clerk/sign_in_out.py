@@ -46,7 +46,8 @@ def leave(turn: Turn, call: CallId) -> Turn:
 
 def signed_out(turn: Turn, flight: Flight, outcome: Outcome) -> Turn:
     """A sign-out was answered. Done, it empties the cache (Client.ts removeSessions). Failed, it leaves the app
-    without a Session object, and the user signed in."""
+    without a Session object, and the user signed in. If nothing came, it ends with the one that a switch has set
+    since it began, or with none."""
     assert flight.cause is not None, "only the app signs out"
     done = outcome is Outcome.NO_SESSION
     if not done and not session.nothing_came(turn.client, outcome):
@@ -55,5 +56,6 @@ def signed_out(turn: Turn, flight: Flight, outcome: Outcome) -> Turn:
         turn = turn.but(listed=())
     for entry in turn.client.cache:
         turn = turn if entry.replaced else cache.drop(turn, entry)
-    turn = session.sign_out(turn, flight.cause).but(chosen=None)
+    if done or turn.client.leaving:
+        turn = session.sign_out(turn, flight.cause).but(chosen=None)
     return turn.put(CallSettled(flight.cause, None, None))
