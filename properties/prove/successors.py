@@ -82,8 +82,8 @@ class Known:
     """The runs of the model by the configuration that they began in, and by what was asked: for one problem, or
     for problems that differ only in their limits."""
 
-    MOST = 20_000
-    """More configurations are not kept: a run takes some kB."""
+    MOST = 5_000
+    """More configurations are not kept: the runs of one take some ten kB."""
 
     def __init__(self) -> None:
         self._runs: dict[Configuration, RunsOf] = {}

@@ -198,11 +198,12 @@ class Runs(Generic[T]):
     """A decision tree of runs that differ only in how their comparisons came out: a run asks the same question
     after the same answers, and has the same result. So a run whose answers are known need not run again."""
 
-    __slots__ = ("answers", "question", "result")
+    __slots__ = ("no", "question", "result", "yes")
 
     def __init__(self) -> None:
         self.question: Question | None = None  # None in a leaf, and until the first run
-        self.answers: dict[bool, Runs[T]] = {}
+        self.yes: Runs[T] | None = None
+        self.no: Runs[T] | None = None
         self.result: tuple[T] | None = None
 
     @property
@@ -222,9 +223,9 @@ class Runs(Generic[T]):
         while at is not None and (question := at.question) is not None:
             if question is ANOTHER:
                 zone.another()
-                at = at.answers[True]
+                at = at.yes
             else:
-                at = at.answers.get(zone.decide(*question))
+                at = at.yes if zone.decide(*question) else at.no
         return at.result if at else None
 
     def add(self, asked: Sequence[tuple[Question, bool]], result: T) -> None:
@@ -232,9 +233,12 @@ class Runs(Generic[T]):
         at = self
         for question, answer in asked:
             at.question = question
-            if answer not in at.answers:
-                at.answers[answer] = Runs()
-            at = at.answers[answer]
+            after = (at.yes if answer else at.no) or Runs()
+            if answer:
+                at.yes = after
+            else:
+                at.no = after
+            at = after
         at.result = (result,)
 
 
