@@ -30,5 +30,5 @@ def test_an_unknown_finding_is_told_in_one_line() -> None:
     words = [sys.executable, "-m", "properties.cli.bench", "--finding=rain"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("bench: unknown finding 'rain' (known: 401-then-500-6.40.0, ")
+    assert done.stderr.startswith("bench: unknown finding 'rain' (known: 401-then-403-6.40.0, ")
     assert done.stderr.count("\n") == 1

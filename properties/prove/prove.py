@@ -258,6 +258,7 @@ class _Search:
         began = reported_at = time.perf_counter()
         most = most_timers(self.problem.model.sdk, self.problem.app)
         costly = [one for one in invariants if one.waits] or invariants
+        may_stop = hull and not any(one.recovers for one in costly)  # liveness needs the closed graph
         ahead = landmarks(self.problem)
         add = Hulls(graph).add if hull else Zones(graph).add
         add(self.problem.first(), None)
@@ -288,7 +289,7 @@ class _Search:
                     queued.add(new)
                     if hull and timers > most:
                         return
-            if hull and graph.breaks(costly):
+            if may_stop and graph.breaks(costly):
                 return
             now = time.perf_counter()
             if now - reported_at > 1:
