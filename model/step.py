@@ -168,7 +168,7 @@ def enabled(
     """What may happen now: events at an instant, then spans of time.
 
     With `like`, yields only the options that decide whether that event is enabled. An engine that forks at each
-    comparison of instants (properties/prove/zone.py) must make no other comparison.
+    comparison of instants (properties/prove/runs.py) must make no other comparison.
     """
     if not isinstance(like, Advance | Freeze):
         yield from at_an_instant(system, assumptions, app, like)

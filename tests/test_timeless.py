@@ -25,11 +25,12 @@ from model.world.state import System
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Proved, Violated
 from properties.prove.prove import Limits, most_timers, prove
+from properties.prove.runs import either_way
 from properties.prove.state import NOW, Memory
 from properties.prove.successors import Problem
 from properties.prove.untimed import ANY_LENGTH, BITS, LOW, Product, UntimedResult
 from properties.prove.untimed_states import DEVICE_TIME
-from properties.prove.zone import Instant, UntimedZone, either_way
+from properties.prove.zone import Instant, UntimedZone
 from properties.run.run import Run
 from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, model, proposed

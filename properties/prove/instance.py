@@ -24,9 +24,9 @@ from properties.prove.formulas import Formula, numbers
 from properties.prove.parameters import LENGTH, NUMBERS, RoundingZone, within
 from properties.prove.polyhedra import Row, formula, row, variable
 from properties.prove.prove import problem
+from properties.prove.runs import every_way
 from properties.prove.state import symbolic
 from properties.prove.successors import Problem, lasting
-from properties.prove.zone import every_way
 from properties.run.run import Violation
 from properties.run.shrink import violates
 from properties.system.target import stepped

@@ -1,6 +1,6 @@
 """The successors of a symbolic state, whose instants are known only by their bounds.
 
-There is one successor for each consistent outcome of the model's comparisons of instants (`zone.py`). What a
+There is one successor for each consistent outcome of the model's comparisons of instants (`runs.py`). What a
 configuration was found to do under some bounds need not run again under others (`Known`).
 """
 
@@ -22,8 +22,9 @@ from model.terms import Runtime
 from model.world.events import OF_REQUEST, Event, FreezeKind, Lose
 from model.world.state import System, World
 from properties.prove.canonical import canonical, state_of
+from properties.prove.runs import Runs, every_way
 from properties.prove.state import Configuration, Memory, State
-from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Runs, Zone, every_way
+from properties.prove.zone import NOTHING_KNOWN, Bound, Instant, Zone
 from properties.run.reference import ModelPair
 from properties.system.target import started, stepped
 from properties.targets.model import ModelTarget

@@ -48,10 +48,11 @@ from model.world.facts import Fact, TimerFired
 from model.world.outputs import absorb
 from model.world.state import System
 from properties.invariants.catalogue import Invariant
+from properties.prove.runs import either_way
 from properties.prove.state import NOW
 from properties.prove.successors import Problem, landmarks, look_for
 from properties.prove.untimed_states import DEVICE_TIME, Names, UntimedForm, names_of, untimed
-from properties.prove.zone import Instant, UntimedZone, either_way
+from properties.prove.zone import Instant, UntimedZone
 
 ANY_LENGTH: Millis = 1
 """The duration of every step, in ms: a placeholder, because the untimed form drops all instants."""
