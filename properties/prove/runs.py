@@ -1,6 +1,6 @@
 """Runs that split in two at each open comparison of instants, and those that need not run again.
 
-A run is deterministic but for how its comparisons come out. So a decision tree of its comparisons (`Runs`) has all
+A run is deterministic but for how its comparisons come out. So a decision tree of its comparisons (`Runs`) has
 its results, and under other bounds it is replayed: only the comparisons are decided again.
 """
 
