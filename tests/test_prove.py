@@ -325,7 +325,7 @@ def test_what_waits_is_judged_though_the_ages_of_tokens_have_no_end() -> None:
 
 
 def test_a_call_that_may_wait_for_ever_keeps_nothing_else_from_being_proved() -> None:
-    """The graph of all others needs not how long it has waited: with that it has half as many steps again."""
+    """The graph of the others leaves out how long it has waited: with that it has half as many steps again."""
     both = ("every-call-settles", "token-handed-out-is-valid")
     verdicts = proof("6.40.0", "failing-start", judging=both, steps=13_000).verdicts
     assert [type(verdicts[name]) for name in both] == [Violated, Proved]

@@ -97,7 +97,7 @@ def test_a_sign_out_that_fails_leaves_the_app_without_a_session_to_call(ending: 
 
 
 def test_a_sign_out_that_comes_to_nothing_spares_the_session_that_a_switch_has_set_since() -> None:
-    """6.1.0 takes a lost reply for none, as if it were offline, and signs out only who has no session by then."""
+    """6.1.0 takes a lost reply for none, as if it were offline. It signs out only if no session is there."""
     lost = (SwitchOrganization("org_b"), Answer(1, Outcome.LOST), SignOut(), Advance(43 * SECOND))
     ran = run(model("6.1.0"), *lost, Answer(2, Outcome.LOST))
     assert ran.world.signed_in

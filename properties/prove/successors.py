@@ -76,7 +76,8 @@ class Successor(Struct, frozen=True):
 
 
 RunsOf = dict[Hashable, Runs[Any]]
-"""The runs that began in one configuration, by what was asked."""
+"""The runs that began in one configuration: by an option, how it ends; by a request's number, its options; by
+None, all other events."""
 
 
 class Known:
