@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from model.app import App
 from model.clerk import cache, loading, network, session, sign_in_out, transition
+from model.clerk.policy import Policy
 from model.clerk.sdk import CLERK
 from model.clerk.state import Call, Client, Entry, Flight, Purpose, Turn
 from model.clerk.terms import PERSONAL, GetToken, SignOut, SwitchOrganization, TokenId, Touch
@@ -110,14 +111,23 @@ def leaving(turn: Turn, token_id: TokenId) -> Turn:
     return cache.swap(turn, entry, replace(entry, replaced=True))
 
 
+class Hasty:
+    """A policy by which a refresh is always too late."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.timings = replace(policy.timings, lead=10**6)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.policy, name)
+
+
 def refreshes_nothing_ahead(patch: pytest.MonkeyPatch) -> None:
     """No refresh timer is ever set."""
     right = cache.arm
 
     def wrong(turn: Turn, entry: Entry) -> Turn:
-        policy = turn.client.policy
-        hasty = replace(policy, timings=replace(policy.timings, lead=10**6))
-        return right(turn.but(policy=hasty), entry).but(policy=policy)
+        return right(turn.but(policy=Hasty(turn.client.policy)), entry).but(policy=turn.client.policy)
 
     patch.setattr(cache, "arm", wrong)
 

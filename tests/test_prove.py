@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,9 +28,10 @@ from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, SetClock
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Findings, HeldTo, Proved, Vacuous, Violated
+from properties.prove import matrix
 from properties.prove.canonical import state_of
 from properties.prove.graph import Graph
-from properties.prove.matrix import confirmed
+from properties.prove.matrix import EVERY_POLICY, Task, confirmed
 from properties.prove.prove import Limits, _Search, one_call, prove
 from properties.prove.state import Memory, contains, split_instants
 from properties.prove.successors import Known, Problem, successors
@@ -44,6 +46,7 @@ from tests.test_conformance import replayed
 
 ONE_CALL = one_call(CLERK)
 PATIENT = Limits(seconds=600)
+UNLIKE = (POLICIES["CLERK_JS_6_1_0"], POLICIES["CLERK_JS_6_40_0"], PROPOSED["FIX_KEEP_TRYING"])
 
 ABOUT_HEADLESS = tuple(name for name, one in INVARIANTS.items() if Runtime.HEADLESS in one.runtimes)
 
@@ -302,6 +305,47 @@ def test_a_run_that_is_known_leads_where_it_would_lead_again(names: str) -> None
             again = [repr((step.event, step.facts, after)) for step, after in successors(problem, one, known)]
             assert again == afresh
         states |= {repr(after): after for _, after in successors(problem, state, known)}
+
+
+@pytest.mark.parametrize("names", ["starvation,stale-on-arrival", "outage", "late-replies"])
+def test_a_run_of_one_policy_is_one_of_another_only_if_that_chooses_the_same(names: str) -> None:
+    """Three policies, of which no two choose the same, and one set of known runs."""
+    known = Known()
+    problems = [asked(ModelTarget(CLERK, policy), assuming(*names.split(","))) for policy in UNLIKE]
+    states = {repr(first): first for one in problems if (first := one.first())}
+    for number in range(60):
+        state = [*states.values()][number]
+        for one in problems:
+            afresh = [repr((step.event, step.facts, after)) for step, after in successors(one, state)]
+            again = [repr((step.event, step.facts, after)) for step, after in successors(one, state, known)]
+            assert again == afresh
+            states |= {repr(after): after for _, after in successors(one, state, known)}
+
+
+@pytest.mark.parametrize("names", ["stale-on-arrival", "session-gone"])
+def test_what_policies_share_is_what_each_would_be_found_to_do(
+    names: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6.13.0 differs from 6.7.4 by what a 403 is, and nobody is banned here: it is not even proved again."""
+    tasks = [
+        Task(name, (names,), Runtime.HEADLESS, tuple(DEFAULT_INVARIANTS), None, Limits(steps=14_000))
+        for name in EVERY_POLICY
+    ]
+    proved: list[str] = []
+
+    def prove_and_tell(model: ModelTarget, *what: Any) -> Findings:
+        proved.append(model.name)
+        return prove(model, *what)
+
+    monkeypatch.setattr(matrix, "prove", prove_and_tell)
+    together = [task.run() for task in tasks]
+    assert "model@CLERK_JS_6_7_4" in proved
+    assert "model@CLERK_JS_6_13_0" not in proved
+    for task, found in zip(tasks, together, strict=True):
+        matrix.shared_by.cache_clear()
+        alone = task.run()
+        assert replace(found, seconds=0) == replace(alone, seconds=0)
+    assert len(proved) > 2 * len(tasks) - 6
 
 
 def loosened(bound: int) -> int:

@@ -146,7 +146,7 @@ class CanonicalForm(Naming):
     def _configuration(self) -> Configuration:
         world, monitor = self.of_world(self.system.world), self.of_monitor(self.system.monitor)
         system = replace(self.system, world=world, monitor=monitor)
-        return system, self.sdk.canonical(self.client, self)
+        return system, replace(self.sdk.canonical(self.client, self), policy=None)
 
     def at(self, at: Any) -> Any:
         """A new symbol for an instant in ms."""

@@ -38,7 +38,7 @@ def concrete(path: GraphPath, problem: Problem, invariant: Invariant) -> Violate
             for event in events:
                 run.play(event)
         except Violation as violation:
-            return violation if len(events) == len(path) else None
+            return violation.with_traceback(None) if len(events) == len(path) else None  # frames are large
         if len(events) == len(path):
             return None
         state, event = path[len(events)]

@@ -51,8 +51,7 @@ def path_without_recovery(problem: Problem, graph: Graph, known: Known | None = 
         if ends:
             return _in_short(event for _, event in graph.path(number, sdk.operations[0])[:-1])
     for component in nx.strongly_connected_components(healthy):
-        inside = healthy.subgraph(component)
-        edges = [edge for _, _, edge in inside.edges(data=True)]
+        edges = [edge for _, after, edge in healthy.edges(component, data=True) if after in component]
         waits = all(sdk.awaited(graph.states[number].client) for number in component)
         if edges and (not waits or any(edge["ran"] for edge in edges)):
             way_there = [event for _, event in graph.path(min(component), sdk.operations[0])[:-1]]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +17,8 @@ from model.assumptions.sets import Assumptions
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, Violated
-from properties.prove.prove import Limits, prove
+from properties.prove.prove import KnownBy, Limits, prove
+from properties.prove.runs import Asked, Choice
 from properties.run.shrink import violates
 from properties.system.processes import run_all
 from properties.system.target import Target
@@ -43,15 +47,58 @@ class Task(Struct, frozen=True):
     app: App | None
     limits: Limits
 
+    @property
+    def alike(self) -> Task:
+        """The same for all tasks that differ only in the policy."""
+        return replace(self, policy="")
+
     def run(self, tell: Callable[[str], None] = lambda line: None) -> Findings:
-        """Run the proof. Raises `UnknownName`."""
+        """Run the proof, or find the same for what another policy was found to do, if all that was asked of that
+        one has the same answers here. Raises `UnknownName`."""
+        began = time.perf_counter()
+        model, shared = model_named(self.policy), shared_by(self.alike)
+        for choices, found in shared.findings:
+            if all(choice.of(model.policy) for choice in choices):
+                return _also_of(model.name, found, time.perf_counter() - began)
         judged = [INVARIANTS[name] for name in self.invariants]
-        found = Assumptions(self.assumptions)
-        return prove(model_named(self.policy), self.runtime, found, judged, self.app, self.limits, tell)
+        asked: list[tuple[Choice, bool]] = []
+        if not any(one.reference for one in judged):  # the reference client's policy is made from the whole one
+            model.policy = Asked(model.policy, asked)
+        assumptions = Assumptions(self.assumptions)
+        found = prove(model, self.runtime, assumptions, judged, self.app, self.limits, tell, shared.known)
+        if asked:
+            shared.findings.append(([choice for choice, _ in asked if choice.name != "name"], found))
+        return found
 
 
-def _saved_here(found: Findings) -> Findings:
-    """The findings, with their traces saved again: a worker does not tell which ones it could not save."""
+@dataclass(slots=True)
+class _Shared:
+    """What this process knows from tasks that differ only in the policy: the runs, and the findings, each with
+    the choices that it hangs on."""
+
+    known: KnownBy = field(default_factory=dict)
+    findings: list[tuple[Sequence[Choice], Findings]] = field(default_factory=list)
+
+
+@lru_cache(maxsize=1)
+def shared_by(_alike: Task) -> _Shared:
+    """What these tasks share. What others shared is forgotten."""
+    return _Shared()
+
+
+def _also_of(name: str, found: Findings, seconds: float) -> Findings:
+    """The findings of a model that does all that another was found to do. The traces are saved."""
+    verdicts = {
+        invariant: replace(verdict, trace=replace(verdict.trace, target=name))
+        if isinstance(verdict, Violated)
+        else verdict
+        for invariant, verdict in found.verdicts.items()
+    }
+    return _saved(replace(found, cell=replace(found.cell, target=name), verdicts=verdicts, seconds=seconds))
+
+
+def _saved(found: Findings) -> Findings:
+    """The findings, with their traces saved."""
     for verdict in found.verdicts.values():
         if isinstance(verdict, Violated):
             verdict.trace.save()
@@ -61,7 +108,11 @@ def _saved_here(found: Findings) -> Findings:
 def prove_all(tasks: Sequence[Task], workers: int, tell: Callable[[Findings], None]) -> list[Findings]:
     """The findings of every task, in order. `tell` gets them as they come. Raises `Failure` if a worker process
     dies."""
-    return run_all(tasks, workers, lambda found: tell(_saved_here(found)))
+
+    def told(found: Findings) -> None:
+        tell(_saved(found))  # again: a worker does not tell which traces it could not save
+
+    return run_all(tasks, workers, told, lambda task: task.alike)
 
 
 def confirmed(findings: Sequence[Findings], say: Callable[[str], None]) -> list[Findings]:

@@ -20,7 +20,7 @@ A search that hit a limit proves nothing, and its verdict says so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TypeAlias
@@ -70,6 +70,9 @@ most of it would only show up to which depth the invariants hold."""
 Tell: TypeAlias = Callable[[str], None]
 
 
+KnownBy: TypeAlias = dict[Hashable, Known]
+"""What is known of runs, by all that a problem has but its policy and its limits."""
+
 CALM = Assumptions(("calm",))
 
 
@@ -101,19 +104,21 @@ def prove(
     app: App | None = None,
     limits: Limits = Limits(),
     tell: Tell = lambda line: None,
+    known: KnownBy | None = None,
 ) -> Findings:
     """Prove `invariants` on a model in every world that the assumptions permit, or violate them. The traces of
     violations are saved.
 
-    By default the app makes one call at a time (`one_call`). `tell` gets a line of progress now and then.
+    By default the app makes one call at a time (`one_call`). `tell` gets a line of progress now and then. `known`
+    keeps runs for the proofs of other policies: they are the quicker, and no verdict is another.
     """
     began = time.perf_counter()
     judged = [one for one in invariants if runtime in one.runtimes]
-    search = _Search(problem(model, runtime, assumptions, app, judged), limits, tell)
+    asked = problem(model, runtime, assumptions, app, judged)
     verdicts: dict[str, Verdict] = {one.id: NotApplicable(tuple(one.runtimes)) for one in invariants}
     with gc_paused():
+        search = _Search(asked, limits, tell, {} if known is None else known)
         verdicts |= search.judge(judged)
-        search.known = Known()  # or it is scanned
     cell = Cell(model.name, runtime, assumptions)
     return Findings(cell, verdicts, 0, search.reached, time.perf_counter() - began)
 
@@ -147,8 +152,15 @@ class _Search:
     problem: Problem
     limits: Limits
     tell: Tell
+    known_by: KnownBy = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
-    known: Known = field(default_factory=Known)
+
+    @property
+    def known(self) -> Known:
+        """What is known of runs in the problem."""
+        asked = self.problem
+        like = asked.model.sdk, asked.runtime, asked.assumptions, asked.app, asked.memory, asked.reference
+        return self.known_by.setdefault(like, Known())
 
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`. The untimed pass is short if it cannot decide all of them: a timed
@@ -188,7 +200,7 @@ class _Search:
         while groups:
             if not (group := groups.pop(0)):
                 continue
-            self.prepare(group)
+            self.problem = self._for(group)
             closure = self.closure(group) if closes else Graph()
             waiting = [one for one in group if one.waits]
             if not closure.closed and closure.breaks(waiting):
@@ -197,11 +209,6 @@ class _Search:
             closes = closure.closed or closure.breaks(group)
             verdicts |= self.verdicts(group, closure)
         return verdicts
-
-    def prepare(self, invariants: Sequence[Invariant]) -> None:
-        """Turn to the problem of these invariants."""
-        if (asked := self._for(invariants)) != self.problem:
-            self.problem, self.known = asked, Known()
 
     def closure(self, invariants: Sequence[Invariant]) -> Graph:
         """The over-approximating pass."""
@@ -261,6 +268,7 @@ class _Search:
         may_stop = hull and not any(one.recovers for one in costly)  # liveness needs the closed graph
         ahead = landmarks(self.problem)
         add = Hulls(graph).add if hull else Zones(graph).add
+        known = self.known
         add(self.problem.first(), None)
         waiting, looked_at, last_of_level = [(True, 0)], 0, 0
         queued = {0}
@@ -276,7 +284,7 @@ class _Search:
                 return
             queued.remove(number)
             looked_at += 1
-            for step, after in successors(self.problem, graph.states[number], self.known):
+            for step, after in successors(self.problem, graph.states[number], known):
                 graph.transitions += 1
                 for one in invariants:
                     if graph.broken.get(one.id) is None and one.check(step):

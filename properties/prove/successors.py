@@ -1,7 +1,8 @@
 """The successors of a symbolic state, whose instants are known only by their bounds.
 
 There is one successor for each consistent outcome of the model's comparisons of instants (`runs.py`). What a
-configuration was found to do under some bounds need not run again under others (`Known`).
+configuration was found to do under some bounds need not run again under others, or under another policy that
+chooses the same (`Known`).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Problem(Struct, frozen=True):
     """What to prove things about: a model, a runtime, assumptions and an app; which parts of the past to keep
     (`memory`); and the policy of the `reference` client, if an invariant compares two clients. The kind of `zone`
     for the bounds on instants, and what is `known` in it at sign-in. Which steps are `within` limits that are no
-    assumption."""
+    assumption. The clients in the states of a problem have no policy: a run gives them the problem's."""
 
     model: ModelTarget
     runtime: Runtime
@@ -68,7 +69,7 @@ class Problem(Struct, frozen=True):
 
 
 class Successor(Struct, frozen=True):
-    """An enabled step, the client after it, and its end in canonical form."""
+    """An enabled step, the client after it, without a policy, and its end in canonical form."""
 
     step: Step
     client: Client
@@ -82,7 +83,7 @@ None, all other events."""
 
 class Known:
     """The runs of the model by the configuration that they began in, and by what was asked: for one problem, or
-    for problems that differ only in their limits."""
+    for problems that differ only in policy and limits."""
 
     MOST = 5_000
     """More configurations are not kept: the runs of one take some ten kB."""
@@ -129,11 +130,12 @@ def _of_requests(
     """The events of requests that are enabled for some outcome of the comparisons, and whether they are for every
     one: what may answer a request may depend on whether the last token has expired, which is open here."""
     found: dict[Event, bool] = {}
+    policy = problem.model.policy
     asked = partial(at_an_instant, system, problem.assumptions, problem.app)
     for request in system.world.requests:
         like = Lose(request.request)
         about = runs.setdefault(request.request, Runs())
-        for answers in every_way(problem.zone, bounds, lambda _, like=like: [*asked(like)], about):  # type: ignore[misc]
+        for answers in every_way(problem.zone, bounds, lambda _, like=like: [*asked(like)], (about, policy)):  # type: ignore[misc]
             found.update(dict.fromkeys(answers, about.one))
     return found
 
@@ -145,7 +147,8 @@ def _others(problem: Problem, system: System, bounds: Sequence[Sequence[Bound]],
         every = at_an_instant(system, problem.assumptions, problem.app)
         return [one for one in every if not isinstance(one, OF_REQUEST)]
 
-    return next(every_way(problem.zone, bounds, asked, cast(Runs[list[Event]], runs.setdefault(None, Runs()))))
+    about = cast(Runs[list[Event]], runs.setdefault(None, Runs()))
+    return next(every_way(problem.zone, bounds, asked, (about, problem.model.policy)))
 
 
 def successors_by(
@@ -183,15 +186,16 @@ def _by(
         if not (enabled or permits(system, problem.assumptions, event, problem.app)):
             return None
         target = problem.fresh()
-        target.client = client
+        target.client = replace(client, policy=zone.policy(target.policy))
         step = stepped(system, event, target)
         if not problem.within(step):
             return None
         if isinstance(target, ModelPair) and target.diverged:
             step = replace(step, diverged=target.diverged)
-        return _End(step, target.client, *canonical(target.sdk, (step.end, target.client), problem.memory))
+        after = replace(target.client, policy=None)
+        return _End(step, after, *canonical(target.sdk, (step.end, after), problem.memory))
 
-    for end in every_way(problem.zone, bounds, happen, runs.setdefault(option, Runs())):
+    for end in every_way(problem.zone, bounds, happen, (runs.setdefault(option, Runs()), problem.model.policy)):
         if end:
             system_after, client_after = end.configuration
             state = State(system_after, client_after, Instant.zone.onto(end.instants))

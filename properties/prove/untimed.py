@@ -122,15 +122,13 @@ class Numbering(Generic[Value]):
 @contextmanager
 def gc_paused() -> Iterator[None]:
     """Pause garbage collection: values have no reference cycles, and scanning millions of them takes time. What
-    an error or interrupt leaves is never scanned, so that the process ends soon."""
+    is left is never scanned, so that the process ends soon, whatever ends it."""
     usual = gc.isenabled()
     gc.disable()
     try:
         yield
-    except BaseException:
-        gc.freeze()
-        raise
     finally:
+        gc.freeze()
         if usual:
             gc.enable()
 

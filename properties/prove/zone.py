@@ -55,6 +55,10 @@ class Zone:
         self.decisions: list[bool] = []
         self.either: list[tuple[bool, ...]] = []  # the scripts of the runs that decide otherwise
 
+    def policy(self, policy: Any) -> Any:
+        """The policy that a run in this zone goes by."""
+        return policy
+
     def another(self) -> int:
         """Add an instant without bounds. Returns its number."""
         for row in self.bounds:

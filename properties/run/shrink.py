@@ -85,7 +85,7 @@ def violates(
                 return None
             run.play(event)
     except Violation as violation:
-        return violation
+        return violation.with_traceback(None)
     except NotEnabled:
         return None
     finally:
