@@ -34,6 +34,7 @@ from properties.run.shrink import reduce, violates
 from properties.run.speculation import speculating
 from properties.search.generate import draws, read
 from properties.search.observe import observe
+from properties.search.shorten import shorter
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
 
@@ -284,7 +285,9 @@ def _round(
             test()
     except Violation as violation:
         (invariant,) = (one for one in invariants if one.id == violation.trace.invariant)
-        tally.keep(reduce(violation, target, invariant, simpler(violation, known, aim)))
+        counted = simpler(violation, known, aim)
+        tally.keep(reduce(violation, target, invariant, counted))
+        tally.keep(shorter(tally.found or violation, target, invariant, counted, app))
     except (Stopped, Flaky, KeyboardInterrupt) as stop:
         if tally.found is None and tally.running is not None:
             tally.running.trace.save()

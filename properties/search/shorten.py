@@ -1,0 +1,96 @@
+"""A shorter trace with the same violation, by a second search on the model.
+
+Shrinking (`run/shrink.py`) ends in a trace that no move of a few events makes simpler. Another trace of the same
+cause may be shorter by far: one in which the app asks for something else, or nothing goes wrong before. So more
+violations that count are looked for, which costs little on a model, and each is shrunk.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import partial
+
+from model.app import App
+from model.operations import Operation
+from model.world.events import Event
+from properties.invariants.catalogue import Invariant
+from properties.run.reference import model_like
+from properties.run.run import Counts, Run, Violation
+from properties.run.shrink import readdressed, reduce, violates
+from properties.search.generate import SWARM, WIDTH, read
+from properties.system.target import Target
+from properties.targets.model import as_model
+
+SHORTEST = 2
+"""A trace with so few events is not looked into."""
+
+SHORT = 4
+"""One with so few is only compared with those near it."""
+
+TRACES = 300
+"""So many are tried near the one that was found, and so many of any kind."""
+
+FRUITLESS = 8
+"""After so many violations that shrink to nothing shorter, no more are looked for."""
+
+OFTEN = 0.3
+"""The probability that an event is left out, that one comes before it, and that a call becomes another."""
+
+MORE = 4
+"""The events after those of the trace that was found."""
+
+EVENTS = 30
+"""The events of a trace of any kind."""
+
+
+def shorter(violation: Violation, target: Target, invariant: Invariant, counts: Counts, app: App) -> Violation:
+    """A violation that counts with a shorter trace, if one is found; else the same. The same each time. Raises
+    `TargetError`."""
+    runtime, events = violation.trace.runtime, violation.trace.events
+    model = as_model(target) or model_like(target, runtime)
+    if model is None or violates(violation.trace, model, invariant, counts=counts) is None:
+        return violation
+    draw, best = random.Random(str(violation.trace)), violation
+    for drawn, least in ((partial(_near, events), SHORTEST), (_of_any_kind, SHORT)):
+        tried = fruitless = 0
+        while len(best.trace.events) > least and tried < TRACES and fruitless < FRUITLESS:
+            tried += 1
+            run = Run(model, runtime, violation.trace.assumptions, [invariant], counts)
+            if found := _played(run, drawn(run, app, draw)):
+                found = reduce(found, model, invariant, counts)
+                better = len(found.trace.events) < len(best.trace.events)
+                best, fruitless = (found, 0) if better else (best, fruitless + 1)
+    return (best is not violation and violates(best.trace, target, invariant, counts=counts)) or violation
+
+
+def _played(run: Run, events: Iterator[Event]) -> Violation | None:
+    """The violation of a run, if it has one."""
+    try:
+        for event in events:
+            run.play(event)
+        run.recover()
+    except Violation as violation:
+        return violation.with_traceback(None)
+    return None
+
+
+def _near(events: tuple[Event, ...], run: Run, app: App, draw: random.Random) -> Iterator[Event]:
+    """These events, some of them left out or other calls, with others between them."""
+
+    def others(number: int) -> Iterator[Event]:
+        return read(bytes(SWARM) + draw.randbytes(number * WIDTH), run, app)
+
+    for event in events:
+        while draw.random() < OFTEN:
+            yield from others(1)
+        another = isinstance(event, Operation) and draw.random() < OFTEN
+        here = draw.choice(app.operations or (event,)) if another else readdressed(event, run.world)
+        if draw.random() >= OFTEN and run.permits(here):
+            yield here
+    yield from others(MORE)
+
+
+def _of_any_kind(run: Run, app: App, draw: random.Random) -> Iterator[Event]:
+    """Any events."""
+    return read(draw.randbytes(SWARM + EVENTS * WIDTH), run, app)

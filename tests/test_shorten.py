@@ -1,0 +1,77 @@
+"""A shorter trace with the same violation: found beside the one that shrinking ended in."""
+
+from __future__ import annotations
+
+from model.app import App
+from model.clerk.sdk import CLERK
+from properties.invariants.catalogue import INVARIANTS
+from properties.run.distinct import NOTHING, simpler
+from properties.run.run import Violation
+from properties.run.shrink import reduce, violates
+from properties.search.shorten import shorter
+from properties.system.target import Target
+from properties.system.trace import decode, document_in
+from properties.targets.node_target import NodeTarget
+from tests.support import model, ready
+
+GIVEN = INVARIANTS["given-tokens-never-go-backwards"]
+
+LONG = """\
+runtime: headless
+assume: calm
+invariant: given-tokens-never-go-backwards
+getToken(template=api)
+advance(10 s)
+answer(1, granted)
+advance(37.078 s)
+setActive(org_b)
+advance(5.922 s)
+answer(3, session)
+answer(2, granted)
+answer(4, granted)
+advance(55.003 s)
+getToken(organization=org_b)
+answer(5, granted)
+advance(2.535 s)
+answer(8, granted)
+getToken(organization=org_b)
+"""
+"""What a search of 6.7.4 ended with, for one seed of ten."""
+
+
+def ended_with(target: Target) -> Violation:
+    """The violation that no move of shrinking makes simpler."""
+    document = document_in(LONG.encode(), "above", target=target.name)
+    violation = violates(decode(document, "above"), target, GIVEN)
+    assert violation
+    reduced = reduce(violation, target, GIVEN, simpler(violation, NOTHING))
+    assert len(reduced.trace.events) == 15
+    return reduced
+
+
+def test_another_trace_of_the_same_cause_may_be_much_shorter() -> None:
+    target = model("6.7.4")
+    reduced = ended_with(target)
+    found = [shorter(reduced, target, GIVEN, simpler(reduced, NOTHING), App(CLERK.operations)) for _ in range(2)]
+    assert len(found[0].trace.events) == 6
+    assert found[0].trace == found[1].trace, "the same each time"
+    assert set(found[0].trace.cause) <= set(reduced.trace.cause)
+
+
+def test_it_is_one_of_the_build(builds: dict[str, NodeTarget]) -> None:
+    target = ready(builds["6.7.4"])
+    reduced = ended_with(target)
+    found = shorter(reduced, target, GIVEN, simpler(reduced, NOTHING), App(CLERK.operations))
+    assert len(found.trace.events) == 6
+    assert found.trace.target == target.name
+    assert violates(found.trace, target, GIVEN)
+
+
+def test_one_that_does_not_count_is_not_taken() -> None:
+    target = model("6.7.4")
+    reduced = ended_with(target)
+
+    def counts(violation: Violation) -> bool:
+        return violation.trace.events == reduced.trace.events
+
+    assert shorter(reduced, target, GIVEN, counts, App(CLERK.operations)) is reduced
