@@ -145,8 +145,9 @@ def _call(place: Place, _number: int) -> list[Event]:
 
 
 def _answer(place: Place, number: int) -> list[Event]:
-    """Any request in flight, in any order, gets any outcome that the assumptions permit. Faults are chosen more
-    often than honest answers, but for a client that loads: it needs two of those."""
+    """Any request in flight, in any order, gets any outcome that the assumptions permit. One answer in five is
+    honest, of many that are possible: what goes wrong often does so after some that went well. A client that
+    loads needs two of those, and gets every other."""
     requests = place.run.world.requests
     if not requests:
         return []
@@ -155,7 +156,7 @@ def _answer(place: Place, number: int) -> list[Event]:
     if request.reply is None:
         honest, *faults = [one for one in endings if isinstance(one, Answer)]
         faults = [one for one in faults if isinstance(one, Answer) and one.outcome not in place.left_out]
-        honest_ones = [honest] * (1 if place.run.world.loaded else 1 + 2 * len(faults))
+        honest_ones = [honest] * (1 + len(faults) // 2 if place.run.world.loaded else 1 + 2 * len(faults))
         endings = [*honest_ones, *faults, *faults]
     return endings
 
