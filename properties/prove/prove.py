@@ -110,7 +110,7 @@ def prove(
     violations are saved.
 
     By default the app makes one call at a time (`one_call`). `tell` gets a line of progress now and then. `known`
-    keeps runs for the proofs of other policies: they are the quicker, and no verdict is another.
+    keeps runs for the proofs of other policies, which are quicker so, with the same verdicts.
     """
     began = time.perf_counter()
     judged = [one for one in invariants if runtime in one.runtimes]

@@ -141,14 +141,16 @@ def _near(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...
 
 
 def _far(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...]]:
-    """Moves for which only a model is fast enough: a call replaced wherever it is made, one event dropped and
-    another of another length, two events dropped, and of a short trace two dropped and a call replaced. What they
-    make impossible is to be skipped."""
+    """Moves for which only a model is fast enough: a call replaced wherever it is made, one event dropped and an
+    earlier call replaced or another event of another length, two events dropped, and of a short trace two dropped
+    and a call replaced. What they make impossible is to be skipped."""
     events, operations = trace.events, target.sdk.operations
     for call in dict.fromkeys(event for event in events if isinstance(event, Operation)):
         for other in operations:
             yield tuple(other if event == call else event for event in events)
     for place in range(len(events)):
+        for earlier, other in ((at, one) for at in range(place) for one in alternatives(events[at], operations)):
+            yield without(replaced(events, earlier, other), [place], sent)
         fewer = _dropped(events, place)  # its requests may be sent in the step of another
         for at, lasts in enumerate(fewer):
             if isinstance(lasts, Advance | Freeze):
