@@ -286,8 +286,9 @@ def _round(
     except Violation as violation:
         (invariant,) = (one for one in invariants if one.id == violation.trace.invariant)
         counted = simpler(violation, known, aim)
-        tally.keep(reduce(violation, target, invariant, counted))
-        tally.keep(shorter(tally.found or violation, target, invariant, counted, app))
+        reduced = reduce(violation, target, invariant, counted)
+        tally.keep(reduced)
+        tally.keep(shorter(reduced, target, invariant, counted, app))
     except (Stopped, Flaky, KeyboardInterrupt) as stop:
         if tally.found is None and tally.running is not None:
             tally.running.trace.save()

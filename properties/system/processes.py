@@ -81,8 +81,8 @@ def share_out(
         for place in free:
             if not ahead[place]:
                 busiest = max(ahead, key=len)
-                others = (busiest.pop() for _ in range((len(busiest) + 1) // 2))
-                ahead[place] = untaken.popleft() if untaken else deque(reversed([*others]))
+                half = (len(busiest) + 1) // 2
+                ahead[place] = untaken.popleft() if untaken else deque(busiest.pop() for _ in range(half))
             if ahead[place]:
                 number = ahead[place].popleft()
                 running[pools[place].submit(tasks[number].run)] = place, number
