@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,19 @@ def at_hand(spec: str, runtime: Runtime = Runtime.HEADLESS) -> NodeTarget:
     return ready(made, runtime)
 
 
+@contextlib.contextmanager
+def set_up(target: NodeTarget, finding: Known) -> Iterator[NodeTarget]:
+    """The target, or the same release in an app with the setup of the finding."""
+    if not finding.setup:
+        yield target
+        return
+    made = at_hand(finding.on(target.name), finding.trace.runtime)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
 def findings(package: str, *runtimes: Runtime) -> list[Known]:
     """Those that a package can have on these runtimes."""
     return [one for one in known(SDK, package) if one.trace.runtime in runtimes]
@@ -88,10 +102,10 @@ def findings(package: str, *runtimes: Runtime) -> list[Known]:
 )
 def test_a_judgement_in_the_table_is_that_of_the_build(target: NodeTarget) -> None:
     package, _, version = target.name.partition("@")
-    again = {
-        one.name: judge(target, one, profile(TRACES), uncounted)
-        for one in findings(package, Runtime.HEADLESS, Runtime.BROWSER_LIKE)
-    }
+    again = {}
+    for one in findings(package, Runtime.HEADLESS, Runtime.BROWSER_LIKE):
+        with set_up(target, one) as on:
+            again[one.name] = judge(on, one, profile(TRACES), uncounted)
     assert again == {name: TABLE.judgements(name, package)[version] for name in again}
 
 
@@ -110,13 +124,14 @@ def test_a_judgement_in_the_table_is_that_of_the_page(target: NodeTarget) -> Non
 @pytest.mark.parametrize("target", [spec(ON_EXPO)], indirect=True)
 def test_what_is_said_of_expo_around_any_clerk_js_is_what_happens_on_the_two(target: NodeTarget) -> None:
     for said in answers(SDK, TABLE, ON_EXPO):
-        trace = replace(said.finding.trace, target=target.name)
-        happens = violates(trace, target, INVARIANTS[str(trace.invariant)]) is not None
-        assert happens is isinstance(said.judgement, Breaks), said.finding.name
-        if happens:
-            remedies = said.finding.about.remedies.items()
-            helpful = tuple(WORDS[name] for name, remedy in remedies if remedy.helps(trace, target))
-            assert said.remedies == helpful, said.finding.name
+        with set_up(target, said.finding) as on:
+            trace = replace(said.finding.trace, target=on.name)
+            happens = violates(trace, on, INVARIANTS[str(trace.invariant)]) is not None
+            assert happens is isinstance(said.judgement, Breaks), said.finding.name
+            if happens:
+                remedies = said.finding.about.remedies.items()
+                helpful = tuple(WORDS[name] for name, remedy in remedies if remedy.helps(trace, on))
+                assert said.remedies == helpful, said.finding.name
 
 
 @pytest.mark.parametrize("target", ["clerk-js@6.7.1"], indirect=True)
@@ -290,7 +305,7 @@ def failure(done: Result) -> str:
 def test_a_team_is_told_what_its_releases_have_how_it_shows_and_what_helps() -> None:
     done = ask("--clerk-js", "6.9.0", "--expo", "3.2.5")
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith("expo@3.2.5+clerk-js@6.9.0 has 26 of 30 known findings.")
+    assert done.stdout.startswith("expo@3.2.5+clerk-js@6.9.0 has 27 of 31 known findings.")
     _, _, rest = done.stdout.partition("frozen-in-flight-6.40.0: ")
     about, _, _ = rest.partition("\n\n")
     for line in (
@@ -311,6 +326,19 @@ def test_a_team_is_told_what_its_releases_have_how_it_shows_and_what_helps() -> 
     ]
     assert "proved on model@CLERK_JS_6_7_4" in absent
     assert "emptied-cookie" not in done.stdout, "a phone has no page"
+
+
+def test_a_finding_on_an_app_with_a_setup_says_which() -> None:
+    done = ask("--clerk-js", "6.9.0", "--expo", "3.2.5")
+    _, _, rest = done.stdout.partition("early-singleton-3.6.2: ")
+    about, _, _ = rest.partition("\n\n")
+    for line in (
+        "  assuming  restart (headless), in an app with the setup early-singleton",
+        "  fixed     in 3.6.3",
+        "  shown     its trace was replayed on expo@3.2.5+early-singleton",
+        "sessionproof replay early-singleton-3.6.2 --target expo@3.2.5+clerk-js@6.9.0+early-singleton",
+    ):
+        assert line in about
 
 
 def test_a_finding_that_is_not_judged_yet_is_named() -> None:

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from model.clerk.terms import GetToken
 from model.requests import Endpoint, Outcome
 from model.terms import Runtime
-from model.world.events import Advance, Answer, Event, LockKeychain, UnlockKeychain
+from model.world.events import Advance, Answer, Event, LockKeychain, RestartApp, UnlockKeychain
 from model.world.facts import Answered, Fact, Origin, Sent, SessionDropped, Settled
 from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Cell, Held, Vacuous, Violated
+from properties.invariants.verdict import Cell, Held, Vacuous, Verdict, Violated
 from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run, Violation
 from properties.run.shrink import violates
@@ -48,6 +48,9 @@ from tests.test_conformance import EVERYTHING
 
 BEFORE, SINCE, NEWEST = "3.1.10", "3.2.1", "4.6.6"
 """Published with @clerk/clerk-js 6.7.0, the last before the fix of #8303; with 6.7.4, the fix; with 6.31.1."""
+
+MEMORY_ALONE, TAKES_THE_PROVIDERS = "3.6.2", "3.6.3"
+"""The last release before the fix of #8928, and the first with it."""
 
 REFRESH = Advance(43 * SECOND)
 FETCH = GetToken(skip_cache=True)
@@ -174,6 +177,54 @@ def settled(ran: Run) -> list[Settled]:
     return [fact for fact in ran.facts if isinstance(fact, Settled)]
 
 
+# -- an app whose code has the instance before the provider --------------------------------------------------
+
+
+@pytest.fixture
+def early(request: pytest.FixtureRequest) -> Iterator[ExpoTarget]:
+    """A release of Expo in such an app, ready."""
+    target = ExpoTarget(request.param, lambda line: None, setup="early-singleton")
+    yield ready(target)
+    target.close()
+
+
+of_releases = pytest.mark.parametrize("early", [MEMORY_ALONE, TAKES_THE_PROVIDERS, NEWEST], indirect=True)
+before_and_after = pytest.mark.parametrize(
+    ("early", "survives"), [(MEMORY_ALONE, False), (TAKES_THE_PROVIDERS, True)], indirect=["early"]
+)
+
+
+@before_and_after
+def test_the_cache_of_the_provider_reaches_an_instance_that_was_made_before_it(
+    early: ExpoTarget, survives: bool
+) -> None:
+    """Since #8928. Before, the app starts without the credential that it had in memory."""
+    ran = run(early, FETCH, Answer(1, Outcome.GRANTED), RestartApp())
+    assert early.credentials == (credentials(1, 2, 2) if survives else credentials(1, 0, 0))
+    assert ran.world.signed_in is survives
+    dropped: list[Fact] = [] if survives else [SessionDropped(0, Origin.FOREGROUND, valid=True)]
+    assert of_kind(SessionDropped, ran.facts) == dropped
+
+
+@before_and_after
+def test_a_credential_in_memory_knows_no_lock(early: ExpoTarget, survives: bool) -> None:
+    run(early, LockKeychain(), REFRESH)
+    assert early.credentials == credentials(0 if survives else 1)
+
+
+@before_and_after
+def test_random_search_finds_the_start_without_a_credential(early: ExpoTarget, survives: bool) -> None:
+    name = "valid-session-survives"
+    verdict = explore(early, "restart", traces=60, judging=[name]).verdicts[name]
+    assert isinstance(verdict, Held if survives else Violated)
+    assert survives or (isinstance(verdict, Violated) and verdict.trace.events == (RestartApp(),))
+
+
+def test_a_tour_does_not_claim_what_a_start_without_a_credential_makes_impossible() -> None:
+    done = sessionproof("tour", f"--target=expo@{MEMORY_ALONE}+early-singleton", "--assume=restart")
+    assert "the graph is that of a client without a store" in complaint(done)
+
+
 # -- verdicts ------------------------------------------------------------------------------------------------
 
 
@@ -211,12 +262,22 @@ def test_a_locked_keychain_signs_the_user_out_in_the_background(expo: ExpoTarget
 
 def test_expo_and_its_model_agree_step_by_step(expo: ExpoTarget) -> None:
     """Requests, what they carry, tokens, errors and timers, whatever the world does."""
+    assert isinstance(compared(expo), Held)
+
+
+@of_releases
+def test_an_app_with_an_early_instance_and_its_model_agree_step_by_step(early: ExpoTarget) -> None:
+    assert isinstance(compared(early), Held)
+
+
+def compared(expo: ExpoTarget) -> Verdict:
+    """What a comparison with its model finds in random traces."""
     described = expo.described_by()
     assert described is not None
     pair = LockStep(expo, described)
     profile = settings(max_examples=60, derandomize=True, database=None, stateful_step_count=30)
     cell = Cell(expo.name, Runtime.HEADLESS, assuming(*EVERYTHING))
-    assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Held)
+    return search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS]
 
 
 # -- what cannot be had --------------------------------------------------------------------------------------

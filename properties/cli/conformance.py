@@ -14,7 +14,6 @@ from rich.text import Text
 
 from model.assumptions.sets import everything
 from model.terms import Runtime
-from model.world.events import LockKeychain
 from properties.campaign.progress import counter
 from properties.cli.common import (
     app_of,
@@ -264,9 +263,10 @@ def tour(
     began = time.perf_counter()
     pair = _pair(spec, policy_name)
     beside = as_model(pair.model)
-    if LockKeychain() in parse_assumptions(names).events and beside and beside.holds_credential:
+    costs = {*beside.loses_credential_by} if beside else set()
+    if without := [one.name for one in parse_assumptions(names).members if costs & {*one.events}]:
         raise UnknownName(
-            f"the graph is that of a client without a store, and {spec} has one: leave out locked-keychain, "
+            f"the graph is that of a client without a store, and {spec} has one: leave out {', '.join(without)}, "
             "or compare the two with `sessionproof conform`"
         )
     try:

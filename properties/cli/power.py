@@ -89,7 +89,7 @@ def _searched(target: Target, known: Trace, seed: int, traces: int) -> Compared:
 def _proved(target: Target, known: Trace) -> int | None:
     """The length of the prover's shortest trace."""
     model = model_like(target, known.runtime)
-    if model is None or model.holds_credential:
+    if model is None or model.loses_credential_by:
         return None
     calls = tuple(event for event in known.events if event in target.sdk.operations)
     app = App(tuple(dict.fromkeys((*target.sdk.proved_operations, *calls))), calls=min(2, len(calls) or 1))

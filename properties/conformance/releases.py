@@ -3,7 +3,8 @@
 A judgement rests on the first of these that gives one:
 
 1. the finding's own trace, on the build;
-2. a proof on the model of the release, for an app that makes the calls of the trace beside those of every proof;
+2. a proof on the model of the release, for an app that makes the calls of the trace beside those of every proof,
+   unless it is a finding on a setup of the app, of which the proof knows nothing;
 3. the counterexample of that proof, on the build;
 4. a search on the build.
 """
@@ -11,6 +12,7 @@ A judgement rests on the first of these that gives one:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import TypeAlias
 
 from hypothesis import settings
@@ -50,7 +52,7 @@ def judge(target: Target, known: Known, profile: settings, tell: Count) -> Judge
     calls = [event for event in trace.events if isinstance(event, Operation)]
     operations = tuple(dict.fromkeys((*target.sdk.proved_operations, *calls)))
     app = App(operations, min(max(len(calls), 1), MAX_CALLS))
-    model = model_of(target)
+    model = None if known.setup else model_of(target)
     if model and trace.runtime in target.sdk.runtimes:
         proof = prove(model, trace.runtime, trace.assumptions, [invariant], app, PROOF_LIMITS)
         match proof.verdicts[invariant.id]:
@@ -112,15 +114,16 @@ def _judgements(
     spec: str, rows: Sequence[_Row], profile: settings, say: Say, follow: Callable[[str], Count]
 ) -> Iterator[tuple[_Row, Judgement]]:
     """The judgements on one release; none on a release that no policy describes."""
-    target = make_target(spec, say)
-    try:
-        if not rows or model_of(target) is None:
-            return
-        for row in sorted(rows, key=lambda row: row.known.trace.runtime):  # each runtime is loaded once
-            target.prepare(row.known.trace.runtime)
-            yield row, judge(target, row.known, profile, follow(f"{spec}, {row.known.name}"))
-    finally:
-        target.close()
+    if not rows or model_of(make_target(spec, say)) is None:
+        return
+    for name, some in groupby(sorted(rows, key=lambda row: row.known.on(spec)), lambda row: row.known.on(spec)):
+        target = make_target(name, say)
+        try:
+            for row in sorted(some, key=lambda row: row.known.trace.runtime):  # each runtime is loaded once
+                target.prepare(row.known.trace.runtime)
+                yield row, judge(target, row.known, profile, follow(f"{spec}, {row.known.name}"))
+        finally:
+            target.close()
 
 
 def _logs(one: Known, adapter: Adapter, say: Say) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def advice(spec: str, answers: Sequence[Answer]) -> RenderableType:
         for one in some:
             parts += [Text(), Text.assemble((one.finding.name, "bold"), f": {one.finding.about.summary}")]
             parts += [labelled(f"  {label}", text, width=10) for label, text in _rows(one)]
-            replay = f"sessionproof replay {one.finding.name} --target {spec}"
+            replay = f"sessionproof replay {one.finding.name} --target {one.finding.on(spec)}"
             parts += [Text.assemble(("  replay    ", "dim"), replay, no_wrap=True, overflow="ignore")]
     if absent:
         table = Grid.grid(padding=(0, 2, 0, 0))
@@ -45,7 +45,8 @@ def advice(spec: str, answers: Sequence[Answer]) -> RenderableType:
 
 def _rows(answer: Answer) -> Iterator[tuple[str, str]]:
     trace = answer.finding.trace
-    yield "assuming", f"{trace.assumptions} ({trace.runtime})"
+    setup = f", in an app with the setup {answer.finding.setup}" if answer.finding.setup else ""
+    yield "assuming", f"{trace.assumptions} ({trace.runtime}){setup}"
     yield from (("logs" * (place == 0), line) for place, line in enumerate(answer.logs))
     yield from (("today", remedy) for remedy in answer.remedies or ("nothing that was shown to help",))
     yield "fixed", f"in {answer.change}" if answer.change else f"in no release up to {answer.newest}"

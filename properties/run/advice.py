@@ -108,6 +108,17 @@ class Known(Struct, frozen=True):
         """The package that it is a finding on."""
         return self.trace.target.partition("@")[0]
 
+    @property
+    def setup(self) -> str:
+        """How the app of the finding is set up, at the end of its target: `sdk@1.2.3+SETUP`. Empty if that has
+        none."""
+        _, joined, last = self.trace.target.rpartition("+")
+        return last if joined and "@" not in last else ""
+
+    def on(self, target: str) -> str:
+        """The target in an app that is set up so."""
+        return f"{target}+{self.setup}" if self.setup else target
+
 
 def known(adapter: Adapter, package: str) -> list[Known]:
     """The findings that a package can have, its own and those of what it wraps. Those whose invariant stands
@@ -154,7 +165,7 @@ def answers(adapter: Adapter, table: Table, installed: Mapping[str, str]) -> lis
             found.append(
                 Answer(
                     one,
-                    f"{one.package}@{version}",
+                    one.on(f"{one.package}@{version}"),
                     own,
                     logs.get(one.name, ()),
                     tuple(words[name] for name in helpful),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from model.io import Output, Stimulus
 from model.sdk import Client, Policy, Sdk
 from model.terms import Millis, Runtime, Timings, Token
+from model.world.events import Event
 from properties.system.target import Target, TargetError
 
 
 class ModelTarget:
     """The model's client under one policy, with the same interface as a real SDK."""
 
-    holds_credential = False
-    """Does it handle the device's credential itself? Then it has state besides that of the model's client."""
+    loses_credential_by: tuple[Event, ...] = ()
+    """The events that can cost it the device's credential, if it handles that itself. Then it has state besides
+    that of the model's client."""
 
     def __init__(self, sdk: Sdk, policy: Policy) -> None:
         self.name = f"model@{policy.name}"

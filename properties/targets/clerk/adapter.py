@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model.assumptions.sets import Assumptions
+from model.clerk import policy as clerk
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.sdk import Policy
@@ -18,7 +19,7 @@ from properties.targets import npm
 from properties.targets.adapter import Adapter, Benchmark, Compared, Reproduction, Say
 from properties.targets.clerk import invariants
 from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
-from properties.targets.clerk.expo import SETUPS, ExpoModel, ExpoTarget
+from properties.targets.clerk.expo import SETUPS, ExpoModel, ExpoTarget, model_of
 from properties.targets.clerk.logs import logs
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
@@ -84,8 +85,13 @@ class ClerkAdapter(Adapter):
         return spec
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
-        """For Expo, the model includes what Expo adds."""
-        return (ExpoModel if spec.startswith(PHONE_PREFIX) else ModelTarget)(self.sdk, policy)
+        """For Expo, the model includes what Expo adds, as far as there is one for an app of this setup."""
+        (package, version), *others = _parts(spec)
+        if package != EXPO.short:
+            return ModelTarget(self.sdk, policy)
+        setup = others[-1][0] if others and others[-1][0] in SETUPS else ""
+        assert isinstance(policy, clerk.Policy), f"{policy.name} is no policy of Clerk's"
+        return model_of(version, setup, policy) or ExpoModel(self.sdk, policy)
 
     def runtimes(self, package: str) -> tuple[Runtime, ...]:
         """Expo's code runs on a phone alone."""

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from model.clerk.policy import policy_of
+from model.clerk.policy import Policy, policy_of
 from model.clerk.sdk import CLERK
-from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Stimulus, TimerDue
+from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Started, Stimulus, TimerDue
 from model.requests import DONE, Outcome
 from model.terms import Millis, RequestId, Runtime, Token
+from model.world.events import Event, LockKeychain, RestartApp, StartApp
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build
@@ -27,8 +28,8 @@ from properties.targets.clerk.target import DRIVER
 from properties.targets.clerk.tokens import client_jwt
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
-from properties.targets.npm import fetch_package, lowest
-from properties.targets.server import HttpReply, HttpRequest
+from properties.targets.npm import fetch_package, lowest, numbers
+from properties.targets.server import BootAnswer, HttpReply, HttpRequest
 
 RENEWS = DONE
 """The answers with which the server renews the device's credential."""
@@ -41,8 +42,12 @@ ALWAYS = {
 }
 """The parameters of every request (createClerkInstance.ts); of the credential, `ExpoServer.carries` decides."""
 
-SETUPS = ("rejecting-cache",)
+REJECTING_CACHE, EARLY_SINGLETON = "rejecting-cache", "early-singleton"
+SETUPS = (REJECTING_CACHE, EARLY_SINGLETON)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
+
+TAKES_THE_PROVIDERS_CACHE = "3.6.3"
+"""The first release whose singleton uses the token cache of the provider, if it was made before (#8928)."""
 
 KEYCHAIN_ERROR = "ERR_KEY_CHAIN"
 """The error name of a call that failed because the keychain is locked."""
@@ -57,7 +62,7 @@ class ExpoModel(ModelTarget):
     clerk-js's fapiClient.ts runAfterResponseCallbacks).
     """
 
-    holds_credential = True
+    loses_credential_by: tuple[Event, ...] = (LockKeychain(),)
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
         """A fresh client, on a device that holds a credential and is not locked."""
@@ -85,8 +90,12 @@ class ExpoModel(ModelTarget):
 
     def _after_the_store(self, outputs: Iterable[Output], lost: RequestId | None = None) -> tuple[Output, ...]:
         """A request is sent once the store has been read; whatever does not wait for that comes first."""
-        sent = [self._sent(output, lost) for output in outputs]
+        sent = self._carrying(outputs, lost)
         return tuple(sorted(sent, key=lambda output: isinstance(output, RequestSent)))
+
+    def _carrying(self, outputs: Iterable[Output], lost: RequestId | None) -> tuple[Output, ...]:
+        """The same, with the credential of each request."""
+        return tuple(self._sent(output, lost) for output in outputs)
 
     def _sent(self, output: Output, lost: RequestId | None = None) -> Output:
         """The request with its credential: that of the `lost` request which it repeats, or else that in the
@@ -100,10 +109,47 @@ class ExpoModel(ModelTarget):
         return replace(output, credential=carried)
 
 
+class MemoryModel(ExpoModel):
+    """The same of a client that keeps the credential in memory alone, which no lock keeps back: it is gone when
+    the app starts again.
+
+    That is the singleton of releases up to 3.6.2, if it is made without a token cache; it keeps that of memory
+    when the provider brings another one (createClerkInstance.ts, MemoryTokenCache.ts).
+    """
+
+    loses_credential_by = (StartApp(), RestartApp())
+
+    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
+        """One transition of the model at `at` ms."""
+        match stimulus:
+            case LockChanged():
+                return ()
+            case Started():
+                self._holds = False
+        return super().feed(stimulus, at)
+
+    def _after_the_store(self, outputs: Iterable[Output], lost: RequestId | None = None) -> tuple[Output, ...]:
+        """What is in memory is read at once."""
+        return self._carrying(outputs, lost)
+
+
 def _failed(output: Output) -> Output:
     """The output; if it settles a call with an error, with the keychain's error instead."""
     ended = isinstance(output, CallSettled) and output.error
     return replace(output, error=KEYCHAIN_ERROR) if ended else output
+
+
+def model_of(version: str, setup: str, policy: Policy) -> ExpoModel | None:
+    """The model of a release of @clerk/expo in an app of this setup, around a @clerk/clerk-js of this policy;
+    None if there is none."""
+    match setup:
+        case "":
+            return ExpoModel(CLERK, policy)
+        case "early-singleton":
+            kept = numbers(version) < numbers(TAKES_THE_PROVIDERS_CACHE)
+            return (MemoryModel if kept else ExpoModel)(CLERK, policy)
+        case _:
+            return None
 
 
 class ExpoServer(ClerkServer):
@@ -111,11 +157,20 @@ class ExpoServer(ClerkServer):
 
     always = ALWAYS
 
-    def __init__(self) -> None:
+    def __init__(self, *, stored: bool = True) -> None:
+        """Without a `stored` credential, the device is given its first one while it loads for the first time: it
+        is where the release puts it."""
         super().__init__()
         self.carried: list[str] = []
         """The credentials of the requests of this trace, in order; empty for a request without one."""
-        self._given = 1
+        self._stored, self._given = stored, 1
+
+    def boot(self, token: Token) -> Sequence[BootAnswer]:
+        """The answers to requests while the SDK loads for the first time."""
+        answers = fapi.boot_answers(token)
+        if self._stored:
+            return answers
+        return [replace(one, headers={"authorization": client_jwt(1)}) for one in answers]
 
     def begin(self) -> None:
         """Reset to the device's first credential."""
@@ -134,8 +189,8 @@ class ExpoServer(ClerkServer):
         return replace(reply, headers={"authorization": client_jwt(self._given)})
 
     def credential(self) -> str | None:
-        """The device's first credential."""
-        return client_jwt(1)
+        """What is in the device's store at first."""
+        return client_jwt(1) if self._stored else None
 
     def carries(self, request: HttpRequest) -> bool | None:
         """The server accepts every credential that it gave the device. Raises `TargetError` for any other."""
@@ -153,7 +208,8 @@ class ExpoTarget(NodeTarget):
     def __init__(self, version: str, say: Callable[[str], None], clerk_js: str = "", setup: str = "") -> None:
         """`clerk_js` is that build's version; empty for the one that this release of Expo was published with.
         `setup` is one of `SETUPS`, or empty. `say` gets lines about downloads."""
-        server, glue = ExpoServer(), DRIVER / f"{'_'.join(filter(None, ('expo', setup)))}.mjs"
+        server = ExpoServer(stored=setup != EARLY_SINGLETON)
+        glue = DRIVER / f"{'_'.join(filter(None, ('expo', setup)))}.mjs"
         inside = f"clerk-js@{clerk_js}" if clerk_js else ""
         name = "+".join(filter(None, (f"expo@{version}", inside, setup)))
         super().__init__(name, CLERK, glue, server, self._bundle, self._packages, say=say)
@@ -167,10 +223,10 @@ class ExpoTarget(NodeTarget):
         return self._clerk_js or self._published_with(CLERK_JS.name)
 
     def described_by(self) -> ExpoModel | None:
-        """The model of that version, with what Expo adds; None for an app with a setup of its own. Raises
+        """The model of that version, with what Expo adds in an app of this setup; None if there is none. Raises
         `TargetError`."""
-        policy = None if self._setup else policy_of(self.release)
-        return ExpoModel(CLERK, policy) if policy else None
+        policy = policy_of(self.release)
+        return model_of(self._version, self._setup, policy) if policy else None
 
     def _bundle(self, runtime: Runtime) -> Path:
         return fetch_build(self.release, self._say)

@@ -14,16 +14,18 @@ export { environment, errorName };
 // packages/expo/src/constants.ts; before 3.1 in createClerkInstance.ts. What phones keep under it outlives releases.
 const CLIENT_JWT = '__clerk_client_jwt';
 
-// `tokenCache` makes the app's own cache from the secure store; without it the app uses Expo's.
-export function create(exports, runtime, announce, { require: requireWith, credential, device, tokenCache: own }) {
+// How the app sets up Expo is in `app`. `tokenCache` makes its own cache from the secure store; without it the app uses
+// Expo's. `first` is what it does before it renders the provider. Without a credential to begin with, the store is empty.
+export function create(exports, runtime, announce, { require: requireWith, credential, device }, app = {}) {
   if (runtime !== 'headless') {
     throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
   }
-  device.items ??= new Map([[CLIENT_JWT, credential]]);
+  device.items ??= new Map(credential === null ? [] : [[CLIENT_JWT, credential]]);
   const store = secureStore(device);
   const require = requireWith(stubsOf(exports, store.module));
+  app.first?.(require);
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
-  const tokenCache = own?.(store.module) ?? require('@clerk/expo/dist/token-cache').tokenCache;
+  const tokenCache = app.tokenCache?.(store.module) ?? require('@clerk/expo/dist/token-cache').tokenCache;
   const { props } = ClerkProvider({ publishableKey: PUBLISHABLE_KEY, tokenCache });
   if (!props?.Clerk) throw new DriverError('the provider of @clerk/expo renders no Clerk');
   const { Clerk, children, ...options } = props; // as @clerk/react's isomorphicClerk.ts: load(this.options)
@@ -33,7 +35,8 @@ export function create(exports, runtime, announce, { require: requireWith, crede
     lock: store.lock,
     async load() {
       await sdk.load();
-      if (!store.asked.has(CLIENT_JWT)) throw new DriverError(`@clerk/expo reads no ${CLIENT_JWT} from its store`);
+      const reads = store.asked.has(CLIENT_JWT) || credential === null; // else it may have the one that it was given
+      if (!reads) throw new DriverError(`@clerk/expo reads no ${CLIENT_JWT} from its store`);
     },
   };
 }

@@ -7,5 +7,5 @@ export const { environment, errorName } = expo;
 
 export function create(exports, runtime, announce, around) {
   const tokenCache = store => ({ getToken: store.getItemAsync, saveToken: store.setItemAsync });
-  return expo.create(exports, runtime, announce, { ...around, tokenCache });
+  return expo.create(exports, runtime, announce, around, { tokenCache });
 }
