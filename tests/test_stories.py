@@ -77,6 +77,12 @@ def asks(number: int, cause: int | None) -> RequestSent:
     return RequestSent(number, Endpoint.MINT, SESSION_TOKEN, cause)
 
 
+def retries(number: int) -> tuple[RequestSent, ...]:
+    """A start is retried with the requests `number` and the one after it."""
+    both = (Endpoint.CONFIGURE, Endpoint.INTROSPECT)
+    return tuple(RequestSent(number + place, one, SESSION_TOKEN, None) for place, one in enumerate(both))
+
+
 class Case(Struct, frozen=True):
     """A trace that breaks an invariant, and what is told of it."""
 
@@ -188,6 +194,14 @@ CASES = (
         Scripted((), (CallSettled(1, None, "api-500"),)),
         (StartApp(),),
         "The app was killed and started again; and so load() failed with 'api-500'.",
+    ),
+    Case(
+        "one-start-retry-at-a-time",
+        Scripted((TimerSet(1, 3 * SECOND, None), TimerSet(2, 3 * SECOND, None)), retries(1), retries(3)),
+        (Advance(3 * SECOND),),
+        "The timer set at sign-in fired on time; the SDK asked how the app is set up in the background (request "
+        "1); the timer set at sign-in fired on time; the SDK asked how the app is set up in the background "
+        "(request 3).",
     ),
     Case(
         "token-outlives-margin",

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.operations import Operation
+from model.operations import Load, Operation
 from model.sdk import Server
 from model.terms import Runtime, TokenId
 from model.world.monitor import Monitor
@@ -26,11 +26,11 @@ SCHEMA_FILE = Path(__file__).parent / "counterexample.schema.json"
 
 
 def _own() -> dict[type[Any], list[type[Any]]]:
-    """The types that each SDK defines for itself, by the common type that they stand in for."""
+    """The types that each SDK defines for itself, by the common type that they stand in for; every SDK is loaded."""
     return {
         Server: [type(sdk.server) for sdk in sdks()],
         TokenId: [type(sdk.server.session_token) for sdk in sdks()],
-        Operation: list(dict.fromkeys(type(one) for sdk in sdks() for one in sdk.operations)),
+        Operation: list(dict.fromkeys([*(type(one) for sdk in sdks() for one in sdk.operations), Load])),
     }
 
 

@@ -43,7 +43,8 @@ ALWAYS = {
 """The parameters of every request (createClerkInstance.ts); of the credential, `ExpoServer.carries` decides."""
 
 REJECTING_CACHE, EARLY_SINGLETON = "rejecting-cache", "early-singleton"
-SETUPS = (REJECTING_CACHE, EARLY_SINGLETON)
+RESOURCE_CACHE = "resource-cache"
+SETUPS = (REJECTING_CACHE, EARLY_SINGLETON, RESOURCE_CACHE)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
 
 TAKES_THE_PROVIDERS_CACHE = "3.6.3"

@@ -6,9 +6,12 @@ from msgspec.structs import replace
 
 from model import sdk
 from model.clerk.policy import Policy
+from model.requests import Endpoint
 from model.step import Step
 from model.terms import Runtime
-from properties.invariants.breach import Breach
+from model.world.facts import Answered, Origin, Restarted, Sent, TimerFired
+from model.world.state import Request, World
+from properties.invariants.breach import Breach, OpenRequest
 from properties.invariants.catalogue import invariant
 
 
@@ -25,4 +28,36 @@ def guard_is_headless_only(step: Step) -> Breach | None:
     return Breach(step.diverged, step.facts[-1] if step.facts else None)
 
 
-OWN = ("guard-is-headless-only",)
+@invariant("one-start-retry-at-a-time", default=False)
+def one_start_retry_at_a_time(step: Step) -> Breach | None:
+    """The background retries a start one at a time: while no answer to a retry has come, it does not ask once
+    more for both the settings and the sessions."""
+    world = step.before
+    asked = {one.request: one.endpoint for one in world.requests if _in_background(world, one)}
+    both = (Endpoint.CONFIGURE, Endpoint.INTROSPECT)
+    retry = next((one for one in asked if (asked[one], asked.get(one + 1)) == both), None)
+    settings: Sent | None = None  # asked for by the timer that runs
+    for fact in step.facts:
+        match fact:
+            case TimerFired():
+                settings = None
+            case Restarted():
+                retry = None
+            case Answered(request=request) if retry is not None and request in (retry, retry + 1):
+                retry = None
+            case Sent(endpoint=Endpoint.CONFIGURE, origin=Origin.BACKGROUND):
+                settings = fact
+            case Sent(endpoint=Endpoint.INTROSPECT, origin=Origin.BACKGROUND) if settings:
+                if retry is not None:
+                    now = settings.request
+                    why = f"request {now} retries the start, while request {retry} does, which has no answer"
+                    return Breach(why, settings, (OpenRequest(retry),))
+                retry = settings.request
+    return None
+
+
+def _in_background(world: World, request: Request) -> bool:
+    return world.origin(request.cause) is Origin.BACKGROUND
+
+
+OWN = ("guard-is-headless-only", "one-start-retry-at-a-time")

@@ -60,6 +60,7 @@ _NO_VERDICT = (
     "one-refresh-at-a-time",
     "refresh-chain-survives",
     "guard-is-headless-only",
+    "one-start-retry-at-a-time",
     MARGIN,
 )  # cannot be checked at the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}

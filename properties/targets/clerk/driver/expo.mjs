@@ -15,7 +15,8 @@ export { environment, errorName };
 const CLIENT_JWT = '__clerk_client_jwt';
 
 // How the app sets up Expo is in `app`. `tokenCache` makes its own cache from the secure store; without it the app uses
-// Expo's. `first` is what it does before it renders the provider. Without a credential to begin with, the store is empty.
+// Expo's. `first` is what it does before it renders the provider, `props` what else it gives that. Without a credential
+// to begin with, the store is empty.
 export function create(exports, runtime, announce, { require: requireWith, credential, device }, app = {}) {
   if (runtime !== 'headless') {
     throw new DriverError(`@clerk/expo is headless on a phone: there is no ${runtime} of it`);
@@ -26,14 +27,22 @@ export function create(exports, runtime, announce, { require: requireWith, crede
   app.first?.(require);
   const { ClerkProvider } = require('@clerk/expo/dist/provider/ClerkProvider');
   const tokenCache = app.tokenCache?.(store.module) ?? require('@clerk/expo/dist/token-cache').tokenCache;
-  const { props } = ClerkProvider({ publishableKey: PUBLISHABLE_KEY, tokenCache });
-  if (!props?.Clerk) throw new DriverError('the provider of @clerk/expo renders no Clerk');
-  const { Clerk, children, ...options } = props; // as @clerk/react's isomorphicClerk.ts: load(this.options)
+  const given = { publishableKey: PUBLISHABLE_KEY, tokenCache, ...app.props?.(require) };
+  const render = () => {
+    const { props } = ClerkProvider(given);
+    if (!props?.Clerk) throw new DriverError('the provider of @clerk/expo renders no Clerk');
+    return props;
+  };
+  const { Clerk, children, ...options } = render(); // as @clerk/react's isomorphicClerk.ts: load(this.options)
   const sdk = drive(Clerk, options, announce);
+  let mounted = false;
   return {
     ...sdk,
     lock: store.lock,
+    // An app loads Clerk again by mounting the provider again.
     async load() {
+      if (mounted && render().Clerk !== Clerk) throw new DriverError('the provider of @clerk/expo has another Clerk');
+      mounted = true;
       await sdk.load();
       const reads = store.asked.has(CLIENT_JWT) || credential === null; // else it may have the one that it was given
       if (!reads) throw new DriverError(`@clerk/expo reads no ${CLIENT_JWT} from its store`);

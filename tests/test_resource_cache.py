@@ -1,0 +1,75 @@
+"""Expo in an app that keeps the last client and settings on the phone, to start with them without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from model.clerk.terms import GetToken
+from model.operations import Load
+from model.requests import Endpoint, Outcome
+from model.world.events import Advance, Answer, Event, LockKeychain, StartApp
+from model.world.facts import Loaded, Origin, Sent, Settled
+from properties.invariants.verdict import Held, Violated
+from properties.run.run import Run
+from properties.targets.clerk.expo import ExpoTarget
+from tests.support import FIRST, SECOND, complaint, explore, ready, run, sessionproof
+
+PILES_UP, RETRIES_ONCE, NEWEST = "3.7.5", "3.7.7", "4.6.6"
+"""The last release before the fix of #9173, the first with it, and the newest that is pinned."""
+ONE_RETRY = "one-start-retry-at-a-time"
+LOST = Outcome.LOST
+MOUNTED_TWICE: tuple[Event, ...] = (LockKeychain(), StartApp(), Load(), Answer(1, LOST), Answer(3, LOST))
+"""The provider is mounted again while Clerk loads; both loads fail, and the cache cannot be read."""
+
+
+@pytest.fixture
+def expo(request: pytest.FixtureRequest) -> Iterator[ExpoTarget]:
+    """A release of Expo in such an app, ready."""
+    target = ExpoTarget(request.param, lambda line: None, setup="resource-cache")
+    yield ready(target)
+    target.close()
+
+
+before_and_after = pytest.mark.parametrize(
+    ("expo", "piles_up"), [(PILES_UP, True), (RETRIES_ONCE, False), (NEWEST, False)], indirect=["expo"]
+)
+
+
+def retries(ran: Run) -> list[int]:
+    """When the background asked for the settings, in s."""
+    sent = (fact for fact in ran.facts if isinstance(fact, Sent) and fact.origin is Origin.BACKGROUND)
+    return [fact.at // SECOND for fact in sent if fact.endpoint is Endpoint.CONFIGURE]
+
+
+@pytest.mark.parametrize("expo", [PILES_UP, NEWEST], indirect=True)
+def test_an_app_starts_with_what_it_has_kept_when_there_is_no_network(expo: ExpoTarget) -> None:
+    ran = run(expo, StartApp(), Answer(1, LOST), GetToken())
+    assert [(fact.error, fact.signed_in) for fact in ran.facts if isinstance(fact, Loaded)] == [(None, True)]
+    assert [fact.token for fact in ran.facts if isinstance(fact, Settled)] == [FIRST]
+    assert [fact.endpoint for fact in ran.facts if isinstance(fact, Sent)] == [
+        *(Endpoint.CONFIGURE, Endpoint.INTROSPECT)
+    ]
+
+
+@before_and_after
+def test_each_load_that_fails_starts_retries_of_its_own_before_the_fix(expo: ExpoTarget, piles_up: bool) -> None:
+    ran = run(expo, *MOUNTED_TWICE, Advance(3 * SECOND))
+    assert retries(ran) == ([3, 3] if piles_up else [3])
+    for request in ran.world.requests:
+        ran.play(Answer(request.request, LOST))
+    ran.play(Advance(2 * SECOND))
+    assert retries(ran) == ([3, 3, 5, 5] if piles_up else [3, 5])
+
+
+@before_and_after
+def test_random_search_finds_retries_that_pile_up(expo: ExpoTarget, piles_up: bool) -> None:
+    names = ("outage", "locked-keychain", "failing-start")
+    verdict = explore(expo, *names, traces=200, judging=[ONE_RETRY]).verdicts[ONE_RETRY]
+    assert isinstance(verdict, Violated if piles_up else Held)
+
+
+def test_no_model_describes_it() -> None:
+    done = sessionproof("conform", f"--target=expo@{NEWEST}+resource-cache")
+    assert "no policy describes" in complaint(done)
