@@ -26,7 +26,8 @@ SCHEMA_FILE = Path(__file__).parent / "counterexample.schema.json"
 
 
 def _own() -> dict[type[Any], list[type[Any]]]:
-    """The types that each SDK defines for itself, by the common type that they stand in for; every SDK is loaded."""
+    """The types that each SDK defines for itself, by the common type that they stand in for; `Load` is every
+    SDK's."""
     return {
         Server: [type(sdk.server) for sdk in sdks()],
         TokenId: [type(sdk.server.session_token) for sdk in sdks()],
