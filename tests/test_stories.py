@@ -204,6 +204,13 @@ CASES = (
         "(request 3).",
     ),
     Case(
+        "only-the-app-signs-out",
+        Scripted((), (RequestSent(1, Endpoint.SIGN_OUT, SESSION_TOKEN, 1),)),
+        (StartApp(),),
+        "The app was killed and started again; the SDK asked for the end of all sessions in the foreground "
+        "(request 1).",
+    ),
+    Case(
         "token-outlives-margin",
         Scripted((), (CallSettled(1, Token(1, SESSION_TOKEN, 0, 60), None),)),
         (Advance(56_000), GetToken()),

@@ -69,7 +69,7 @@ class Package:
 
 def scripts_of(names: Collection[str]) -> dict[str, str]:
     """The CommonJS modules of a package, as the files to cache."""
-    return {name: name for name in names if name.startswith("dist/") and name.endswith(".js")}
+    return {name: name for name in names if name.startswith("dist/") and name.endswith((".js", ".cjs"))}
 
 
 def cache_folder(package: Package) -> Path:

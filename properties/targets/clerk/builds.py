@@ -21,6 +21,7 @@ def _bundles_of(names: Collection[str]) -> dict[str, str]:
 
 CLERK_JS = Package("@clerk/clerk-js", "6.7.4", "3.5 MB", _bundles_of, f"has none of {', '.join(BUNDLES)}")
 EXPO = Package("@clerk/expo", "4.6.6", "1 MB", scripts_of, "has no modules")
+CLERK_REACT = Package("@clerk/react", "6.5.0", "1 MB", scripts_of, "has no modules")
 SHARED = Package("@clerk/shared", "4.7.0", "1 MB", scripts_of, "has no modules")
 
 INSTALLED = {one.short: one for one in (EXPO, CLERK_JS)}

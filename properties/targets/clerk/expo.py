@@ -17,15 +17,17 @@ from msgspec.structs import replace
 from model.clerk.policy import Policy, policy_of
 from model.clerk.sdk import CLERK
 from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Started, Stimulus, TimerDue
-from model.requests import DONE, Outcome
+from model.requests import DONE, Endpoint, Outcome
 from model.terms import Millis, RequestId, Runtime, Token
 from model.world.events import Event, LockKeychain, RestartApp, StartApp
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
-from properties.targets.clerk.builds import CLERK_JS, EXPO, SHARED, fetch_build
+from properties.targets.clerk.builds import CLERK_JS, CLERK_REACT, EXPO, SHARED, fetch_build
+from properties.targets.clerk.requests import touch_path
 from properties.targets.clerk.server import ClerkServer
 from properties.targets.clerk.target import DRIVER
 from properties.targets.clerk.tokens import client_jwt
+from properties.targets.locked import Locked
 from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest, numbers
@@ -44,7 +46,8 @@ ALWAYS = {
 
 REJECTING_CACHE, EARLY_SINGLETON = "rejecting-cache", "early-singleton"
 RESOURCE_CACHE = "resource-cache"
-SETUPS = (REJECTING_CACHE, EARLY_SINGLETON, RESOURCE_CACHE)
+NATIVE_MODULE = "native-module"
+SETUPS = (REJECTING_CACHE, EARLY_SINGLETON, RESOURCE_CACHE, NATIVE_MODULE)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
 
 TAKES_THE_PROVIDERS_CACHE = "3.6.3"
@@ -52,6 +55,11 @@ TAKES_THE_PROVIDERS_CACHE = "3.6.3"
 
 KEYCHAIN_ERROR = "ERR_KEY_CHAIN"
 """The error name of a call that failed because the keychain is locked."""
+
+
+REACT = Locked("React", DRIVER / "renderer", "5 MB on disk", "Expo's other setups need no React")
+REACTS = ("react", "react-test-renderer", "scheduler", "@tanstack/query-core", "dequal")
+"""React, a renderer, and what Clerk's packages require for it."""
 
 
 class ExpoModel(ModelTarget):
@@ -167,8 +175,11 @@ class ExpoServer(ClerkServer):
         self._stored, self._given = stored, 1
 
     def boot(self, token: Token) -> Sequence[BootAnswer]:
-        """The answers to requests while the SDK loads for the first time."""
-        answers = fapi.boot_answers(token)
+        """The answers to requests while the SDK loads for the first time. An app with the native module makes the
+        session of that the active one then."""
+        touched = fapi.render(Outcome.SESSION, token, Endpoint.MUTATE)
+        touch = BootAnswer(f"POST {touch_path()}", touched.status, touched.body)
+        answers = (*fapi.boot_answers(token), touch)
         if self._stored:
             return answers
         return [replace(one, headers={"authorization": client_jwt(1)}) for one in answers]
@@ -233,9 +244,14 @@ class ExpoTarget(NodeTarget):
         return fetch_build(self.release, self._say)
 
     def _packages(self) -> Mapping[str, Path]:
-        """Expo itself, and @clerk/shared."""
-        shared = fetch_package(SHARED, self._published_with(SHARED.name), self._say)
-        return {EXPO.name: self._home(), SHARED.name: shared}
+        """Expo itself, and @clerk/shared; in an app in which React runs, also that, and Clerk's package for it.
+        Raises `TargetError`."""
+        others = (SHARED, CLERK_REACT) if self._setup == NATIVE_MODULE else (SHARED,)
+        found = {one.name: fetch_package(one, self._published_with(one.name), self._say) for one in others}
+        if self._setup == NATIVE_MODULE:
+            modules = REACT.fetch(self._say) / "node_modules"
+            found |= {name: modules / name for name in REACTS}
+        return {EXPO.name: self._home(), **found}
 
     def _home(self) -> Path:
         return fetch_package(EXPO, self._version, self._say)

@@ -9,7 +9,7 @@ from model.clerk.policy import Policy
 from model.requests import Endpoint
 from model.step import Step
 from model.terms import Runtime
-from model.world.facts import Answered, Origin, Restarted, Sent, TimerFired
+from model.world.facts import Answered, CallStarted, Origin, Restarted, Sent, TimerFired
 from model.world.state import Request, World
 from properties.invariants.breach import Breach, OpenRequest
 from properties.invariants.catalogue import invariant
@@ -60,4 +60,20 @@ def _in_background(world: World, request: Request) -> bool:
     return world.origin(request.cause) is Origin.BACKGROUND
 
 
-OWN = ("guard-is-headless-only", "one-start-retry-at-a-time")
+@invariant("only-the-app-signs-out", timeless=True, default=False)
+def only_the_app_signs_out(step: Step) -> Breach | None:
+    """While the session is valid, nothing asks the server to end it but an app that signs out."""
+    leaving = any(call.leaves for call in step.before.calls)
+    for fact in step.facts:
+        match fact:
+            case CallStarted():
+                leaving = leaving or fact.operation.leaves
+            case Restarted():
+                leaving = False
+            case Sent(endpoint=Endpoint.SIGN_OUT) if not leaving and step.before.valid:
+                why = f"request {fact.request} asks for the end of a valid session, and the app does not sign out"
+                return Breach(why, fact)
+    return None
+
+
+OWN = ("guard-is-headless-only", "one-start-retry-at-a-time", "only-the-app-signs-out")

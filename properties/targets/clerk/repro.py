@@ -61,6 +61,7 @@ _NO_VERDICT = (
     "refresh-chain-survives",
     "guard-is-headless-only",
     "one-start-retry-at-a-time",
+    "only-the-app-signs-out",
     MARGIN,
 )  # cannot be checked at the end of a trace
 _PLACES = {Runtime.HEADLESS: "React Native", Runtime.BROWSER_LIKE: "a browser extension"}

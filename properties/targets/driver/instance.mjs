@@ -19,7 +19,8 @@
 //   create(exports, runtime, announce, around)   an SDK that is evaluated and not loaded. `announce(held, name)` is to
 //                          be called the moment its session is dropped, or it holds one again, or another one; it has
 //                          no effect while the SDK loads. `around` has `require` (modules.mjs), `credential`,
-//                          `device` (what outlives a restart) and `page` (page.mjs)
+//                          `device` (what outlives a restart), `page` (page.mjs), and `fetch`, for what else the
+//                          device asks the server
 //   errorName(error)       a short name that stays the same from build to build: `api-STATUS` for what the server has
 //                          answered, `offline` for an error that says that the device is offline
 //   page                   {url, cookies} to begin a page with, for an SDK that runs on one
@@ -214,9 +215,10 @@ export class Instance {
     if (typeof before?.navigator?.onLine === 'boolean') this.navigator.onLine = before.navigator.onLine;
     const realm = realmOf(host, globals);
     this.page?.enter(realm);
+    const { fetch } = realm.global; // before the bundle can change it
     const exports = realm.exports(recipe.program);
-    const { device, page } = this;
-    const around = { require: stubs => requireIn(recipe.library, stubs, realm), credential, device, page };
+    const require = stubs => requireIn(recipe.library, stubs, realm);
+    const around = { require, credential, device: this.device, page: this.page, fetch };
     const announce = (held, name = null) =>
       this.loaded && (held ? this.emit('signed_in', cause(), name) : this.emit('signed_out', cause()));
     this.sdk = glue.create(exports, runtime, announce, around);

@@ -30,7 +30,8 @@ export function create(exports, runtime, announce, around) {
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
   const router = runtime === 'browser' ? { routerPush: go, routerReplace: go } : {};
   const options = { standardBrowser: runtime === 'browser', experimental, ...router };
-  const sdk = drive(new exports.Clerk(PUBLISHABLE_KEY), options, announce);
+  const clerk = new exports.Clerk(PUBLISHABLE_KEY);
+  const sdk = drive(clerk, () => clerk.load({ ...options, telemetry: false }), announce);
   return { ...sdk, stored: () => around.page?.cookie(SESSION_COOKIE) ?? null };
 }
 
@@ -44,8 +45,8 @@ function absent() {
 
 const idOf = session => (session ? session.id || 'unnamed' : null);
 
-// A Clerk that is not loaded yet, and the options to load it with, as the instance wants to be handed an SDK.
-export function drive(clerk, options, announce) {
+// A Clerk that is not loaded yet, and what loads it, as the instance wants to be handed an SDK.
+export function drive(clerk, load, announce) {
   let signedIn = null; // the id of the session that the app has, or null
   let listens = false;
   // `undefined` while the sessions change, and after a sign-out that failed.
@@ -53,7 +54,7 @@ export function drive(clerk, options, announce) {
 
   return {
     async load() {
-      await clerk.load({ ...options, telemetry: false });
+      await load();
       if (listens) return;
       listens = true;
       signedIn = idOf(clerk.session);

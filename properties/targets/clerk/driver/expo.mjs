@@ -12,7 +12,7 @@ import { PUBLISHABLE_KEY, drive, environment, errorName } from './clerk_js.mjs';
 export { environment, errorName };
 
 // packages/expo/src/constants.ts; before 3.1 in createClerkInstance.ts. What phones keep under it outlives releases.
-const CLIENT_JWT = '__clerk_client_jwt';
+export const CLIENT_JWT = '__clerk_client_jwt';
 
 // How the app sets up Expo is in `app`. `tokenCache` makes its own cache from the secure store; without it the app uses
 // Expo's. `first` is what it does before it renders the provider, `props` what else it gives that. Without a credential
@@ -34,7 +34,7 @@ export function create(exports, runtime, announce, { require: requireWith, crede
     return props;
   };
   const { Clerk, children, ...options } = render(); // as @clerk/react's isomorphicClerk.ts: load(this.options)
-  const sdk = drive(Clerk, options, announce);
+  const sdk = drive(Clerk, () => Clerk.load({ ...options, telemetry: false }), announce);
   let mounted = false;
   return {
     ...sdk,
@@ -57,7 +57,7 @@ export function create(exports, runtime, announce, { require: requireWith, crede
 // AFTER_FIRST_UNLOCK, which is refused from a restart to the first unlock; but an item keeps the accessibility that
 // it was first added with (`update` writes its value alone), and apps report refusals in the background all the
 // same (expo/expo#23924).
-function secureStore(device) {
+export function secureStore(device) {
   const { items } = device;
   const asked = new Set(); // keys
   const refuse = () => {
@@ -75,7 +75,7 @@ function secureStore(device) {
   };
 }
 
-function stubsOf(bundle, secureStore) {
+export function stubsOf(bundle, secureStore) {
   const element = (type, props) => ({ type, props });
   const nothing = () => {};
   return {
