@@ -26,7 +26,16 @@ from properties.system.trace import Trace, load
 from properties.targets import names
 from properties.targets.closing import close_all
 from properties.targets.model import ModelTarget, as_model
-from properties.targets.names import UnknownName, adapter_of, built_in, forms, make_target, newest, policy
+from properties.targets.names import (
+    UnknownName,
+    adapter_of,
+    built_in,
+    forms,
+    judged_on,
+    make_target,
+    newest,
+    policy,
+)
 from tests.support import HEADLINE, ROOT, assuming, check, complaint, model, sessionproof
 from tests.toy.adapter import TOY_ADAPTER
 
@@ -85,6 +94,21 @@ def test_a_target_of_two_packages_names_both(spec: str) -> None:
         UnknownName, match=r"known forms: clerk-js@VERSION, expo@VERSION, expo@VERSION\+clerk-js@"
     ):
         make_target(spec, silent)
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("expo@3.2.7+native-module", ("only-the-app-signs-out",)),
+        ("@clerk/expo@3.7.5+clerk-js@6.25.3+resource-cache", ("one-start-retry-at-a-time",)),
+        *(
+            (spec, ())
+            for spec in ("expo@3.2.7", "expo@3.6.2+early-singleton", "clerk-js@6.7.4", "model", "nothing")
+        ),
+    ],
+)
+def test_an_app_of_a_setup_is_judged_by_what_that_brings_into_question(spec: str, names: tuple[str, ...]) -> None:
+    assert judged_on(spec) == names
 
 
 def test_without_it_nobody_knows_of_it() -> None:

@@ -16,7 +16,7 @@ from properties.cli.common import say, search_options, terminal
 from properties.invariants.catalogue import default_invariants
 from properties.render.tables import plain
 from properties.system.files import write
-from properties.targets.names import forms
+from properties.targets.names import forms, judged_on
 
 
 @click.command()
@@ -46,12 +46,13 @@ def campaign(
 
     Exits 0 when every invariant held in all traces, 1 when one was violated or a search was vacuous.
     """
+    more = dict.fromkeys(name for spec in targets for name in judged_on(spec))
     plan = CampaignPlan(
         traces,
         targets or ("model",),
         tuple(tuple(names.split(",")) for names in assumptions or ("starvation,stale-after-expiry",)),
         Runtime(runtime),
-        invariants or tuple(default_invariants(Runtime(runtime))),
+        invariants or (*default_invariants(Runtime(runtime)), *more),
         coverage=model_coverage,
     )
     done = run(plan, scheduler, workers or os.cpu_count() or 1, say)

@@ -29,6 +29,7 @@ from properties.system.files import NotWritten
 from properties.system.target import Target
 from properties.system.trace import Trace, unsaved
 from properties.targets.closing import close_all
+from properties.targets.names import judged_on
 
 
 def test_invariant(
@@ -91,7 +92,8 @@ def explore(pytestconfig: pytest.Config) -> Iterator[Callable[[Cell], Findings]]
 
 def _judged(config: pytest.Config, cell: Cell) -> list[str]:
     """The ids of the invariants that are judged in a cell."""
-    return list(config.getoption("invariant") or default_invariants(cell.runtime))
+    named = config.getoption("invariant")
+    return list(named or [*default_invariants(cell.runtime), *judged_on(cell.target)])
 
 
 def _search(config: pytest.Config, cell: Cell, target: Target, progress: Callable[[int, int], None]) -> Findings:

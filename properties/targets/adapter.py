@@ -139,6 +139,10 @@ class Adapter:
         """The spec with the nearest release in place of one that does not exist; then `say` gets a line."""
         return spec
 
+    def judged(self, spec: str) -> tuple[str, ...]:
+        """The ids of the invariants that are judged on this target beside those of every target."""
+        return ()
+
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """The model to compare the target `spec` with, under a policy."""
         return ModelTarget(self.sdk, policy)

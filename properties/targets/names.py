@@ -44,6 +44,12 @@ def adapter_of(spec: str) -> Adapter | None:
     return found
 
 
+def judged_on(spec: str) -> tuple[str, ...]:
+    """The ids of the invariants that are judged on the target `spec` beside those of every target."""
+    adapter = adapter_of(spec)
+    return adapter.judged(spec) if adapter else ()
+
+
 def adapter_named(name: str) -> Adapter:
     """The adapter of an SDK by its name. Raises `UnknownName`."""
     known = {one.name: one for one in adapters()}

@@ -19,7 +19,7 @@ from properties.targets import npm
 from properties.targets.adapter import Adapter, Benchmark, Compared, Reproduction, Say
 from properties.targets.clerk import invariants
 from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
-from properties.targets.clerk.expo import SETUPS, ExpoModel, ExpoTarget, model_of
+from properties.targets.clerk.expo import JUDGED, SETUPS, ExpoModel, ExpoTarget, model_of
 from properties.targets.clerk.logs import logs
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
@@ -83,6 +83,10 @@ class ClerkAdapter(Adapter):
             if name in INSTALLED and version:
                 spec = spec.replace(f"{name}@{version}", f"{name}@{npm.existing(INSTALLED[name], version, say)}")
         return spec
+
+    def judged(self, spec: str) -> tuple[str, ...]:
+        """What an app of a setup brings into question."""
+        return JUDGED.get(_parts(spec)[-1][0], ())
 
     def model(self, spec: str, policy: Policy) -> ModelTarget:
         """For Expo, the model includes what Expo adds, as far as there is one for an app of this setup."""

@@ -50,6 +50,9 @@ NATIVE_MODULE = "native-module"
 SETUPS = (REJECTING_CACHE, EARLY_SINGLETON, RESOURCE_CACHE, NATIVE_MODULE)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
 
+JUDGED = {RESOURCE_CACHE: ("one-start-retry-at-a-time",), NATIVE_MODULE: ("only-the-app-signs-out",)}
+"""The invariants that are judged in an app of a setup beside those of every target (invariants.py)."""
+
 TAKES_THE_PROVIDERS_CACHE = "3.6.3"
 """The first release whose singleton uses the token cache of the provider, if it was made before (#8928)."""
 
