@@ -53,6 +53,14 @@ def test_an_app_starts_with_what_it_has_kept_when_there_is_no_network(expo: Expo
     ]
 
 
+@pytest.mark.parametrize("expo", [PILES_UP, NEWEST], indirect=True)
+def test_a_cache_that_cannot_be_read_is_as_none(expo: ExpoTarget) -> None:
+    """load() ends well, with Expo's client of nobody; what would write that down is rejected."""
+    ran = run(expo, LockKeychain(), StartApp(), Answer(1, LOST))
+    assert [(fact.error, fact.signed_in) for fact in ran.facts if isinstance(fact, Loaded)] == [(None, False)]
+    assert set(expo.threw) == {"User interaction is not allowed."}
+
+
 @before_and_after
 def test_each_load_that_fails_starts_retries_of_its_own_before_the_fix(expo: ExpoTarget, piles_up: bool) -> None:
     ran = run(expo, *MOUNTED_TWICE, Advance(3 * SECOND))
