@@ -2,7 +2,8 @@
 
 An SDK is a package `model/<name>/` with one value, its `Sdk`: what an app may call, an honest server, numbers,
 policies, and a client as two functions, `start` and `step`. A client is opaque outside its package. The other
-functions answer what a proof (`canonical`, `timers`, `requests`, `awaited`) or a diagram (`phase`) asks of it.
+functions answer what a proof (`canonical`, `timers`, `requests`, `awaited`, `parts`) or a diagram (`phase`) asks
+of it.
 
 World, assumptions, invariants and engines name no SDK.
 """
@@ -19,6 +20,7 @@ from model import form
 from model.form import Form
 from model.io import Output, Stimulus
 from model.operations import Operation
+from model.parts import Parts
 from model.requests import FAILURES, Ending, Endpoint, Outcome
 from model.terms import Millis, RequestId, Runtime, TimerId, Timings, Token, TokenId, TokenIdStruct
 
@@ -174,6 +176,8 @@ class Sdk(Struct, frozen=True, eq=False):
     requests have no canonical names yet."""
     awaited: Callable[[Client], Iterable[TimerId]] = lambda client: ()
     """The timers that a call of the app waits for."""
+    parts: Parts | None = None
+    """How its client is taken apart. None: a proof follows it as a whole."""
 
     phases: Mapping[str, str] = {}
     """What a client can be doing, with the meaning, in the order of a diagram. None: it has no diagram."""

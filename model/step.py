@@ -25,8 +25,8 @@ The properties are the invariants of properties/invariants/catalogue.py, each a 
 that an SDK's adapter registers. `prove` (properties/prove/prove.py) judges them, for one policy under one set of
 assumptions:
 
-    always          no step of a closed graph breaks the invariant: a graph without time (untimed.py), or one for
-                    all lengths of time at once (zone.py)
+    always          no step of a closed graph breaks the invariant: a graph without time (untimed.py, modular.py),
+                    or one for all lengths of time at once (zone.py)
     eventually      of an invariant that `recovers`, also: from every state of that graph, in a healthy world, a
                     call ends with the session's token, or the user is signed out (liveness.py)
     condition       for which `Timings` and delays an invariant holds (condition.py)
@@ -35,6 +35,8 @@ Argued or tested, not proved:
 
     symmetry        states with one canonical form have the same future: argued in canonical.py, tested in
                     tests/test_canonical.py and tests/test_prove.py
+    parts           a rule reads no more of the parts of a client than `model/parts.py` says: tested in
+                    tests/test_modular.py
     one relation    what the engines draw and expand is what `enabled` has: tests/test_step.py
     refinement      a build does what the model does: properties/conformance/, trace by trace
 

@@ -6,6 +6,7 @@ unless a comment here says why no rule can tell its values apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,16 +19,16 @@ from model.terms import RequestId, TimerId
 
 def canonical(client: Client, form: Form) -> Client:
     """The client in canonical form."""
-    holders = _holders(client)
-    flights = [_flight(flight, form, holders) for flight in client.flights]
+    holders = places(client)
+    flights = [of_flight(flight, form, holders) for flight in client.flights]
     return replace(
         client,
-        holders=tuple(_holder(client.holders[holder], form) for holder in holders if holder != NOBODY),
+        holders=tuple(of_holder(client.holders[holder], form) for holder in holders if holder != NOBODY),
         listed=tuple(holders[holder] for holder in client.listed),
-        cache=tuple(_entry(entry, form, holders) for entry in sorted(client.cache, key=_slot_order)),
+        cache=tuple(of_entry(entry, form, holders) for entry in sorted(client.cache, key=_slot_order)),
         flights=tuple(sorted(flights, key=_number)) if len(flights) > 1 else tuple(flights),
         calls=tuple(_call(call, form, holders) for call in client.calls),
-        resends=tuple((form.timer(timer), _flight(flight, form, holders)) for timer, flight in client.resends),
+        resends=tuple((form.timer(timer), of_flight(flight, form, holders)) for timer, flight in client.resends),
         next_request=form.known_requests + 1,
         next_timer=form.known_timers + 1,
         loading=tuple(map(form.call, client.loading)),
@@ -42,11 +43,11 @@ def _may_come_back(client: Client, form: Form) -> bool:
     return form.switches or (current is not None and client.holders[current].token is None)
 
 
-def _holder(holder: Holder, form: Form) -> Holder:
+def of_holder(holder: Holder, form: Form) -> Holder:
     return replace(holder, token=form.token(holder.token))
 
 
-def _entry(entry: Entry, form: Form, holders: dict[int, int]) -> Entry:
+def of_entry(entry: Entry, form: Form, holders: Mapping[int, int]) -> Entry:
     return replace(
         entry,
         holder=holders[entry.holder],
@@ -60,19 +61,19 @@ def _entry(entry: Entry, form: Form, holders: dict[int, int]) -> Entry:
     )
 
 
-def _flight(flight: Flight, form: Form, holders: dict[int, int]) -> Flight:
+def of_flight(flight: Flight, form: Form, holders: Mapping[int, int]) -> Flight:
     return replace(
         flight,
         request=form.request(flight.request),
         holder=holders[flight.holder],
         cause=form.call(flight.cause),
-        parent=_flight(flight.parent, form, holders) if flight.parent else None,
+        parent=of_flight(flight.parent, form, holders) if flight.parent else None,
         tries=form.count(flight.tries),
         asks=flight.asks if form.switches else flight.token_id,
     )
 
 
-def _call(call: Call, form: Form, holders: dict[int, int]) -> Call:
+def _call(call: Call, form: Form, holders: Mapping[int, int]) -> Call:
     return replace(
         call,
         call=form.call(call.call),
@@ -132,7 +133,7 @@ def _flights(client: Client) -> list[Flight]:
     return flights + [flight.parent for flight in flights if flight.parent]
 
 
-def _holders(client: Client) -> dict[int, int]:
+def places(client: Client) -> dict[int, int]:
     """The new index of each Session object that is kept: those that something refers to, those of the newest
     client payload, and the one that the app has."""
     users: list[Any] = [*_flights(client), *client.cache, *client.calls]

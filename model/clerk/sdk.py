@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.clerk import canonical, transition
+from model.clerk import canonical, parts, transition
 from model.clerk.policy import POLICIES, PROPOSED
 from model.clerk.server import Server
 from model.clerk.state import Client, Purpose
@@ -62,6 +62,7 @@ CLERK = Sdk(
     timers=canonical.timers,
     requests=canonical.requests,
     awaited=canonical.awaited,
+    parts=parts,
     phases=PHASES,
     phase=phase,
 )

@@ -2,8 +2,9 @@
 
 It has three passes.
 
-1. Untimed (`untimed.py`): time is abstracted away. The pass is fast, and proves invariants that hold whatever the
-   clock does. Unless it may decide all invariants it is short.
+1. Untimed: time is abstracted away, which proves invariants that hold whatever the clock does. There are two such
+   passes: the product of world and client (`untimed.py`) and, where the parts of a client multiply, one that
+   follows each on its own (`modular.py`). They are short unless they may decide all invariants.
 2. Timed and over-approximating, for the remaining invariants. States that differ only in the bounds on their
    instants are merged into a hull, and a growing hull is widened to the next relevant bound, so that the pass
    terminates soon (Cousot and Cousot 1977). A closed graph includes everything that can happen, so an invariant
@@ -22,6 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from typing import TypeAlias
 
@@ -45,9 +47,10 @@ from properties.invariants.verdict import (
 from properties.prove.concrete import concrete
 from properties.prove.graph import Graph, Hulls, Zones
 from properties.prove.liveness import path_without_recovery
+from properties.prove.modular import Modular
 from properties.prove.state import Memory
 from properties.prove.successors import Known, Problem, landmarks, look_for, successors
-from properties.prove.untimed import Product, gc_paused
+from properties.prove.untimed import Product, UntimedResult, gc_paused
 from properties.run.reference import reference_policy
 from properties.targets.model import ModelTarget
 
@@ -72,6 +75,8 @@ Tell: TypeAlias = Callable[[str], None]
 
 KnownBy: TypeAlias = dict[Hashable, Known]
 """What is known of runs, by all that a problem has but its policy and its limits."""
+
+_Untimed: TypeAlias = Callable[[Sequence[Invariant], float, int], UntimedResult]
 
 CALM = Assumptions(("calm",))
 
@@ -170,25 +175,44 @@ class _Search:
         return {one.id: verdicts[one.id] for one in invariants}
 
     def untimed(self, invariants: Sequence[Invariant], share: int) -> dict[str, Verdict]:
-        """The untimed pass: the verdicts of the timeless invariants that it proves. A `share` of 5 is a fifth of
-        the limits."""
-        invariants = [one for one in invariants if one.timeless]
+        """The untimed passes: the verdicts of the timeless invariants that they prove. A `share` of 5 is a fifth
+        of the limits. The product comes first: if it closes, the modular pass proves no more. But of an app that
+        switches between tokens the product hardly closes, and comes last."""
+        timeless = [one for one in invariants if one.timeless]
+        if self.problem.model.sdk.parts is None:
+            return self._untimed(self._product, timeless, share)[0]
+        passes = [(self._product, share), (self._modular, share)]
+        if self.problem.memory.switches:
+            passes = [(self._modular, 1), (self._product, SHORT)]
+        verdicts: dict[str, Verdict] = {}
+        for one, part in passes:
+            proofs, closed = self._untimed(one, [left for left in timeless if left.id not in verdicts], part)
+            verdicts |= proofs
+            if closed and one == self._product:
+                break
+        return verdicts
+
+    def _untimed(
+        self, search: _Untimed, invariants: Sequence[Invariant], share: int
+    ) -> tuple[dict[str, Verdict], bool]:
+        """The verdicts of the invariants that one of the two passes proves, and whether its graph closed."""
         if not invariants:
-            return {}
-        product = Product(
-            self._for(invariants), most_timers(self.problem.model.sdk, self.problem.app), invariants
-        )
-        found = product.search(
-            self.limits.seconds / share,
-            self.limits.states,
-            self.limits.steps // share,
-            lambda states: self._say("leaving time out", states),
-        )
-        self.reached = found.reached
+            return {}, False
+        found = search(invariants, self.limits.seconds / share, self.limits.steps // share)
+        self.reached = self.reached | found.reached
         if not found.closed or any(not found.reached.get(one.name) for one in self.problem.assumptions.sometimes):
-            return {}
+            return {}, found.closed
         proof = Proved(found.states, found.transitions)
-        return {one.id: proof for one in invariants if one.id not in found.broken}
+        return {one.id: proof for one in invariants if one.id not in found.broken}, True
+
+    def _product(self, invariants: Sequence[Invariant], seconds: float, steps: int) -> UntimedResult:
+        most = most_timers(self.problem.model.sdk, self.problem.app)
+        product = Product(self._for(invariants), most, invariants)
+        return product.search(seconds, self.limits.states, steps, partial(self._say, "leaving time out"))
+
+    def _modular(self, invariants: Sequence[Invariant], seconds: float, steps: int) -> UntimedResult:
+        modular = Modular(self._for(invariants), invariants)
+        return modular.search(seconds, steps, partial(self._say, "following each part of the client"))
 
     def timed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """The timed passes. The ages of tokens multiply the states: the invariants that read them have a graph of

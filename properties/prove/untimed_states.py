@@ -16,7 +16,7 @@ from model.io import CallSettled, Output, TimerSet, TokenAnnounced, TokenShown
 from model.sdk import Client, Sdk
 from model.terms import CallId, Token
 from model.world.monitor import CallRecord, Monitor
-from model.world.state import Reply, System, World
+from model.world.state import Reply, Request, System, World
 from properties.prove.canonical import Naming, renumbered, without_history
 from properties.prove.state import NOW, Memory
 from properties.prove.zone import Instant, UnknownCount
@@ -112,17 +112,7 @@ class UntimedForm(Naming):
             replace(timer, timer=self.timer_names[timer.timer], due=ANY, planned=ANY, set_at=0, cause=None)
             for timer in world.timers
         )
-        requests = (
-            replace(
-                request,
-                request=self.request_names[request.request],
-                cause=self.call(request.cause),
-                sent_at=NOW,
-                stale=True,
-                reply=request.reply and self.of_reply(request.reply),
-            )
-            for request in world.requests
-        )
+        requests = map(self.of_request, world.requests)
         return replace(
             world,
             now=NOW,
@@ -140,6 +130,17 @@ class UntimedForm(Naming):
             calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
             next_call=len(self.call_names) + 1,
             shown=self.token(world.shown),
+        )
+
+    def of_request(self, request: Request) -> Request:
+        """A request in canonical form."""
+        return replace(
+            request,
+            request=self.request_names[request.request],
+            cause=self.call(request.cause),
+            sent_at=NOW,
+            stale=True,
+            reply=request.reply and self.of_reply(request.reply),
         )
 
     def of_reply(self, reply: Reply) -> Reply:

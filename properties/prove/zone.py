@@ -297,3 +297,19 @@ class UnknownCount(int):
 
     def __sub__(self, less: int) -> int:
         return 0
+
+
+class UnknownSet(frozenset[Any]):
+    """A set of which nothing is known: whether it contains something is open each time."""
+
+    def __contains__(self, one: object) -> bool:
+        return Instant.zone.choose()
+
+    def __or__(self, more: object) -> UnknownSet:
+        return self
+
+    def __sub__(self, less: object) -> UnknownSet:
+        return self
+
+
+UNKNOWN_SET = UnknownSet()

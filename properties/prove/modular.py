@@ -1,0 +1,225 @@
+"""The modular pass of a proof: the untimed pass for a client whose parts multiply.
+
+A client that caches many tokens has as many timers and requests, and the product of what each is doing can be too
+large (`untimed.py`). But they read little of each other. So this pass follows each on its own, as thread-modular
+model checking follows threads (Flanagan and Qadeer 2003). A *core* is a system and a client without its parts.
+For each core there is a set of the parts that may be beside it: any of them, any number of each, in any
+combination. That over-approximates what can happen, as leaving out time does, so an invariant that no step here
+violates is proved.
+
+A step is taken in the core and what it needs: the part whose timer runs or whose request is answered, and what is
+in each slot that a rule looks into. That is unknown until a rule asks (`SlotUnknown`); then each part that may be
+there is tried, and none. Whatever else is beside the core stays there (`Change`): the parts that may be beside it
+before the step may be beside the core after it.
+
+Of a part in a slot a rule may read less than all (`Part.seen`): parts that look the same are tried once, unless
+the step takes over more of one (`MoreThanSeen`). Two parts may share an object of the client, such as a Session
+object. Once the core has lost that, each has a copy. So if a step changes an object, a copy that is equal to it
+may stay as it is or change too.
+
+The steps are those of `untimed.py`, and so are the invariants that may be checked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from model.assumptions.landmarks import Landmark
+from model.io import Output, Stimulus, TimerDue
+from model.parts import SlotUnknown
+from model.sdk import Client
+from model.step import Step, at_an_instant
+from model.world.course import begin, prompt, without_timer
+from model.world.events import OF_REQUEST, Advance, Event, Freeze, FreezeKind, RestartApp, StartApp
+from model.world.facts import Fact, TimerFired
+from model.world.outputs import absorb
+from model.world.state import System
+from properties.invariants.catalogue import Invariant
+from properties.prove.apart import Apart, Change, Chosen, Core, MoreThanSeen, Thread, Whole
+from properties.prove.runs import either_way
+from properties.prove.state import NOW
+from properties.prove.successors import Problem, landmarks, look_for
+from properties.prove.untimed import ANY_LENGTH, UntimedResult, gc_paused
+from properties.prove.untimed_states import DEVICE_TIME
+from properties.prove.zone import Instant, UntimedZone
+
+Option: TypeAlias = Event | TimerDue
+End: TypeAlias = tuple[Core, tuple[Thread, ...], Change | None]
+"""The core after a step, the parts that it has made, and what it does to others; None if it leaves none."""
+
+
+@dataclass(slots=True)
+class Modular:
+    """The cores, the parts that each may have beside it, and the search that finds them."""
+
+    problem: Problem
+    invariants: Sequence[Invariant]
+
+    threads: defaultdict[Core, dict[Thread, None]] = field(default_factory=lambda: defaultdict(dict))
+    changes: defaultdict[Core, dict[tuple[Core, Change], None]] = field(default_factory=lambda: defaultdict(dict))
+    waiting: dict[Core, None] = field(default_factory=dict)
+    ends: dict[tuple[Core, Chosen, Option], list[End] | SlotUnknown | MoreThanSeen] = field(default_factory=dict)
+    may_happen: dict[tuple[Core, Thread | None], list[Option]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    reached: dict[str, int] = field(default_factory=dict)
+    ahead: dict[str, Landmark] = field(default_factory=dict)
+    transitions: int = 0
+
+    def search(
+        self, seconds: float, steps: int, tell: Callable[[int], None] = lambda states: None
+    ) -> UntimedResult:
+        """Explore until nothing is new, a limit is hit, or every invariant is violated. Limits: `seconds` of real
+        time, model `steps`. `tell` gets the number of states, pairs of a core and a part, now and then."""
+        with gc_paused():
+            began = reported_at = time.perf_counter()
+            self.ahead = landmarks(self.problem)
+            first = Apart(self.problem.model.sdk, self.problem.memory, *self.problem.at_sign_in())
+            self.reach(first.core, first.threads())
+            while self.waiting and len(self.ends) < steps and len(self.broken) < len(self.invariants):
+                core = next(iter(self.waiting))
+                del self.waiting[core]
+                self.expand(core, steps)
+                now = time.perf_counter()
+                if now - began > seconds:
+                    break
+                if now - reported_at > 1:
+                    reported_at = now
+                    tell(self.states)
+        return UntimedResult(
+            self.states, self.transitions, not self.waiting, frozenset(self.broken), self.reached
+        )
+
+    @property
+    def states(self) -> int:
+        """How many cores there are, and pairs of a core and a part."""
+        return sum(1 + len(threads) for threads in self.threads.values())
+
+    # -- the fixed point ----------------------------------------------------------------------------------------
+
+    def reach(self, core: Core, threads: Iterable[Thread]) -> None:
+        """A core is reachable, and these parts may be beside it. So they may be beside the cores after it."""
+        ahead = [(core, threads)]
+        while ahead:
+            core, threads = ahead.pop()
+            if core not in self.threads:
+                self.waiting[core] = None
+            known = self.threads[core]
+            if new := [one for one in threads if one not in known]:
+                known.update(dict.fromkeys(new))
+                self.waiting[core] = None
+                ahead += [
+                    (after, [left for one in new for left in change.carried(one)])
+                    for after, change in self.changes[core]
+                ]
+
+    def expand(self, core: Core, steps: int = 1_000_000_000) -> None:
+        """Take every step of a core, and of each part beside it. Beyond so many `steps` in all it waits again."""
+        threads = [*self.threads[core]]
+        for thread in (None, *threads):
+            if len(self.ends) > steps:
+                self.waiting[core] = None
+                return
+            for option in self.options(core, thread):
+                for ends in self.with_others(core, thread, option, threads):
+                    for after, made, change in ends:
+                        self.reach(after, made)
+                        if change and (after, change) not in self.changes[core]:
+                            self.changes[core][after, change] = None
+                            known = [*self.threads[core]]
+                            self.reach(after, [left for one in known for left in change.carried(one)])
+
+    def with_others(
+        self, core: Core, thread: Thread | None, option: Option, threads: Sequence[Thread]
+    ) -> Iterator[list[End]]:
+        """The ends of a step of a core or of a part of it, with each choice of what else a rule looks at."""
+        choices = [Chosen.of(thread)]
+        while choices:
+            chosen = choices.pop()
+            if (ends := self.ends.get((core, chosen, option))) is None:
+                ends = self.ends[core, chosen, option] = self.step(core, chosen, option)
+            match ends:
+                case SlotUnknown(slot=slot):
+                    choices += chosen.with_slot(slot, threads)
+                case MoreThanSeen(seen=seen):
+                    choices += chosen.in_full(seen, threads)
+                case _:
+                    yield ends
+
+    # -- one step -----------------------------------------------------------------------------------------------
+
+    def options(self, core: Core, thread: Thread | None) -> list[Option]:
+        """What may happen in a core: to a part of it, or else to itself."""
+        if (known := self.may_happen.get((core, thread))) is None:
+            known = self.may_happen[core, thread] = self._options(core, thread)
+        return known
+
+    def _options(self, core: Core, thread: Thread | None) -> list[Option]:
+        if answer := prompt(core.system.world):
+            return [] if thread else [answer]
+        system = Whole.of(self.problem.model.sdk, core, Chosen.of(thread)).system
+        Instant.zone = UntimedZone()
+        Instant.zone.assume_nothing = True
+        assumptions = self.problem.assumptions
+        events = at_an_instant(system, assumptions, self.problem.app)
+        timers = [TimerDue(timer.timer) for timer in system.world.timers if timer not in core.system.world.timers]
+        if thread:
+            first = len(core.system.world.requests)
+            own = {request.request for request in system.world.requests[first:]}
+            return [*timers, *(one for one in events if isinstance(one, OF_REQUEST) and one.request in own)]
+        timers = [TimerDue(timer.timer) for timer in system.world.timers]
+        freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
+        return [*timers, *events, *freezes]
+
+    def step(self, core: Core, chosen: Chosen, option: Option) -> list[End] | SlotUnknown | MoreThanSeen:
+        """The ends of a step with the parts that were chosen, or what it takes besides."""
+        try:
+            return [*dict.fromkeys(self._ends(core, chosen, option))]
+        except (SlotUnknown, MoreThanSeen) as more:
+            return more.with_traceback(None)
+
+    def _ends(self, core: Core, chosen: Chosen, option: Option) -> Iterator[End]:
+        whole = Whole.of(self.problem.model.sdk, core, chosen)
+        for taken, client in self._taken(whole, option):
+            self.transitions += 1
+            self._judge(taken)
+            apart = Apart(self.problem.model.sdk, self.problem.memory, taken.end, client)
+            ends = isinstance(taken.event, RestartApp | StartApp)
+            change = None if ends else apart.left(core.client, whole, chosen)
+            yield apart.core, tuple(apart.threads()), change
+
+    def _taken(self, whole: Whole, option: Option) -> Iterator[tuple[Step, Client]]:
+        """Every way in which a step goes, and the client after it."""
+        at = DEVICE_TIME if self.problem.assumptions.skews else NOW
+        step = self.problem.model.sdk.step
+        for entered, event, facts, stimulus in self._begun(whole.system, option):
+            ends: Iterable[tuple[Client, tuple[Output, ...]]] = [(whole.client, ())]
+            if stimulus:
+                ends = either_way(partial(step, whole.client, stimulus, at))
+            for client, outputs in ends:
+                for end, more in either_way(partial(absorb, entered, outputs, tainted=False)):
+                    yield Step(whole.system, event, (*facts, *more), end), client
+
+    def _begun(
+        self, system: System, option: Option
+    ) -> list[tuple[System, Event, tuple[Fact, ...], Stimulus | None]]:
+        """The system after a timer was taken, or an event has begun, and the stimulus for the client."""
+        if isinstance(option, TimerDue):
+            timer = next(one for one in system.world.timers if one.timer == option.timer)
+            late_by = ANY_LENGTH if self.problem.assumptions.may_freeze else 0
+            fired = TimerFired(system.world.now, timer.timer, timer.set_at, late_by)
+            return [(without_timer(system, timer.timer), Advance(ANY_LENGTH), (fired,), option)]
+        return [
+            (after, option, facts, cue.stimulus if cue else None)
+            for after, facts, cue in either_way(partial(begin, system, option))
+        ]
+
+    def _judge(self, taken: Step) -> None:
+        for one in self.invariants:
+            if one.id not in self.broken and one.check(taken):
+                self.broken.add(one.id)
+        look_for(self.ahead, taken, self.reached)

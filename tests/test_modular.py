@@ -1,0 +1,232 @@
+"""Proofs that follow each part of a client on its own: nothing is left out, and what breaks is not proved."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from model.app import App
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.clerk.sdk import CLERK
+from model.clerk.terms import PERSONAL, GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
+from model.io import TimerDue
+from model.operations import Operation
+from model.requests import Outcome
+from model.terms import Runtime
+from model.world.events import OF_REQUEST, Advance, Answer, Event, Freeze, RestartApp
+from model.world.facts import Answered, TimerFired
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.verdict import HeldTo, Proved, Violated
+from properties.prove.apart import Apart, Core, Thread
+from properties.prove.modular import Modular, Option
+from properties.prove.prove import Limits, prove
+from properties.prove.state import Memory
+from properties.prove.successors import Problem
+from properties.run.run import Run
+from properties.targets.model import ModelTarget
+from tests.support import HEADLINE, assuming, model, proposed
+from tests.support import app as calling
+from tests.test_prove import ONE_CALL
+from tests.test_timeless import TIMELESS, busy_event, tables_of
+
+ORGANIZATIONS = [GetToken(organization="org_b"), GetToken(organization=PERSONAL)]
+SWITCHES = [SwitchOrganization("org_b"), SwitchOrganization(None)]
+SESSIONS = [SignOut(), SignIn(1), SignIn(2), SwitchSession()]
+GRANTED, SESSION = Outcome.GRANTED, Outcome.SESSION
+QUIET = proposed("FIX_QUIET_BACKGROUND")
+
+
+def modular(
+    target: ModelTarget, *names: str, runtime: Runtime = Runtime.HEADLESS, app: App = ONE_CALL
+) -> Modular:
+    """The pass over one problem, with nothing in it."""
+    assumptions = assuming(*names)
+    return Modular(Problem(target, runtime, assumptions, app, Memory.needed(assumptions, app, True)), TIMELESS)
+
+
+# -- two organizations ------------------------------------------------------------------------------------------
+
+TWO_ORGANIZATIONS = calling(*ORGANIZATIONS, *SWITCHES)
+
+
+@pytest.mark.parametrize("release", ["6.7.1", pytest.param("6.40.0", marks=pytest.mark.slow)])
+def test_an_app_with_two_organizations_is_proved(release: str) -> None:
+    found = prove(
+        model(release),
+        Runtime.HEADLESS,
+        assuming("calm"),
+        [INVARIANTS[HEADLINE]],
+        TWO_ORGANIZATIONS,
+        Limits(seconds=600, steps=20_000),
+    )
+    assert isinstance(found.verdicts[HEADLINE], Proved)
+
+
+def test_so_is_the_recommended_fix_where_the_device_starves() -> None:
+    assumptions = assuming("starvation", "stale-after-expiry")
+    limits = Limits(seconds=600, steps=20_000)
+    found = prove(QUIET, Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]], calling(*SWITCHES), limits)
+    assert isinstance(found.verdicts[HEADLINE], Proved)
+
+
+def test_what_breaks_with_two_organizations_is_not_proved() -> None:
+    assumptions = assuming("starvation", "stale-after-expiry")
+    limits = Limits(seconds=600, steps=20_000)
+    found = prove(
+        model("6.7.1"), Runtime.HEADLESS, assumptions, [INVARIANTS[HEADLINE]], TWO_ORGANIZATIONS, limits
+    )
+    assert isinstance(found.verdicts[HEADLINE], Violated)
+
+
+def test_a_search_that_is_cut_short_proves_nothing() -> None:
+    limits = Limits(depth=2, seconds=600, steps=500)
+    found = prove(
+        model("6.7.1"), Runtime.HEADLESS, assuming("calm"), [INVARIANTS[HEADLINE]], TWO_ORGANIZATIONS, limits
+    )
+    assert isinstance(found.verdicts[HEADLINE], HeldTo)
+
+
+# -- against the product ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (model("6.7.1"), "starvation,stale-after-expiry"),
+        (model("6.7.4"), "rotated-credential,revocation"),
+        (model("6.40.0"), "outage"),
+        (model("6.40.0"), "foreign-token"),
+        (QUIET, "starvation,stale-for-good,revocation"),
+    ],
+    ids=lambda one: str(getattr(one, "name", one)),
+)
+def test_what_the_product_breaks_the_parts_break(target: ModelTarget, names: str) -> None:
+    exact = tables_of(target, *names.split(","), judged=TIMELESS).search(600, 1_000_000, 1_000_000)
+    found = modular(target, *names.split(",")).search(600, 1_000_000)
+    assert exact.closed and found.closed
+    assert exact.broken <= found.broken
+    assert exact.reached.keys() <= found.reached.keys()
+
+
+# -- nothing is left out ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Following(Modular):
+    """Takes only the steps of timers, of answers at once, and of events like one that was played."""
+
+    played: Event | None = None
+
+    def options(self, core: Core, thread: Thread | None) -> list[Option]:
+        return [one for one in super().options(core, thread) if isinstance(one, TimerDue) or self.is_like(one)]
+
+    def is_like(self, option: Any) -> bool:
+        """Is this the event that was played, but for the number of its request and for how long it lasts?"""
+        if isinstance(self.played, RestartApp) and isinstance(option, Answer):
+            return True
+        if type(option) is not type(self.played):
+            return False
+        if isinstance(option, OF_REQUEST) and isinstance(self.played, OF_REQUEST):
+            return replace(option, request=0) == replace(self.played, request=0)
+        return isinstance(option, Freeze) or option == self.played
+
+    def follow(self, before: Apart, event: Event, steps: int) -> None:
+        """Explore from one configuration, so many steps."""
+        for known in (self.threads, self.changes, self.waiting):
+            known.clear()
+        self.played = event
+        self.reach(before.core, before.threads())
+        for _ in range(steps):
+            for core in [*self.waiting]:
+                del self.waiting[core]
+                self.expand(core)
+
+    def has(self, configuration: Apart) -> bool:
+        """Was this reached?"""
+        known = self.threads.get(configuration.core)
+        return known is not None and all(one in known for one in configuration.threads())
+
+
+def followed(steps_of: Following, run: Run, build: ModelTarget, event: Event) -> bool:
+    """Play an event. Is what it leads to among the steps of the parts?"""
+    memory = steps_of.problem.memory
+    before = Apart(CLERK, memory, run.system, build.client)
+    facts = run.play(event).facts
+    steps = sum(isinstance(fact, TimerFired) for fact in facts) + (not isinstance(event, Advance))
+    if isinstance(event, RestartApp):
+        steps += sum(isinstance(fact, Answered) for fact in facts)
+    if steps > MOST_STEPS:
+        return True
+    steps_of.follow(before, event, steps)
+    return steps_of.has(Apart(CLERK, memory, run.system, build.client))
+
+
+MOST_STEPS = 3
+"""Any timer may run next, so that there are ever more ways."""
+
+EVERYTHING = tuple(name for name in ASSUMPTIONS if name != "calm")
+
+
+@pytest.mark.parametrize(
+    ("target", "runtime", "names", "operations", "calls"),
+    [
+        (model("6.40.0"), Runtime.HEADLESS, ("outage", "starvation"), SWITCHES, 2),
+        (model("6.7.1"), Runtime.HEADLESS, ("rotated-credential", "outage"), SWITCHES, 2),
+        (model("6.24.0"), Runtime.HEADLESS, ("several-sessions", "revocation", "lean-touch"), SESSIONS, 2),
+        pytest.param(QUIET, Runtime.HEADLESS, EVERYTHING, [*SWITCHES, *SESSIONS], 1, marks=pytest.mark.slow),
+        pytest.param(
+            model("6.40.0"), Runtime.HEADLESS, EVERYTHING, [*SWITCHES, *SESSIONS], 2, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            model("6.0.0"), Runtime.BROWSER_LIKE, EVERYTHING, [*SWITCHES, *SESSIONS], 2, marks=pytest.mark.slow
+        ),
+    ],
+    ids=lambda one: getattr(one, "name", None),
+)
+def test_each_step_of_a_trace_is_one_of_its_parts(
+    target: ModelTarget, runtime: Runtime, names: Sequence[str], operations: list[Operation], calls: int
+) -> None:
+    """Too much for a test is all that such an app can reach: so each step is looked for where it began."""
+    app = calling(*ORGANIZATIONS, Touch(), *operations, calls=calls)
+    problem, draw = modular(target, *names, runtime=runtime, app=app).problem, random.Random(1)
+    steps_of = Following(problem, ())
+    played: set[type[Event]] = set()
+    for _ in range(60):
+        build = problem.fresh()
+        run = Run(build, runtime, problem.assumptions, ())
+        while len(run.events) < 25 and (event := busy_event(run, draw, app)) is not None:
+            played.add(type(event))
+            assert followed(steps_of, run, build, event), run.events
+    assert {type(operations[0]), Advance, Answer} <= played
+
+
+def test_parts_that_share_a_session_object_see_what_becomes_of_it() -> None:
+    """A token of the personal workspace that was fetched before a switch is refreshed for the old Session object,
+    and becomes its last active one. A token by a template has that object too."""
+    template, again = GetToken(template="api"), GetToken(skip_cache=True)
+    problem = modular(model("6.40.0"), "calm", app=calling(again, template, *SWITCHES)).problem
+    build, steps_of = problem.fresh(), Following(problem, ())
+    run = Run(build, Runtime.HEADLESS, problem.assumptions, ())
+    asked: list[Event] = [again, Answer(1, GRANTED), template, Answer(2, GRANTED)]
+    switched: list[Event] = [SwitchOrganization("org_b"), Answer(3, SESSION), Advance(43_000)]
+    last_active = []
+    for event in [*asked, *switched, *(Answer(number, GRANTED) for number in (4, 5, 6))]:
+        assert followed(steps_of, run, build, event), run.events
+        last_active.append(str(build.client.holders[0].token.token_id))
+    assert last_active[-4:] == ["org_b", "", "", ""], last_active
+
+
+def test_a_part_that_is_only_read_stays() -> None:
+    """Until #8004 a switch goes on if the server cannot be told of it, with the token that is cached."""
+    problem = modular(model("6.0.0"), "outage", app=calling(*ORGANIZATIONS, *SWITCHES)).problem
+    build, steps_of = problem.fresh(), Following(problem, ())
+    run = Run(build, Runtime.HEADLESS, problem.assumptions, ())
+    told = Answer(2, Outcome.LOST)
+    for event in (GetToken(organization="org_b"), Answer(1, GRANTED), SwitchOrganization("org_b"), told):
+        assert followed(steps_of, run, build, event), run.events
+    assert not build.client.calls
