@@ -103,7 +103,7 @@ def test_every_module_is_in_one_of_these_packages() -> None:
     assert {module for module in modules() if package(module) not in PACKAGES} == {
         "properties",
         *("model.app", "model.form", "model.io", "model.notation", "model.operations"),
-        *("model.requests", "model.sdk", "model.step", "model.terms"),
+        *("model.parts", "model.requests", "model.sdk", "model.step", "model.terms"),
     }
 
 

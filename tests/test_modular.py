@@ -107,7 +107,7 @@ def test_a_search_that_is_cut_short_proves_nothing() -> None:
 )
 def test_what_the_product_breaks_the_parts_break(target: ModelTarget, names: str) -> None:
     exact = tables_of(target, *names.split(","), judged=TIMELESS).search(600, 1_000_000, 1_000_000)
-    found = modular(target, *names.split(",")).search(600, 1_000_000)
+    found = modular(target, *names.split(",")).search(600, 1_000_000, 1_000_000)
     assert exact.closed and found.closed
     assert exact.broken <= found.broken
     assert exact.reached.keys() <= found.reached.keys()

@@ -71,16 +71,18 @@ class Modular:
     transitions: int = 0
 
     def search(
-        self, seconds: float, steps: int, tell: Callable[[int], None] = lambda states: None
+        self, seconds: float, states: int, steps: int, tell: Callable[[int], None] = lambda states: None
     ) -> UntimedResult:
         """Explore until nothing is new, a limit is hit, or every invariant is violated. Limits: `seconds` of real
-        time, model `steps`. `tell` gets the number of states, pairs of a core and a part, now and then."""
+        time, `states`, model `steps`. `tell` gets the number of states now and then."""
         with gc_paused():
             began = reported_at = time.perf_counter()
             self.ahead = landmarks(self.problem)
             first = Apart(self.problem.model.sdk, self.problem.memory, *self.problem.at_sign_in())
             self.reach(first.core, first.threads())
-            while self.waiting and len(self.ends) < steps and len(self.broken) < len(self.invariants):
+            while self.waiting and self.states < states and len(self.ends) < steps:
+                if len(self.broken) == len(self.invariants) > 0:
+                    break
                 core = next(iter(self.waiting))
                 del self.waiting[core]
                 self.expand(core, steps)

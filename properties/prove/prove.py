@@ -212,7 +212,9 @@ class _Search:
 
     def _modular(self, invariants: Sequence[Invariant], seconds: float, steps: int) -> UntimedResult:
         modular = Modular(self._for(invariants), invariants)
-        return modular.search(seconds, steps, partial(self._say, "following each part of the client"))
+        return modular.search(
+            seconds, self.limits.states, steps, partial(self._say, "following each part of the client")
+        )
 
     def timed(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """The timed passes. The ages of tokens multiply the states: the invariants that read them have a graph of
