@@ -17,6 +17,6 @@ in this order:
     clerk/              the client of @clerk/clerk-js: transition, state, cache, session, network, loading,
                         sign_in_out; then policy, server and canonical
 
-notation.py, form.py and parts.py have the short form of events, the canonical form of a client, and its parts: skip
-them at first.
+notation.py, form.py and parts.py have the short form of events, the canonical form of a client, and its parts:
+skip them at first.
 """
