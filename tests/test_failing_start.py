@@ -129,6 +129,21 @@ def test_a_hanging_request_is_no_excuse_for_load() -> None:
     )
 
 
+@pytest.mark.parametrize("release", ["6.7.1", "6.7.4", "6.40.0"])
+def test_a_load_whose_settings_hang_stays_pending_though_the_session_is_there(
+    builds: dict[str, NodeTarget], release: str
+) -> None:
+    invariant = INVARIANTS["every-call-settles"]
+    for target in (model(release), builds[release]):
+        ran = run(target, StartApp(), Answer(2, SESSION), Advance(20 * SECOND))
+        assert invariant.check(ran.steps[-1]), target.name
+        ran.play(Advance(23 * SECOND))
+        assert [fact.endpoint for fact in ran.facts if isinstance(fact, Sent)][2:] == [Endpoint.MINT]
+        assert not loads(ran), target.name
+        ran.play(Answer(1, SETTINGS))
+        assert loads(ran) == [(None, True)], target.name
+
+
 def keeps_a_failure_to_itself(patch: pytest.MonkeyPatch) -> None:
     """Nobody tells the app that the settings did not come."""
     right = loading.failed
