@@ -79,6 +79,16 @@ def test_what_ends_one_session_leaves_the_other() -> None:
     assert ran.world.sessions == (Session(1),)
 
 
+def test_a_refusal_for_a_session_that_was_left_does_not_end_the_one_that_followed() -> None:
+    """`revoked-session-signs-out` is about the app's session."""
+    asked = (FORCED, SignOut(), Answer(2, Outcome.NO_SESSION))
+    entered = (SignIn(2), Answer(3, Outcome.SESSION), Answer(4, Outcome.SESSION))
+    ran = new(*asked, *entered, Answer(1, Outcome.UNAUTHORIZED), Answer(5, Outcome.SESSION))
+    assert of_kind(Settled, ran.facts)[-1].error == "api-401"
+    assert ran.world.signed_in and ran.world.valid
+    assert INVARIANTS["revoked-session-signs-out"].check(ran.steps[-1]) is None
+
+
 def test_a_sign_in_after_a_sign_out_is_judged() -> None:
     """That no session is valid is no fault for the call that begins one."""
     ran = new(*OUT, SignIn(2), Answer(2, Outcome.SESSION), Answer(3, Outcome.SESSION))

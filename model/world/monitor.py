@@ -18,7 +18,7 @@ class CallRecord(Struct, frozen=True, cache_hash=True):
     asked_at: Millis
     healthy: bool  # no fault since it was made, and none was under way then
     awake_since: Millis  # when it was made, or when the event loop last thawed
-    told_ended: bool = False  # an honest answer to one of its requests refused it: the session has ended
+    told_ended: bool = False  # an honest answer refused one of its requests for the app's session: that has ended
     lied_to: bool = False  # one of its requests was not answered honestly, or not at all
     accepts: tuple[TokenId, ...] = ()  # if any session token will do: each that was the session's own since then
 

@@ -122,7 +122,7 @@ def deliver(
         world = world.but(others=tuple(others))
     if not honest:
         monitor = monitor.fault()
-    ended = honest and outcome in ENDED
+    ended = honest and outcome in ENDED and request.token_id.session == world.session
     records = tuple(
         replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
         if record.call == request.cause or not world.loaded  # calls that load share what they are told
