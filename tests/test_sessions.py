@@ -10,7 +10,7 @@ from model.operations import NO_SESSION_ERROR
 from model.requests import Endpoint, Outcome
 from model.step import permits
 from model.terms import Runtime, Session
-from model.world.events import Advance, Answer, Deliver, Event, LockKeychain, RestartApp, Revoke, Serve
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, LockKeychain, RestartApp, Revoke, Serve
 from model.world.facts import Announced, Sent, SessionDropped, SessionEntered, SessionLeft, Settled
 from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
@@ -18,7 +18,7 @@ from properties.invariants.verdict import Proved
 from properties.prove.prove import prove
 from properties.run.run import Run
 from properties.targets.node_target import NodeTarget
-from tests.support import RELEASES, SECOND, assuming, in_lock_step, model, of_kind, ready, run
+from tests.support import DAY, RELEASES, SECOND, assuming, in_lock_step, model, of_kind, ready, run
 
 OUT: tuple[Event, ...] = (SignOut(), Answer(1, Outcome.NO_SESSION))
 IN_AS_2: tuple[Event, ...] = (SignIn(2), Answer(1, Outcome.SESSION), Answer(2, Outcome.SESSION))
@@ -87,6 +87,14 @@ def test_a_refusal_for_a_session_that_was_left_does_not_end_the_one_that_followe
     assert of_kind(Settled, ran.facts)[-1].error == "api-401"
     assert ran.world.signed_in and ran.world.valid
     assert INVARIANTS["revoked-session-signs-out"].check(ran.steps[-1]) is None
+
+
+def test_each_session_ages_from_its_own_sign_in() -> None:
+    ran = new(Freeze(10 * DAY), *IN_AS_2, Freeze(20 * DAY))
+    assert ran.world.valid
+    assert ran.world.sessions == (Session(2, user=2),)
+    ran.play(Freeze(10 * DAY))
+    assert not ran.world.valid
 
 
 def test_a_sign_in_after_a_sign_out_is_judged() -> None:

@@ -16,7 +16,7 @@ A start ends the process, and with it every timer, request and pending call. The
 like others. Until that has ended well there is no session to make another call on. In `RestartApp`, `next` plays
 the answers that `prompt` finds, before it lets anything else happen.
 
-Known gaps: there is one device. A session ends by age when the first one of the device does.
+Known gaps: there is one device.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _acted(world: World, request: Request, outcome: Outcome) -> tuple[World, Ses
     match request.endpoint:
         case Endpoint.SIGN_IN:
             begun = Session(world.begun + 1, request.user or 0)
-            other = OtherSession(begun, world.server.entered())
+            other = OtherSession(begun, world.server.entered(), began=world.now)
             return world.but(begun=begun.number, others=(*world.others, other)), begun
         case Endpoint.SIGN_OUT:
             others = tuple(replace(one, ended=one.ended or Ending.REVOKED) for one in world.others)

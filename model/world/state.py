@@ -5,8 +5,8 @@ outside. `Monitor` is history that invariants need: which calls were healthy, an
 
 Terms, in the sense of all facts and invariants:
 
-    valid           The server session is valid until it is revoked, or is as old as `Timings.session`. This is
-                    the ground truth.
+    valid           The server session is valid until it is revoked, or is as old as `Timings.session`, counted
+                    from its sign-in. This is the ground truth.
     foreground      A request or a sign-out is in the foreground if the call that caused it is still pending, else
                     in the background. Loading is a call, so its requests are in the foreground.
     instant         The world's instants are the server's. The device's clock is `skew` ms ahead of them. The
@@ -88,12 +88,13 @@ class OtherSession(Struct, frozen=True, cache_hash=True):
     server: Server
     ended: Ending | None = None
     known: bool = False  # an answer with it has reached the client
+    began: Millis = 0
 
 
 class World(Struct, frozen=True, cache_hash=True):
     """Everything but the client, and the client as seen from outside. A client starts signed in, at instant 0.
 
-    `server` and `ended` are of the app's session, which the client holds, or has held last.
+    `server`, `began` and `ended` are of the app's session, which the client holds, or has held last.
     """
 
     runtime: Runtime
@@ -101,6 +102,7 @@ class World(Struct, frozen=True, cache_hash=True):
     server: Server
     token: Token  # the last session token that an answer was about
     session: Session = FIRST
+    began: Millis = 0  # when the app's session did
     others: tuple[OtherSession, ...] = ()
     left: tuple[Session, ...] = ()  # the app has signed out of these
     begun: int = 1  # how many sessions have begun on this device
@@ -131,7 +133,8 @@ class World(Struct, frozen=True, cache_hash=True):
 
     def holds(self, session: Session) -> bool:
         """Does the server still hold this session?"""
-        return self.of(session).ended is None and self.now < self.timings.session
+        one = self.of(session)
+        return one.ended is None and self.now < one.began + self.timings.session
 
     @property
     def sessions(self) -> tuple[Session, ...]:
@@ -142,7 +145,7 @@ class World(Struct, frozen=True, cache_hash=True):
     def of(self, session: Session) -> OtherSession:
         """The server's state of a session. One that is unknown has been revoked."""
         if session == self.session:
-            return OtherSession(session, self.server, self.ended, known=True)
+            return OtherSession(session, self.server, self.ended, known=True, began=self.began)
         known = (one for one in self.others if one.session == session)
         return next(known, OtherSession(session, self.server, Ending.REVOKED))
 
@@ -150,7 +153,9 @@ class World(Struct, frozen=True, cache_hash=True):
         """The same world after another session has become the app's."""
         entered = self.of(session)
         others = (*(one for one in self.others if one.session != session), self.of(self.session))
-        return self.but(session=session, server=entered.server, ended=entered.ended, others=others)
+        return self.but(
+            session=session, server=entered.server, began=entered.began, ended=entered.ended, others=others
+        )
 
     @property
     def stale(self) -> bool:

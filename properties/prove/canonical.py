@@ -8,7 +8,7 @@ The canonical form of system and client removes every difference that no rule, f
 - An expired token (expired by more than the clock may be set back) gets one fixed expiry, because no rule reads
   by how much it expired. A request or a call older than the network's patience gets one fixed age, for the same
   reason. The issue time of a token is dropped: only the step that issues it reads it. So is the start of an
-  unhealthy call.
+  unhealthy call, and so is the start of a session, since none ends by age here (`zone.beyond_session`).
 - Requests can be answered in any order, so they are sorted.
 - The number of a token is dropped: only reports show it. If the order of tokens is kept (`Memory`), they are
   renumbered instead, and keep the time of their issue and, once they have expired, the order of their expiries.
@@ -65,6 +65,11 @@ def without_history(record: CallRecord, number: CallId) -> CallRecord:
     return replace(
         record, call=number, asked_at=NOW, healthy=False, awake_since=NOW, told_ended=False, lied_to=False
     )
+
+
+def without_age(world: World) -> dict[str, Any]:
+    """The fields of a world that say when its sessions began, with no such instant in them."""
+    return {"began": 0, "others": tuple(replace(one, began=0) for one in world.others)}
 
 
 class Naming:
@@ -195,6 +200,7 @@ class CanonicalForm(Naming):
         return replace(
             world,
             now=NOW,
+            **without_age(world),
             token=self.token(world.token),
             minted=len(self.tokens),
             timers=tuple(map(self.of_timer, world.timers)),

@@ -17,7 +17,7 @@ from model.sdk import Client, Sdk
 from model.terms import CallId, Token
 from model.world.monitor import CallRecord, Monitor
 from model.world.state import Reply, Request, System, World
-from properties.prove.canonical import Naming, renumbered, without_history
+from properties.prove.canonical import Naming, renumbered, without_age, without_history
 from properties.prove.state import NOW, Memory
 from properties.prove.zone import Instant, UnknownCount
 
@@ -116,6 +116,7 @@ class UntimedForm(Naming):
         return replace(
             world,
             now=NOW,
+            **without_age(world),
             token=replace(
                 world.token,
                 number=0,
