@@ -195,7 +195,7 @@ def at_an_instant(
         some = dict.fromkeys((*operations, Load()))
         yield from (one for one in some if app.may_call(one, world, assumptions))
     if like is None or not isinstance(like, (*OF_REQUEST, Operation)):
-        others = (*assumptions.events, *RELIEFS)
+        others = (*assumptions.events, *assumptions.ends_of_others(world), *RELIEFS)
         yield from (event for event in others if not impossible(world, event))
 
 

@@ -23,6 +23,7 @@ from model.world.facts import (
     KeychainChanged,
     Loaded,
     NetworkChanged,
+    OtherSessionEnded,
     Restarted,
     Sent,
     SessionDropped,
@@ -166,6 +167,9 @@ ENTERED = Landmark(
     "the app has another session",
     lambda fact: isinstance(fact, SessionEntered),
     of=lambda server: bool(server.outcomes(Endpoint.SIGN_IN)),
+)
+OTHER_ENDED = Landmark(
+    "the server ended a session that is not the app's", lambda fact: isinstance(fact, OtherSessionEnded)
 )
 RESTARTED = Landmark("the app was killed and started again", lambda fact: isinstance(fact, Restarted))
 CUT_OFF = (

@@ -12,11 +12,11 @@ from functools import cache
 from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
-from model.assumptions.landmarks import Landmark
+from model.assumptions.landmarks import OTHER_ENDED, Landmark
 from model.requests import Outcome, succeeds
 from model.sdk import Sdk
 from model.terms import Millis, Runtime
-from model.world.events import Event, Revoke, SetClock
+from model.world.events import Event, Revoke, RevokeOther, SetClock
 from model.world.state import Request, World
 
 
@@ -99,7 +99,17 @@ class Assumptions(Struct, frozen=True):
     @property
     def faults(self) -> tuple[Landmark, ...]:
         """The landmarks that a run may reach, each once."""
-        return tuple({fault.name: fault for member in self.members for fault in member.faults}.values())
+        faults = {fault.name: fault for member in self.members for fault in member.faults}
+        both = (OTHER_ENDED,) if self.may_revoke and self.may_leave else ()
+        return (*faults.values(), *both)
+
+    def ends_of_others(self, world: World) -> tuple[RevokeOther, ...]:
+        """How the server may end sessions of the device that are not the app's; any of these may be impossible
+        now."""
+        if not self.may_leave:
+            return ()
+        endings = [event.ending for event in self.events if isinstance(event, Revoke)]
+        return tuple(RevokeOther(one.session.number, ending) for one in world.others for ending in endings)
 
     def outcomes(self, world: World, request: Request) -> tuple[Outcome, ...]:
         """How this request may end now: the honest outcome first, then the faults in the order of the

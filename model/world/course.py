@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from model.io import Called, ClockChanged, ConnectionChanged, LockChanged, Started, TimerDue
 from model.operations import Load, Operation
+from model.requests import Ending
 from model.terms import Millis, TimerId
 from model.world.events import (
     Advance,
@@ -39,6 +40,7 @@ from model.world.events import (
     Lose,
     RestartApp,
     Revoke,
+    RevokeOther,
     Serve,
     SetClock,
     StartApp,
@@ -51,6 +53,7 @@ from model.world.facts import (
     Frozen,
     KeychainChanged,
     NetworkChanged,
+    OtherSessionEnded,
     Restarted,
     SessionEnded,
     TimerFired,
@@ -92,7 +95,13 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
         case Lose(number):
             return deliver(system, number, lost=True)
         case Revoke(ending):
-            return system.but(ended=ending).fault(), (SessionEnded(world.now, ending),), None
+            banned = {world.session.user} if ending is Ending.BANNED else {}
+            also = {one.number for one in world.sessions if one.user in banned} - {world.session.number}
+            system, facts = _ended_alone(system, also, ending)
+            return system.but(ended=ending).fault(), (SessionEnded(world.now, ending), *facts), None
+        case RevokeOther(number, ending):
+            system, facts = _ended_alone(system, {number}, ending)
+            return system.fault(), facts, None
         case SetClock(skew):
             return system.but(skew=skew), (ClockSet(world.now, skew),), Cue(ClockChanged(skew))
         case LockKeychain():
@@ -118,6 +127,17 @@ def prompt(world: World) -> Answer | None:
     return Answer(request.request, world.honest_answer(request)) if request else None
 
 
+def _ended_alone(system: System, numbers: set[int], ending: Ending) -> tuple[System, tuple[Fact, ...]]:
+    """The server ends some sessions that are not the app's. The client hears of it when it asks."""
+    if not numbers:
+        return system, ()
+    world = system.world
+    hit = [one for one in world.others if one.session.number in numbers]
+    others = (replace(one, ended=ending, ended_alone=True) if one in hit else one for one in world.others)
+    facts = tuple(OtherSessionEnded(world.now, one.session, ending) for one in hit)
+    return system.but(others=tuple(others)), facts
+
+
 def _called(system: System, operation: Operation, at_once: bool = False) -> System:
     """The system with one more call under way."""
     world, number = system.world, system.world.next_call
@@ -128,7 +148,8 @@ def _called(system: System, operation: Operation, at_once: bool = False) -> Syst
         monitor = monitor.accepting(world.session_tokens)
     accepts = world.session_tokens if operation.wants_session_token else ()
     leaving = any(call.leaves for call in world.calls)
-    healthy = (world.valid or operation.user is not None) and not leaving and not system.in_trouble
+    about = (world.session, *world.entrances * operation.enters) if operation.user is None else ()
+    healthy = all(map(world.holds, about)) and not leaving and not system.in_trouble
     record = CallRecord(number, world.now, healthy, awake_since=world.now, accepts=accepts)
     loads = isinstance(operation, Load)
     token_id = operation.token_id.of(world.session)

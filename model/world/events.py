@@ -66,8 +66,15 @@ class Lose(Struct, frozen=True):
 
 
 class Revoke(Struct, frozen=True):
-    """The server ends the session."""
+    """The server ends the app's session. A ban ends the other sessions of the user, too."""
 
+    ending: Ending = Ending.REVOKED
+
+
+class RevokeOther(Struct, frozen=True):
+    """The server ends a session of this device that is not the app's, by its number."""
+
+    session: int
     ending: Ending = Ending.REVOKED
 
 
@@ -113,6 +120,7 @@ Event: TypeAlias = (
     | Deliver
     | Lose
     | Revoke
+    | RevokeOther
     | SetClock
     | LockKeychain
     | UnlockKeychain

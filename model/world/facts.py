@@ -59,6 +59,14 @@ class SessionEnded(Struct, frozen=True):
     ending: Ending = Ending.REVOKED
 
 
+class OtherSessionEnded(Struct, frozen=True):
+    """The server ended a session of this device that was not the app's."""
+
+    at: Millis
+    session: Session
+    ending: Ending = Ending.REVOKED
+
+
 class Restarted(Struct, frozen=True):
     """The app was killed and started again. Its new client loads, as call `call`.
 
@@ -130,7 +138,7 @@ class Answered(Struct, frozen=True):
     `honest`: the outcome is what a healthy server says to a request of the user's device, so the answer to an
     unauthenticated request never is. `stale_for`: how many ms ago the device's last session token had expired
     when the answer came; 0 if it had not. `served_at`: when the server had acted, if that was an event of its
-    own.
+    own. `about`: the session of the request, if that is not the app's now.
     """
 
     at: Millis
@@ -143,6 +151,7 @@ class Answered(Struct, frozen=True):
     honest: bool
     stale_for: Millis
     served_at: Millis | None = None
+    about: Session | None = None
 
 
 class SessionDropped(Struct, frozen=True):
@@ -248,6 +257,7 @@ Fact: TypeAlias = (
     | KeychainChanged
     | NetworkChanged
     | SessionEnded
+    | OtherSessionEnded
     | Restarted
     | CallStarted
     | TimerArmed

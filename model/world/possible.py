@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from model.operations import Load, Operation
-from model.requests import Outcome, succeeds
-from model.terms import RequestId, Session
+from model.requests import Ending, Outcome, succeeds
+from model.terms import RequestId
 from model.world.events import (
     Advance,
     Answer,
@@ -17,6 +17,7 @@ from model.world.events import (
     Lose,
     RestartApp,
     Revoke,
+    RevokeOther,
     Serve,
     SetClock,
     StartApp,
@@ -44,7 +45,7 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the SDK has not loaded: there is no session to call {event.verb} on"
         case Operation() if not world.signed_in and event.user is None and not isinstance(event, Load):
             return f"the user is signed out: there is no session to call {event.verb} on"
-        case Operation(enters=True) if event.user is None and not _entrances(world):
+        case Operation(enters=True) if event.user is None and not world.entrances:
             return f"the client knows of no other session to call {event.verb} for"
         case Operation(enters=True) if (
             event.user is not None and len(world.sessions) + world.signing_in >= MOST_SESSIONS
@@ -58,6 +59,8 @@ def impossible(world: World, event: Event) -> str | None:
             return _undeliverable(world, event)
         case Revoke() if not world.valid:
             return "the session has already ended"
+        case RevokeOther():
+            return _unrevocable(world, event)
         case SetClock(skew) if skew == world.skew:
             return f"the device's clock is {skew} ms ahead already"
         case LockKeychain() if not world.server.keychain:
@@ -73,11 +76,6 @@ def impossible(world: World, event: Event) -> str | None:
     return None
 
 
-def _entrances(world: World) -> list[Session]:
-    """The sessions that the app may change to."""
-    return [one.session for one in world.others if one.known and world.holds(one.session)]
-
-
 def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | None:
     """Why the request cannot end with `outcome`; None if it can."""
     request = world.request(number)
@@ -91,6 +89,16 @@ def _unanswerable(world: World, number: RequestId, outcome: Outcome) -> str | No
         return f"a request to {request.endpoint} without a credential cannot end with '{outcome}'"
     if world.offline and outcome is not Outcome.LOST:
         return f"the device is offline: a request cannot end with '{outcome}'"
+    return None
+
+
+def _unrevocable(world: World, event: RevokeOther) -> str | None:
+    """Why the server cannot end this session alone; None if it can."""
+    session = next((one.session for one in world.others if one.session.number == event.session), None)
+    if session is None or not world.holds(session):
+        return f"the server holds no session {event.session} of this device beside the app's"
+    if event.ending is Ending.BANNED and session.user == world.session.user and world.valid:
+        return "a ban of this user ends the app's session too"
     return None
 
 

@@ -7,10 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.io import Replied, Stimulus
-from model.requests import ENDED, GRANTS, Ending, Endpoint, Outcome, succeeds
+from model.requests import ENDED, GRANTS, OF_DEVICE, Ending, Endpoint, Outcome, succeeds
 from model.terms import STRANGE, RequestId, Session, Token, TokenId
 from model.world.facts import Answered, Fact, Served
 from model.world.state import OtherSession, Reply, Request, System, World
+
+LISTS = (Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.NO_SESSION)
+"""The outcomes that say which sessions there are, unless they answer a request for a token."""
 
 
 class Cue(Struct, frozen=True):
@@ -59,8 +62,7 @@ def serve(system: System, number: RequestId, outcome: Outcome) -> tuple[System, 
         token = _minted(world, brought.of(STRANGE if outcome is Outcome.FOREIGN_TOKEN else session))
         token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
         world = world.but(minted=token.number)
-    lists = outcome in (Outcome.SESSION, Outcome.STALE_TOKEN) or (outcome is Outcome.NO_SESSION and honest)
-    if lists and endpoint is not Endpoint.MINT:
+    if endpoint is not Endpoint.MINT and outcome in LISTS and (honest or outcome is not Outcome.NO_SESSION):
         world, others = _others(world, session)
     served = replace(request, reply=Reply(outcome, token, world.now, honest, others))
     world = world.but(requests=tuple(served if one is request else one for one in world.requests))
@@ -100,6 +102,7 @@ def deliver(
     if lost:
         reply = replace(reply, outcome=Outcome.LOST, token=None, honest=False, others=())
     outcome, token, honest = reply.outcome, reply.token, reply.honest
+    session = request.token_id.session
     answered = Answered(
         world.now,
         number,
@@ -111,18 +114,16 @@ def deliver(
         honest,
         world.stale_for,
         None if at_once else reply.served_at,
+        session if session != world.session and request.endpoint not in OF_DEVICE else None,
     )
     world = world.but(requests=tuple(other for other in world.requests if other is not request))
     own = token is not None and token.session != STRANGE and world.server.authenticates(token.token_id)
     if token and own and token.number > world.token.number:
         world = world.but(token=token)
-    brought = {one.session for one in (token, *reply.others) if one}
-    if any(not one.known and one.session in brought for one in world.others):
-        others = (replace(one, known=one.known or one.session in brought) for one in world.others)
-        world = world.but(others=tuple(others))
+    world = _told(world, request.endpoint, reply)
     if not honest:
         monitor = monitor.fault()
-    ended = honest and outcome in ENDED and request.token_id.session == world.session
+    ended = honest and outcome in ENDED and session == world.session
     records = tuple(
         replace(record, told_ended=record.told_ended or ended, lied_to=record.lied_to or not honest)
         if record.call == request.cause or not world.loaded  # calls that load share what they are told
@@ -136,6 +137,19 @@ def deliver(
         (answered,),
         Cue(Replied(number, outcome, token, reply.others), tainted=not honest),
     )
+
+
+def _told(world: World, endpoint: Endpoint, reply: Reply) -> World:
+    """The world after the client has got a reply: of which other sessions it knows."""
+    brought = {one.session for one in (reply.token, *reply.others) if one}
+    lists = endpoint is not Endpoint.MINT and reply.outcome in LISTS
+
+    def known(one: OtherSession) -> bool:
+        over = one.ended_alone or (one.ended is None and not world.holds(one.session))
+        return one.session in brought or (one.known and not (lists and over))
+
+    others = tuple(replace(one, known=known(one)) if known(one) != one.known else one for one in world.others)
+    return world if others == world.others else world.but(others=others)
 
 
 # -- timers run ---------------------------------------------------------------------------------------------

@@ -87,8 +87,9 @@ class OtherSession(Struct, frozen=True, cache_hash=True):
     session: Session
     server: Server
     ended: Ending | None = None
-    known: bool = False  # an answer with it has reached the client
+    known: bool = False  # an answer with it has reached the client, and none without it since the server ended it
     began: Millis = 0
+    ended_alone: bool = False  # the server ended it: the app had not signed out
 
 
 class World(Struct, frozen=True, cache_hash=True):
@@ -135,6 +136,11 @@ class World(Struct, frozen=True, cache_hash=True):
         """Does the server still hold this session?"""
         one = self.of(session)
         return one.ended is None and self.now < one.began + self.timings.session
+
+    @property
+    def entrances(self) -> tuple[Session, ...]:
+        """The sessions that the app may change to. It does not know of one that it has ended."""
+        return tuple(one.session for one in self.others if one.known and (one.ended is None or one.ended_alone))
 
     @property
     def sessions(self) -> tuple[Session, ...]:

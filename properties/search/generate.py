@@ -35,6 +35,7 @@ from model.world.events import (
     LockKeychain,
     RestartApp,
     Revoke,
+    RevokeOther,
     Serve,
     SetClock,
     StartApp,
@@ -168,7 +169,8 @@ def _serve(place: Place, number: int) -> list[Event]:
 
 
 def _revoke(place: Place, number: int) -> list[Event]:
-    return _of(place, Revoke(), Revoke) if number % CHOICES < RARELY else []
+    ends = [*_of(place, Revoke(), Revoke), *_of(place, Revoke(), RevokeOther)]
+    return ends if number % CHOICES < RARELY else []
 
 
 def _set_clock(place: Place, number: int) -> list[Event]:

@@ -31,6 +31,7 @@ from model.world.events import (
     Lose,
     RestartApp,
     Revoke,
+    RevokeOther,
     Serve,
     SetClock,
     StartApp,
@@ -56,6 +57,7 @@ LENGTH = Notation(duration, milliseconds, ("8 h", "30 s"))
 AHEAD = Notation(ahead, skew, ("1 h behind", "5 min ahead", "right"))
 OUTCOME = choice(Outcome, **{word: outcome for outcome, word in SAYS.items()})
 REQUEST = Parameter("request", NUMBER)
+ENDING = Parameter("ending", choice(Ending), default=Ending.REVOKED)
 
 EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
     row.kind: row
@@ -93,7 +95,8 @@ EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
             (ShortForm("lose", (REQUEST,)),),
             noun=lambda event: f"the reply to request {event.request}, which is lost",
         ),
-        EventKind(Revoke, (ShortForm("revoke", (Parameter("ending", choice(Ending), default=Ending.REVOKED),)),)),
+        EventKind(Revoke, (ShortForm("revoke", (ENDING,)),)),
+        EventKind(RevokeOther, (ShortForm("revokeOther", (Parameter("session", NUMBER), ENDING)),)),
         EventKind(SetClock, (ShortForm("setClock", (Parameter("skew", AHEAD),)),)),
         EventKind(LockKeychain, (ShortForm("lock"),)),
         EventKind(UnlockKeychain, (ShortForm("unlock"),)),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from model.requests import ENDED, OF_DEVICE, Ending, Endpoint, Outcome
-from model.terms import Millis, Token, TokenId
+from model.terms import Millis, Session, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------
@@ -185,6 +185,12 @@ ENDED_SO: dict[Ending, str] = {
     Ending.BANNED: "banned the user, and ended the session",
     Ending.GONE: "deleted the session",
 }
+
+
+def another_session(session: Session) -> str:
+    """`session 2`, or `the first session`."""
+    return str(session) or "the first session"
+
 
 # -- the operating system -----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from model.world.facts import (
     Frozen,
     KeychainChanged,
     NetworkChanged,
+    OtherSessionEnded,
     Restarted,
     Sent,
     Served,
@@ -35,6 +36,7 @@ from properties.system.wording import (
     UNLOCKS,
     age,
     ahead,
+    another_session,
     clock,
     duration,
     listed,
@@ -107,6 +109,13 @@ def _timer_details(fact: TimerFired) -> Rows:
         ("due at", clock(fact.at - fact.late_by)),
         ("late by", duration(fact.late_by)),
     )
+
+
+# -- the end of another session -----------------------------------------------------------------------------
+
+
+def _of_another(words: str, fact: OtherSessionEnded, is_not: str) -> str:
+    return words.replace("the session", f"{another_session(fact.session)}, which {is_not} not the app's")
 
 
 # -- answers ------------------------------------------------------------------------------------------------
@@ -210,9 +219,10 @@ def _answer_details(fact: Answered) -> Rows:
 def _answer_needs(fact: Answered) -> tuple[Dependency, ...]:
     """The request, and the condition of the world that made the server or the network answer so."""
     truly_over = fact.honest and fact.outcome in REFUSALS
+    end = Dependency(DependencyKind.SESSION_END, fact.about.number) if fact.about else _END
     return (
         Dependency(DependencyKind.REQUEST, fact.request),
-        *[_END] * truly_over,
+        *[end] * truly_over,
         *[_NETWORK] * (fact.outcome is Outcome.LOST),
     )
 
@@ -285,6 +295,17 @@ WORLD_FACTS: tuple[FactKind[Any], ...] = (
         past=lambda fact, _: f"the server {ENDED_SO[fact.ending]}",
         needs=no_dependencies,
         brings=lambda _: (_END,),
+    ),
+    FactKind(
+        kind=OtherSessionEnded,
+        lane="server",
+        moment="ended",
+        marks=lambda *_: ("another session ended",),
+        present=lambda fact: _of_another(ENDS[fact.ending], fact, "is"),
+        past=lambda fact, _: f"the server {_of_another(ENDED_SO[fact.ending], fact, 'was')}",
+        details=lambda fact: (("session", another_session(fact.session)),),
+        needs=no_dependencies,
+        brings=lambda fact: (Dependency(DependencyKind.SESSION_END, fact.session.number),),
     ),
     FactKind(
         kind=Restarted,

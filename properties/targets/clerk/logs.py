@@ -17,6 +17,7 @@ from model.world.facts import (
     Loaded,
     NetworkChanged,
     Origin,
+    OtherSessionEnded,
     Restarted,
     Sent,
     SessionDropped,
@@ -77,6 +78,8 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
                 yield "the device goes offline"
             case SessionEnded(ending=ending):
                 yield f"the session ends on the server ({ending})"
+            case OtherSessionEnded(ending=ending):
+                yield f"another session of the device ends on the server ({ending})"
             case Uncaught():
                 yield "an unhandled promise rejection"
             case Restarted(requests=requests):

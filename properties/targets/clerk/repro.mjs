@@ -125,7 +125,9 @@ function sleep(ms, length) {
 let tokens = 0;
 //: sessions
 const users = { sess_1: 1 }; // whose each session is
-let live = ['sess_1']; // those that the server holds
+let live = ['sess_1']; // those that the server has not ended
+const born = { sess_1: SIGN_IN }; // when each began
+const held = () => live.filter(sid => now() - born[sid] < 30 * 86_400_000);
 const left = []; // those that the app has signed out of
 const sidOf = pathname => pathname.match(/\/(sess_\d+)\//)?.[1];
 function mint({ template, organization, sid = 'sess_1' } = {}, older, user = users[sid]) {
@@ -179,11 +181,11 @@ const session = (sid, older) => {
   const user = { id: `user_${users[sid]}` };
   return { id: sid, status: 'active', user, last_active_token, last_active_organization_id };
 };
-const current = () => clerk.session?.id ?? live[0]; // which session the app has
+const current = () => clerk.session?.id ?? held()[0]; // which session the app has
 const withClient = (response, sessions) =>
   json(200, { response, client: { id: 'client_1', sessions, last_active_session_id: response.id ?? null } });
 const about = (first, older) =>
-  [first, ...live.filter(sid => sid !== first)].map((sid, place) => session(sid, older && !place));
+  [first, ...held().filter(sid => sid !== first)].map((sid, place) => session(sid, older && !place));
 //: else
 //: touch setActive
 const touched = one =>
@@ -227,7 +229,8 @@ const ANSWERS = {
     const created_session_id = `sess_${Object.keys(users).length + 1}`;
     users[created_session_id] = user;
     live.push(created_session_id);
-    return withClient({ id: 'sia_1', status: 'complete', created_session_id }, live.map(sid => session(sid)));
+    born[created_session_id] = now();
+    return withClient({ id: 'sia_1', status: 'complete', created_session_id }, held().map(sid => session(sid)));
   },
   //: else
   //: setActive
@@ -285,7 +288,7 @@ const ANSWERS = {
   //: no-session
   //: sessions
   'no session': ({ pathname }) => {
-    const others = live.includes(current()) ? [] : live.map(sid => session(sid));
+    const others = held().includes(current()) ? [] : held().map(sid => session(sid));
     if (!pathname.endsWith('/sessions')) return client(...others);
     live = [];
     return withClient({ deleted: true }, []);
@@ -320,6 +323,24 @@ const ANSWERS = {
 };
 //: end
 
+//: revokeOther
+function revokeOther(number) {
+  tell('server', `ends session ${number}, which is not the app's`);
+  live = live.filter(sid => sid !== `sess_${number}`);
+}
+//: end
+//: sessions
+//: revoke
+function revoke(how) {
+  tell('server', 'ends the session');
+  const [app, user] = [current(), how === 'banned' && users[current()]];
+  live = live.filter(sid => sid !== app && users[sid] !== user);
+}
+//: end
+//: restart
+const holds = () => held().includes(current());
+//: end
+//: else
 //: restart
 //: revoke
 let revoked = false;
@@ -334,6 +355,7 @@ const holds = () => now() - SIGN_IN < 30 * 86_400_000;
 //: else
 //: revoke
 const revoke = () => tell('server', 'ends the session');
+//: end
 //: end
 //: end
 const requests = new Map(); // those in flight, numbered from sign-in on

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from model.clerk.terms import GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
 from model.operations import Load, Operation
-from model.requests import Outcome
+from model.requests import Ending, Outcome
 from model.terms import Runtime
 from model.world.events import (
     OF_REQUEST,
@@ -30,6 +30,7 @@ from model.world.events import (
     Lose,
     RestartApp,
     Revoke,
+    RevokeOther,
     Serve,
     SetClock,
     StartApp,
@@ -183,10 +184,12 @@ def _tell(event: Event) -> str:
             return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
             return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
+        case Revoke(Ending.BANNED):
+            arguments = ["'banned'"]
         case StartApp() | RestartApp() | Load() | Revoke() | Touch() | SignOut() | SwitchSession():
             arguments = []
-        case SignIn(user):
-            arguments = [str(user)]
+        case SignIn(number) | RevokeOther(number):
+            arguments = [str(number)]
         case SwitchOrganization(organization):
             arguments = [json.dumps(organization)]
         case Operation():
