@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from model.clerk.sdk import CLERK
-from model.clerk.terms import GetToken, SwitchOrganization, Touch
+from model.clerk.terms import GetToken, SignIn, SwitchOrganization, SwitchSession, Touch
 from model.requests import Outcome
 from model.terms import Millis, Runtime
 from model.world.events import (
@@ -29,6 +29,7 @@ from model.world.events import (
     GoOnline,
     RestartApp,
     Revoke,
+    RevokeOther,
     SetClock,
 )
 from model.world.facts import Fact, Loaded, Sent, SessionDropped, Settled
@@ -245,6 +246,20 @@ def test_a_script_sees_what_the_driver_sees(
     done = play(folder, repro(replace(played.trace, invariant="valid-session-survives"), version))
     assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
     assert sum(isinstance(fact, Sent) for fact in played.facts) > 2
+
+
+def test_a_script_plays_the_end_of_another_session_as_the_driver_does(
+    install: Install, builds: dict[str, NodeTarget]
+) -> None:
+    """GET /client lists it no longer, and setActive with it leaves the app without one."""
+    events: list[Event] = [
+        *(SignIn(2), Answer(1, Outcome.SESSION), Answer(2, Outcome.SESSION), RevokeOther(1)),
+        *(SwitchSession(), Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.SESSION)),
+    ]
+    played = run(builds["6.40.0"], *events)
+    done = play(install("6.40.0"), repro(replace(played.trace, invariant="valid-session-survives"), "6.40.0"))
+    assert shown(done.stdout) == list(expected(played.facts)), done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == DROPPED
 
 
 def test_a_script_plays_a_restart_as_the_driver_does(install: Install, builds: dict[str, NodeTarget]) -> None:
