@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import pytest
 
 from model.app import App
@@ -9,15 +12,18 @@ from model.clerk.terms import GetToken, SignIn, SignOut, SwitchSession
 from model.requests import Ending, Endpoint, Outcome
 from model.step import permits
 from model.terms import Runtime, Session
-from model.world.events import Advance, Answer, Deliver, Event, Freeze, Revoke, RevokeOther, Serve
+from model.world.events import Advance, Answer, Deliver, Event, Freeze, RestartApp, Revoke, RevokeOther, Serve
 from model.world.facts import Answered, OtherSessionEnded, SessionDropped, SessionEnded, Settled
 from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.causes import cause_sentence
 from properties.invariants.verdict import Proved, Violated
 from properties.prove.prove import prove
-from properties.run.run import Run
+from properties.run.lockstep import LockStep, conforms
+from properties.run.run import Run, Violation
 from properties.system.event_kinds import brief, decoded, encoded, parsed
+from properties.targets.clerk.builds import fetch_build
+from properties.targets.clerk.target import bundle_target
 from properties.targets.node_target import NodeTarget
 from tests.support import DAY, HEADLINE, RELEASES, SECOND, assuming, explore, in_lock_step, model, of_kind, run
 
@@ -176,6 +182,28 @@ def test_a_shortest_trace_in_which_a_sign_in_does_not_spare_it_has_five_events()
 
 
 # -- real builds ---------------------------------------------------------------------------------------------
+
+
+def test_a_build_that_starts_with_another_session_than_the_first_is_noticed(tmp_path: Path) -> None:
+    """The session that was active last has ended: the server names none, and the SDK takes the first that is
+    listed."""
+    text = fetch_build("6.40.0", lambda line: None).read_text(encoding="utf-8")
+    first, second = (f"return e.signedInSessions[{place}]||null" for place in (0, 1))
+    assert text.count(first) == 1
+    events = (*IN_AS_2, Revoke(), RestartApp())
+    for source, noticed in (
+        (text, contextlib.nullcontext()),
+        (text.replace(first, second), pytest.raises(Violation)),
+    ):
+        path = tmp_path / "clerk.native.js"
+        path.write_text(source, encoding="utf-8")
+        with contextlib.closing(bundle_target(path)) as build, noticed:
+            pair = LockStep(build, model("6.40.0"))
+            ran = Run(pair, Runtime.HEADLESS, BOTH, [conforms(pair)])
+            for event in events:
+                ran.play(event)
+            assert ran.world.session == Session(1)
+
 
 STORIES: dict[str, tuple[Event, ...]] = {
     "changed to": ENDED,

@@ -59,8 +59,8 @@ def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 def _loaded(turn: Turn, call: CallId) -> Turn:
     """load() ends well: the app gets the first Session object of the newest payload, if there is one (clerk.ts
-    updateClient, #defaultSession; our server lists the last active session first). A client that has loaded
-    without a session takes up none later."""
+    updateClient, #defaultSession; our server lists the last active session first, or names none). A client that
+    has loaded without a session takes up none later."""
     client = turn.client
     turn = _ended(turn, call).but(loaded=True)
     if not client.loaded and client.listed:

@@ -4,7 +4,7 @@ Random traces seldom have a rare outcome of a rare call, or the same failure man
 here begins with a refresh, a call, or the same call twice, perhaps after another event. Its first request has one
 outcome, and those after it have one, too, as far as that is permitted, until nothing is pending. Then the world
 is healthy, and the next refresh runs. One trace loses every request of a start on a device that is offline, until
-the client sends none again.
+the client sends none again. In one the app starts when its session has ended and the device has another.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from model.world.events import (
     FreezeKind,
     GoOffline,
     RestartApp,
+    Revoke,
     Serve,
     StartApp,
 )
@@ -66,6 +67,9 @@ def outcome_traces(
                     yield run
         if run := begun(GoOffline(), StartApp()):
             _answer_all(run, (Outcome.LOST,), newest_first=False)
+            yield run
+        signs_in = next((one for one in model.sdk.operations if one.user is not None), None)
+        if signs_in and (run := begun(signs_in)) and _start_with_another_session(run):
             yield run
         for late in (_late_replies(begun, calls) for calls in ((), *((one,) for one in model.sdk.operations))):
             yield from late
@@ -134,6 +138,17 @@ def _answer_all(run: Run, outcomes: tuple[Outcome, ...], newest_first: bool) -> 
     run.recover()
     _to_next_timer(run)
     run.recover()
+
+
+def _start_with_another_session(run: Run) -> bool:
+    """End the session of a sign-in under way once it is the app's, and start the app: it gets the session that
+    the device has left. False if that is not permitted."""
+    _answer_all(run, (Outcome.SESSION,), newest_first=False)
+    for event in (Revoke(), RestartApp()):
+        if not run.permits(event):
+            return False
+        run.play(event)
+    return True
 
 
 def _late_replies(begun: Callable[..., Run | None], calls: tuple[Operation, ...]) -> Iterator[Run]:

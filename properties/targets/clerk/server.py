@@ -162,7 +162,7 @@ def _body(
         return _FAILURES[outcome]
     sessions = [_active(one) for one in others]
     if outcome is Outcome.NO_SESSION:
-        client = _client(sessions, session_id(others[0].session) if others else None)
+        client = _client(sessions, None)  # the one that was active last is not among them
         return _answer(_DELETED, client) if endpoint is Endpoint.SIGN_OUT else _answer(client)
     if outcome is Outcome.SETTINGS:
         return _ENVIRONMENT
