@@ -21,12 +21,14 @@ Known gaps: there is one device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from model.io import Called, ClockChanged, ConnectionChanged, LockChanged, Started, TimerDue
 from model.operations import Load, Operation
 from model.requests import Ending
-from model.terms import Millis, TimerId
+from model.terms import Millis, Session, TimerId
 from model.world.events import (
     Advance,
     Answer,
@@ -95,12 +97,11 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
         case Lose(number):
             return deliver(system, number, lost=True)
         case Revoke(ending):
-            banned = {world.session.user} if ending is Ending.BANNED else {}
-            also = {one.number for one in world.sessions if one.user in banned} - {world.session.number}
-            system, facts = _ended_alone(system, also, ending)
+            banned = world.session.user if ending is Ending.BANNED else None
+            system, facts = _end_others(system, ending, lambda one: one.user == banned)
             return system.but(ended=ending).fault(), (SessionEnded(world.now, ending), *facts), None
         case RevokeOther(number, ending):
-            system, facts = _ended_alone(system, {number}, ending)
+            system, facts = _end_others(system, ending, lambda one: one.number == number)
             return system.fault(), facts, None
         case SetClock(skew):
             return system.but(skew=skew), (ClockSet(world.now, skew),), Cue(ClockChanged(skew))
@@ -127,15 +128,15 @@ def prompt(world: World) -> Answer | None:
     return Answer(request.request, world.honest_answer(request)) if request else None
 
 
-def _ended_alone(system: System, numbers: set[int], ending: Ending) -> tuple[System, tuple[Fact, ...]]:
-    """The server ends some sessions that are not the app's. The client hears of it when it asks."""
-    if not numbers:
-        return system, ()
+def _end_others(
+    system: System, ending: Ending, ends: Callable[[Session], bool]
+) -> tuple[System, tuple[Fact, ...]]:
+    """The server ends the sessions that `ends` names, of those that it holds beside the app's."""
     world = system.world
-    hit = [one for one in world.others if one.session.number in numbers]
+    hit = [one for one in world.others if world.holds(one.session) and ends(one.session)]
     others = (replace(one, ended=ending, ended_alone=True) if one in hit else one for one in world.others)
     facts = tuple(OtherSessionEnded(world.now, one.session, ending) for one in hit)
-    return system.but(others=tuple(others)), facts
+    return system.but(others=tuple(others)) if hit else system, facts
 
 
 def _called(system: System, operation: Operation, at_once: bool = False) -> System:
