@@ -172,7 +172,9 @@ def test_random_traces_end_other_sessions() -> None:
 @pytest.mark.slow
 def test_the_background_is_proved_to_spare_the_apps_session() -> None:
     found = prove(model("6.40.0"), Runtime.HEADLESS, BOTH, [INVARIANTS[HEADLINE]], APP)
-    assert isinstance(found.verdicts[HEADLINE], Proved)
+    verdict = found.verdicts[HEADLINE]
+    assert isinstance(verdict, Proved)
+    assert verdict.states == 52_118
 
 
 def test_a_shortest_trace_in_which_a_sign_in_does_not_spare_it_has_five_events() -> None:

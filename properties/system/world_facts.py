@@ -115,7 +115,8 @@ def _timer_details(fact: TimerFired) -> Rows:
 
 
 def _of_another(words: str, fact: OtherSessionEnded, is_not: str) -> str:
-    return words.replace("the session", f"{another_session(fact.session)}, which {is_not} not the app's")
+    which = f"{another_session(fact.session)}, which {is_not} not the app's"
+    return words.replace("the session", which).replace("the user", f"user {fact.session.user}")
 
 
 # -- answers ------------------------------------------------------------------------------------------------
