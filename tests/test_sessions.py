@@ -231,6 +231,10 @@ def test_a_build_does_with_sessions_what_its_model_does(builds: dict[str, NodeTa
         (*IN_AS_2, SwitchSession(), Answer(3, Outcome.UNAUTHORIZED), Answer(4, Outcome.SESSION)),
         (SignIn(1), Serve(1, Outcome.SESSION), RestartApp(), Advance(43 * SECOND)),
         (*OUT, SignIn(1), Answer(2, Outcome.UNAUTHORIZED), SignIn(2), Answer(3, Outcome.SESSION)),
+        (
+            *(SwitchOrganization(None), SignOut(), Answer(1, Outcome.SESSION)),
+            *(Answer(2, Outcome.UNAUTHORIZED), Answer(3, Outcome.SESSION)),
+        ),
     ):
         in_lock_step(builds[release], *events)
 

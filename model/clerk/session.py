@@ -181,8 +181,8 @@ def reject(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
     policy = turn.client.policy
     if flight.purpose in (Purpose.TOUCH, Purpose.SWITCH):
         return touched(turn, flight, failure)
-    if flight.purpose is Purpose.SIGN_IN:
-        assert flight.cause is not None, "only the app signs in"
+    if flight.purpose in (Purpose.SIGN_IN, Purpose.SIGN_OUT):
+        assert flight.cause is not None, "only the app signs in or out"
         error = NO_SESSION_ERROR if nothing_came(turn.client, failure) else error_name(turn, failure)
         return turn.put(CallSettled(flight.cause, None, error))
     if flight.purpose is Purpose.REFRESH:
