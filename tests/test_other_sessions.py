@@ -186,25 +186,42 @@ def test_a_shortest_trace_in_which_a_sign_in_does_not_spare_it_has_five_events()
 # -- real builds ---------------------------------------------------------------------------------------------
 
 
-def test_a_build_that_starts_with_another_session_than_the_first_is_noticed(tmp_path: Path) -> None:
-    """The session that was active last has ended: the server names none, and the SDK takes the first that is
-    listed."""
+STARTS = {
+    "the one that was active last": (
+        (RestartApp(),),
+        Session(2, user=2),
+        "if(t)return t}return",
+        "if(!t)return t}return",
+    ),
+    "the first": ((Revoke(), RestartApp()), Session(1), "signedInSessions[0]||null", "signedInSessions[1]||null"),
+}
+"""What happens to a device with two sessions; the session that the app gets; the code that decides that, and a
+mutant of it."""
+
+
+@pytest.mark.parametrize(("events", "session", "code", "mutant"), STARTS.values(), ids=list(STARTS))
+def test_which_session_a_start_takes_is_checked(
+    tmp_path: Path, events: tuple[Event, ...], session: Session, code: str, mutant: str
+) -> None:
+    """GET /client lists sessions in the order of their sign-ins, and names the one that was active last, if it is
+    there."""
     text = fetch_build("6.40.0", lambda line: None).read_text(encoding="utf-8")
-    first, second = (f"return e.signedInSessions[{place}]||null" for place in (0, 1))
-    assert text.count(first) == 1
-    events = (*IN_AS_2, Revoke(), RestartApp())
-    for source, noticed in (
-        (text, contextlib.nullcontext()),
-        (text.replace(first, second), pytest.raises(Violation)),
-    ):
-        path = tmp_path / "clerk.native.js"
-        path.write_text(source, encoding="utf-8")
-        with contextlib.closing(bundle_target(path)) as build, noticed:
-            pair = LockStep(build, model("6.40.0"))
-            ran = Run(pair, Runtime.HEADLESS, BOTH, [conforms(pair)])
-            for event in events:
-                ran.play(event)
-            assert ran.world.session == Session(1)
+    code, mutant = (f"{one}{' e.signedInSessions[0]' * one.endswith('return')}" for one in (code, mutant))
+    assert text.count(code) == 1
+    assert played_on(tmp_path / "as-it-is.js", text, *IN_AS_2, *events).world.session == session
+    with pytest.raises(Violation):
+        played_on(tmp_path / "changed.js", text.replace(code, mutant), *IN_AS_2, *events)
+
+
+def played_on(path: Path, bundle: str, *events: Event) -> Run:
+    """The events on a bundle and the model of 6.40.0, which must agree."""
+    path.write_text(bundle, encoding="utf-8")
+    with contextlib.closing(bundle_target(path)) as build:
+        pair = LockStep(build, model("6.40.0"))
+        ran = Run(pair, Runtime.HEADLESS, BOTH, [conforms(pair)])
+        for event in events:
+            ran.play(event)
+        return ran
 
 
 STORIES: dict[str, tuple[Event, ...]] = {

@@ -38,7 +38,9 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, 
     arrived = outcome is Outcome.SETTINGS or session.nothing_came(turn.client, outcome)
     if tokens or outcome is Outcome.NO_SESSION:
         app_has = turn.client.current if turn.client.loaded else None
-        turn = client_replaced(turn, tokens, flight.cause).but(chosen=app_has)
+        turn = client_replaced(turn, in_order(tokens), flight.cause).but(chosen=app_has)
+        if outcome is not Outcome.NO_SESSION and not turn.client.loaded:
+            turn = turn.but(chosen=turn.client.newest(tokens[0].session))
     elif not arrived:
         return failed(turn, flight, outcome)
     known = (*turn.client.flights, *(lost for _, lost in turn.client.resends))
@@ -47,6 +49,12 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, 
     if flight.cause not in turn.client.loading or flight.cause in under_way:
         return turn
     return _loaded(turn, flight.cause)
+
+
+def in_order(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+    """The tokens of the sessions that GET /client lists, in the order of the list: that of their sign-ins, on our
+    server. The SDK relies on none."""
+    return tuple(sorted(tokens, key=lambda one: one.session.number))
 
 
 def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
@@ -58,14 +66,14 @@ def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _loaded(turn: Turn, call: CallId) -> Turn:
-    """load() ends well: the app gets the first Session object of the newest payload, if there is one (clerk.ts
-    updateClient, #defaultSession; our server lists the last active session first, or names none). A client that
-    has loaded without a session takes up none later."""
+    """load() ends well: the app gets the Session object of the newest payload whose session was active last, or
+    the first if that is not there (clerk.ts updateClient, #defaultSession). A client that has loaded without a
+    session takes up none later."""
     client = turn.client
     turn = _ended(turn, call).but(loaded=True)
     if not client.loaded and client.listed:
-        entered = client.holders[client.listed[0]].session
-        turn = turn.but(signed_in=True, session=entered).put(SignedIn(call, entered))
+        entered = client.holders[client.listed[0] if client.chosen is None else client.chosen].session
+        turn = turn.but(signed_in=True, session=entered, chosen=None).put(SignedIn(call, entered))
     elif not client.loaded:
         turn = turn.put(SignedOut(call))
     elif client.has_session:

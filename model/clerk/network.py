@@ -85,7 +85,7 @@ def _recovered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token
     """
     match outcome:
         case Outcome.SESSION | Outcome.STALE_TOKEN | Outcome.NO_SESSION:
-            turn = _client_came(turn, flight, tokens)
+            turn = _client_came(turn, flight, loading.in_order(tokens))
             if turn.client.leaving:
                 turn = session.sign_out(turn, flight.cause)
             return _fail_parent(turn, flight, Outcome.UNAUTHORIZED)

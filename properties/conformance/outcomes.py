@@ -4,7 +4,7 @@ Random traces seldom have a rare outcome of a rare call, or the same failure man
 here begins with a refresh, a call, or the same call twice, perhaps after another event. Its first request has one
 outcome, and those after it have one, too, as far as that is permitted, until nothing is pending. Then the world
 is healthy, and the next refresh runs. One trace loses every request of a start on a device that is offline, until
-the client sends none again. In one the app starts when its session has ended and the device has another.
+the client sends none again. In two the app starts when the device has two sessions, and when the app's has ended.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def outcome_traces(
             _answer_all(run, (Outcome.LOST,), newest_first=False)
             yield run
         signs_in = next((one for one in model.sdk.operations if one.user is not None), None)
-        if signs_in and (run := begun(signs_in)) and _start_with_another_session(run):
-            yield run
+        for last in ((RestartApp(),), (Revoke(), RestartApp())):
+            if signs_in and (run := begun(signs_in)) and _start_with_two_sessions(run, last):
+                yield run
         for late in (_late_replies(begun, calls) for calls in ((), *((one,) for one in model.sdk.operations))):
             yield from late
 
@@ -140,11 +141,11 @@ def _answer_all(run: Run, outcomes: tuple[Outcome, ...], newest_first: bool) -> 
     run.recover()
 
 
-def _start_with_another_session(run: Run) -> bool:
-    """End the session of a sign-in under way once it is the app's, and start the app: it gets the session that
-    the device has left. False if that is not permitted."""
+def _start_with_two_sessions(run: Run, last: tuple[Event, ...]) -> bool:
+    """Once a sign-in under way has made its session the app's, let `last` happen: the app starts, with that
+    session or, if it has ended, with the one that the device has left. False if that is not permitted."""
     _answer_all(run, (Outcome.SESSION,), newest_first=False)
-    for event in (Revoke(), RestartApp()):
+    for event in last:
         if not run.permits(event):
             return False
         run.play(event)

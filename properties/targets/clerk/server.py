@@ -162,7 +162,7 @@ def _body(
         return _FAILURES[outcome]
     sessions = [_active(one) for one in others]
     if outcome is Outcome.NO_SESSION:
-        client = _client(sessions, None)  # the one that was active last is not among them
+        client = _client(_by_sign_in(others), None)  # the one that was active last is not among them
         return _answer(_DELETED, client) if endpoint is Endpoint.SIGN_OUT else _answer(client)
     if outcome is Outcome.SETTINGS:
         return _ENVIRONMENT
@@ -181,7 +181,13 @@ def _body(
             sign_in["created_session_id"] = active
             return _answer(json.dumps(sign_in), _client([*sessions, session], active))
         case _:
-            return _answer(_client([session, *sessions], active))
+            return _answer(_client(_by_sign_in((token, *others)), active))
+
+
+def _by_sign_in(tokens: Sequence[Token]) -> list[str]:
+    """The sessions of the tokens in JSON, in the order in which they began. In which order the real server lists
+    them is not known; the SDK goes by the id of the one that was active last."""
+    return [_active(one) for one in sorted(tokens, key=lambda one: one.session.number)]
 
 
 _DELETED = json.dumps({"object": "client", "id": CLIENT_ID, "deleted": True})
