@@ -114,6 +114,18 @@ def test_a_graph_that_is_not_closed_is_no_plan() -> None:
         planned(model("6.7.4"), "outage", states=10)
 
 
+def test_what_was_found_of_it_is_if_asked_for(builds: dict[str, NodeTarget]) -> None:
+    """It says that there may be more; the same limit finds the same."""
+    ready(builds["6.40.0"])
+    bounded = ["--assume=late-replies", "--bounded", "--states=300"]
+    done, again = (sessionproof("tour", "--target=clerk-js@6.40.0", *bounded) for _ in range(2))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "transitions from shape to shape, not closed: there may be more\n" in done.stdout
+    taken, there_are = re.findall(r"events: (\d+) of (\d+) transitions", done.stdout)[0]
+    assert taken == there_are
+    assert re.findall(r"tour .*", done.stdout) == re.findall(r"tour .*", again.stdout)
+
+
 def test_what_a_tour_cannot_do_is_told_in_one_line() -> None:
     assert "unknown assumption 'rain'" in complaint(sessionproof("tour", "--assume=rain"))
     assert "is a model" in complaint(sessionproof("tour", "--target=model"))

@@ -42,7 +42,7 @@ and with `pairs` the transition that led to it."""
 
 @dataclass(slots=True)
 class TourPlan:
-    """The transitions of the closed graph that a tour should cover."""
+    """The transitions that a tour should cover: those of a graph that is `closed`, or what was found of one."""
 
     problem: Problem
     pairs: bool = False
@@ -57,6 +57,11 @@ class TourPlan:
     graph: Graph = field(default_factory=Graph)
     shape_numbers: dict[Configuration, int] = field(default_factory=dict)
     into: dict[int, set[int]] = field(default_factory=dict)
+
+    @property
+    def closed(self) -> bool:
+        """Are these all transitions that there are?"""
+        return self.graph.closed
 
     def shape(self, state: State) -> int:
         """The number of a state's shape: its fields without their instants."""
@@ -77,9 +82,11 @@ class TourPlan:
         return stage
 
 
-def plan_tour(problem: Problem, limits: Limits, tell: Callable[[str], None], pairs: bool = False) -> TourPlan:
-    """Explore the exact graph until it is closed. Raises `TargetError` if a limit is hit first, or if the number
-    of timers is unbounded."""
+def plan_tour(
+    problem: Problem, limits: Limits, tell: Callable[[str], None], pairs: bool = False, bounded: bool = False
+) -> TourPlan:
+    """Explore the exact graph until it is closed; if it is to be `bounded`, or until a limit is hit. Raises
+    `TargetError` if a limit is hit otherwise, or if the number of timers is unbounded."""
     made = TourPlan(problem, pairs)
     graph, most = made.graph, most_timers(problem.model.sdk, problem.app)
     name, assumptions = problem.model.policy.name, problem.assumptions
@@ -109,10 +116,14 @@ def plan_tour(problem: Problem, limits: Limits, tell: Callable[[str], None], pai
             reported_at = now
             tell(f"planning: {len(graph.states):,} states, {len(made.transitions):,} transitions")
         if now - began > limits.seconds or len(graph.states) > limits.states:
+            if bounded:
+                return made
             raise TargetError(
                 f"the graph of {name} under {assumptions} is not closed after {now - began:.1f} s and "
-                f"{len(graph.states):,} states: raise --seconds or --states, or assume less"
+                f"{len(graph.states):,} states: raise --seconds or --states, assume less, or tour what was found "
+                "with --bounded"
             )
+    graph.closed = True
     return made
 
 
