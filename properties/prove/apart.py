@@ -199,7 +199,7 @@ class Apart:
         """Where a shared object is in the core."""
         return self.places.get(holder, OWN)
 
-    def left(self, core: Client, whole: Whole, chosen: Chosen) -> Change:
+    def change(self, core: Client, whole: Whole, chosen: Chosen) -> Change:
         """What the step from `whole` to this does to the parts that it leaves alone. What was seen of parts, and
         is still there, is none of its own `parts`: it is taken out. Raises `MoreThanSeen`."""
         assert self.sdk.parts is not None

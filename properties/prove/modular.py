@@ -33,10 +33,10 @@ from model.assumptions.landmarks import Landmark
 from model.io import Output, Stimulus, TimerDue
 from model.parts import SlotUnknown
 from model.sdk import Client
-from model.step import Step, at_an_instant
-from model.world.course import begin, prompt, without_timer
-from model.world.events import OF_REQUEST, Advance, Event, Freeze, FreezeKind, RestartApp, StartApp
-from model.world.facts import Fact, TimerFired
+from model.step import Step
+from model.world.course import begin, prompt
+from model.world.events import OF_REQUEST, Advance, Event, RestartApp, StartApp
+from model.world.facts import Fact
 from model.world.outputs import absorb
 from model.world.state import System
 from properties.invariants.catalogue import Invariant
@@ -44,9 +44,8 @@ from properties.prove.apart import Apart, Change, Chosen, Core, MoreThanSeen, Th
 from properties.prove.runs import either_way
 from properties.prove.state import NOW
 from properties.prove.successors import Problem, landmarks, look_for
-from properties.prove.untimed import ANY_LENGTH, UntimedResult, gc_paused
+from properties.prove.untimed import ANY_LENGTH, UntimedResult, events, gc_paused, run_of
 from properties.prove.untimed_states import DEVICE_TIME
-from properties.prove.zone import Instant, UntimedZone
 
 Option: TypeAlias = Event | TimerDue
 End: TypeAlias = tuple[Core, tuple[Thread, ...], Change | None]
@@ -164,18 +163,12 @@ class Modular:
         if answer := prompt(core.system.world):
             return [] if thread else [answer]
         system = Whole.of(self.problem.model.sdk, core, Chosen.of(thread)).system
-        Instant.zone = UntimedZone()
-        Instant.zone.assume_nothing = True
-        assumptions = self.problem.assumptions
-        events = at_an_instant(system, assumptions, self.problem.app)
-        timers = [TimerDue(timer.timer) for timer in system.world.timers if timer not in core.system.world.timers]
-        if thread:
-            first = len(core.system.world.requests)
-            own = {request.request for request in system.world.requests[first:]}
-            return [*timers, *(one for one in events if isinstance(one, OF_REQUEST) and one.request in own)]
-        timers = [TimerDue(timer.timer) for timer in system.world.timers]
-        freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
-        return [*timers, *events, *freezes]
+        enabled, world, of_core = events(system, self.problem), system.world, core.system.world
+        if thread is None:
+            return [*(TimerDue(timer.timer) for timer in world.timers), *enabled]
+        own = {one.request for one in world.requests[len(of_core.requests) :]}
+        answers = [one for one in enabled if isinstance(one, OF_REQUEST) and one.request in own]
+        return [*(TimerDue(timer.timer) for timer in world.timers[len(of_core.timers) :]), *answers]
 
     def step(self, core: Core, chosen: Chosen, option: Option) -> list[End] | SlotUnknown | MoreThanSeen:
         """The ends of a step with the parts that were chosen, or what it takes besides."""
@@ -191,7 +184,7 @@ class Modular:
             self._judge(taken)
             apart = Apart(self.problem.model.sdk, self.problem.memory, taken.end, client)
             ends = isinstance(taken.event, RestartApp | StartApp)
-            change = None if ends else apart.left(core.client, whole, chosen)
+            change = None if ends else apart.change(core.client, whole, chosen)
             yield apart.core, tuple(apart.threads()), change
 
     def _taken(self, whole: Whole, option: Option) -> Iterator[tuple[Step, Client]]:
@@ -212,9 +205,8 @@ class Modular:
         """The system after a timer was taken, or an event has begun, and the stimulus for the client."""
         if isinstance(option, TimerDue):
             timer = next(one for one in system.world.timers if one.timer == option.timer)
-            late_by = ANY_LENGTH if self.problem.assumptions.may_freeze else 0
-            fired = TimerFired(system.world.now, timer.timer, timer.set_at, late_by)
-            return [(without_timer(system, timer.timer), Advance(ANY_LENGTH), (fired,), option)]
+            after, fired = run_of(timer, system, self.problem)
+            return [(after, Advance(ANY_LENGTH), (fired,), option)]
         return [
             (after, option, facts, cue.stimulus if cue else None)
             for after, facts, cue in either_way(partial(begin, system, option))

@@ -46,7 +46,7 @@ from model.world.course import begin, prompt, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind
 from model.world.facts import Fact, TimerFired
 from model.world.outputs import absorb
-from model.world.state import System
+from model.world.state import System, Timer
 from properties.invariants.catalogue import Invariant
 from properties.prove.runs import either_way
 from properties.prove.state import NOW
@@ -117,6 +117,22 @@ class Numbering(Generic[Value]):
         if number == len(self.all):
             self.all.append(value)
         return number
+
+
+def events(system: System, problem: Problem) -> list[Event]:
+    """The events that are enabled, including freezes. Time that passes has no effect except through timers."""
+    Instant.zone = UntimedZone()
+    Instant.zone.assume_nothing = True
+    assumptions = problem.assumptions
+    freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
+    return [*at_an_instant(system, assumptions, problem.app), *freezes]
+
+
+def run_of(timer: Timer, system: System, problem: Problem) -> tuple[System, TimerFired]:
+    """The system after a timer was taken to run, and the fact that it runs."""
+    late_by = ANY_LENGTH if problem.assumptions.may_freeze else 0
+    fired = TimerFired(system.world.now, timer.timer, timer.set_at, late_by)
+    return without_timer(system, timer.timer), fired
 
 
 @contextmanager
@@ -219,28 +235,16 @@ class Product:
 
     def _begin(self, number: Number) -> list[Begun]:
         system = self.worlds.all[number]
-        assumptions = self.problem.assumptions
         possible: list[Begun] = []
         answer = prompt(system.world)
         for timer in () if answer else system.world.timers:
-            after = without_timer(system, timer.timer)
-            late_by = ANY_LENGTH if assumptions.may_freeze else 0
-            fired = TimerFired(after.world.now, timer.timer, timer.set_at, late_by)
+            after, fired = run_of(timer, system, self.problem)
             possible.append(self._entered(system, after, Advance(ANY_LENGTH), (fired,), TimerDue(timer.timer)))
-        for option in [answer] if answer else self._enabled(system):
+        for option in [answer] if answer else events(system, self.problem):
             for after, facts, cue in either_way(partial(begin, system, option)):
                 possible.append(self._entered(system, after, option, facts, cue.stimulus if cue else None))
         self.begun[number] = possible
         return possible
-
-    def _enabled(self, system: System) -> list[Event]:
-        """The events that are enabled, including freezes. Time that passes has no effect except through
-        timers."""
-        Instant.zone = UntimedZone()
-        Instant.zone.assume_nothing = True
-        assumptions = self.problem.assumptions
-        freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
-        return [*at_an_instant(system, assumptions, self.problem.app), *freezes]
 
     def _entered(
         self, before: System, system: System, event: Event, facts: tuple[Fact, ...], stimulus: Stimulus | None
