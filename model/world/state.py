@@ -139,8 +139,8 @@ class World(Struct, frozen=True, cache_hash=True):
 
     @property
     def entrances(self) -> tuple[Session, ...]:
-        """The sessions that the app may change to, as far as its client knows. That is not told at once of one
-        that the server has ended; one that the app has signed out of is not among them."""
+        """The sessions that the app may change to, as far as its client knows. It may not know yet that the
+        server has ended one. One that the app has signed out of is not among them."""
         return tuple(one.session for one in self.others if one.known and (one.ended is None or one.ended_alone))
 
     @property
