@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from model.operations import Operation
 from model.requests import Endpoint, Outcome
-from model.terms import FIRST, CallId, Millis, RequestId, Session, TimerId, Token, TokenId
+from model.terms import FIRST, CallId, Millis, RequestId, Session, TabState, TimerId, Token, TokenId
 
 
 class TimerDue(Struct, frozen=True):
@@ -60,6 +60,22 @@ class ConnectionChanged(Struct, frozen=True):
     online: bool
 
 
+class TabChanged(Struct, frozen=True):
+    """The user looks at the page, or no longer does. The document says so, and has events for it."""
+
+    state: TabState
+
+
+class TokenHeard(Struct, frozen=True):
+    """Another tab of the app tells this one of a token that it has got."""
+
+    token: Token
+
+
+class ChannelClosed(Struct, frozen=True):
+    """The channel between the app's tabs is closed. No client is notified; what it posts there throws."""
+
+
 class Started(Struct, frozen=True):
     """The app was killed and has started again. It makes a new client, and calls `Load` on it. Its requests and
     timers are numbered on from those of the client before."""
@@ -67,7 +83,18 @@ class Started(Struct, frozen=True):
     call: CallId
 
 
-Stimulus: TypeAlias = TimerDue | Called | Replied | ClockChanged | LockChanged | ConnectionChanged | Started
+Stimulus: TypeAlias = (
+    TimerDue
+    | Called
+    | Replied
+    | ClockChanged
+    | LockChanged
+    | ConnectionChanged
+    | TabChanged
+    | TokenHeard
+    | ChannelClosed
+    | Started
+)
 
 
 # -- outputs: the client to the world -----------------------------------------------------------------------
@@ -79,7 +106,8 @@ class RequestSent(Struct, frozen=True):
     """The client sends a request. Requests are numbered 1, 2, ... as they are sent.
 
     `credential`: does the request carry the device's credential? None if the device adds it, not the client.
-    `details`: what else it says to the server, each as `name=value`.
+    `details`: what else it says to the server, each as `name=value`. `tab`: the state of the tab, if it tells the
+    server.
     """
 
     request: RequestId
@@ -88,6 +116,7 @@ class RequestSent(Struct, frozen=True):
     cause: CallId | None
     credential: bool | None = None
     details: tuple[str, ...] = ()
+    tab: TabState | None = None
 
 
 class TimerSet(Struct, frozen=True):

@@ -34,13 +34,27 @@ class Runtime(Word):
 
     HEADLESS = "headless"  # no browser around it: React Native
     BROWSER_LIKE = "browser-like"  # a browser's network status, but no page: an extension's worker
-    BROWSER = "browser"  # a page, in a tab that is not in front
+    BROWSER = "browser"  # a page in a tab of its own
+    FRAME = "frame"  # a page in a frame of a page of another origin
+
+    @property
+    def is_page(self) -> bool:
+        """Is there a document around the client, in a tab that a user may look at?"""
+        return self in (Runtime.BROWSER, Runtime.FRAME)
 
     @property
     def sees_network(self) -> bool:
         """Can a client see whether it is online (`navigator.onLine`)? React Native's navigator has no such
         field."""
         return self is not Runtime.HEADLESS
+
+
+class TabState(Word):
+    """Whether the user looks at a page, as its document says (`hasFocus()`, `visibilityState`)."""
+
+    FOCUSED = "focused"
+    VISIBLE = "visible"  # beside another window, which has the focus; or in a frame
+    HIDDEN = "hidden"  # behind another tab, or the window is minimized
 
 
 class Timings(Struct, frozen=True, cache_hash=True):
@@ -55,6 +69,8 @@ class Timings(Struct, frozen=True, cache_hash=True):
     """A token with this much life left, or less, is not handed out any more."""
     ticker: Millis = 0
     """The period of the timer by which a client looks at its token again and again; 0 if it has none."""
+    focused_ticker: Millis = 0
+    """The same in a tab that has the focus, if it is another one there."""
     patience: Millis = 15_000
     """The most that a healthy network takes to answer. A call that has waited longer, with nothing in flight, is
     stuck."""

@@ -102,6 +102,21 @@ def model(release: str) -> ModelTarget:
     return ModelTarget(CLERK, POLICIES[f"CLERK_JS_{release.replace('.', '_')}"])
 
 
+class Idle(ModelTarget):
+    """A client that does nothing, on any runtime."""
+
+    def __init__(self) -> None:
+        super().__init__(CLERK, POLICIES["CLERK_JS_6_40_0"])
+
+    def start(self, *_: object) -> tuple[()]:
+        """Nothing happens."""
+        return ()
+
+    def feed(self, *_: object) -> tuple[()]:
+        """Nothing happens."""
+        return ()
+
+
 def proposed(name: str) -> ModelTarget:
     """The model of a fix that nobody has released."""
     return ModelTarget(CLERK, PROPOSED[name])

@@ -83,7 +83,7 @@ def test_a_token_goes_into_the_cookie_and_a_template_does_not(builds: dict[str, 
     )
     kept = [(fact.token.number, fact.due) for fact in ran.facts if isinstance(fact, Shown) and fact.token]
     assert kept == [(3, True)]
-    assert ran.world.shown == ran.world.token
+    assert ran.world.page.shown == ran.world.token
 
 
 def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
@@ -96,7 +96,7 @@ def test_a_sign_out_empties_the_cookie_and_that_is_no_finding_of_its_own(
         assert isinstance(dropped, SessionDropped)
         assert dropped.valid == (not first)
         assert kept == Shown(ran.world.now, None, due=False)
-        assert ran.world.shown is None
+        assert ran.world.page.shown is None
 
 
 @pytest.mark.parametrize("release", [FIXED, NEWEST])
@@ -169,7 +169,7 @@ def test_it_is_told_with_its_cause_and_rendered_in_every_way_but_as_a_script(
 
 def test_only_a_page_is_judged_by_its_cookie() -> None:
     assert EMPTIED not in DEFAULT_INVARIANTS
-    assert INVARIANTS[EMPTIED].runtimes == {PAGE}
+    assert INVARIANTS[EMPTIED].runtimes == {PAGE, Runtime.FRAME}
     nothing = "shows the app's own server no token"
     assert tell(Shown(0, None, due=True)) == ("SDK", f"{nothing}, while the session is valid")
     assert tell(Shown(0, None, due=False)) == ("SDK", nothing)
@@ -243,7 +243,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeTarget]:
 @pytest.mark.parametrize(
     ("program", "seen"),
     [
-        ("[document.hasFocus(), document.visibilityState]", "false,prerender"),
+        ("[document.hasFocus(), document.visibilityState]", "false,hidden"),
         ("[window.top === window, isSecureContext, location.href]", "true,true,https://app.clerk.test/"),
         ("document.cookie = 'a=1; max-age=1'; document.cookie", "__client_uat=1767225600; a=1"),
         ("document.cookie = 'a=1; max-age=0'; document.cookie", "__client_uat=1767225600"),

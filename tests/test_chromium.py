@@ -171,7 +171,7 @@ def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
         target.close()
     worlds = [start, *(step.after for step in ran.steps)]
     ours = [
-        {"seen": words, "cookie": world.shown and mint(world.shown)}
+        {"seen": words, "cookie": world.page.shown and mint(world.page.shown)}
         for words, world in zip([[], *map(seen, ran.steps)], worlds, strict=True)
     ]
     assert in_chromium(browser, site, release, ran.steps) == ours

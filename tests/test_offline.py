@@ -12,7 +12,7 @@ import pytest
 
 from model.app import ANY_APP, App
 from model.assumptions.catalogue import ASSUMPTIONS, Assumption
-from model.clerk.policy import POLICIES, policy_of
+from model.clerk.policy import policy_of
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.io import Called, CallSettled, ConnectionChanged
@@ -46,7 +46,7 @@ from properties.system.event_kinds import brief
 from properties.system.trace import Trace
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
-from tests.support import SECOND, assuming, explore, fresh, model, ready, run
+from tests.support import SECOND, Idle, assuming, explore, fresh, model, ready, run
 from tests.test_driver import STUB
 
 LIKE = Runtime.BROWSER_LIKE
@@ -57,23 +57,12 @@ NETWORK = {"the device loses the network", "the device has the network back"}
 
 def test_a_device_goes_offline_for_a_client_that_can_look_alone() -> None:
     outage = assuming("outage")
-    may = [one for one in Runtime if permits(run(_Idle(), runtime=one).system, outage, GoOffline())]
-    assert may == [Runtime.BROWSER_LIKE, Runtime.BROWSER]
+    may = [one for one in Runtime if permits(run(Idle(), runtime=one).system, outage, GoOffline())]
+    assert may == [Runtime.BROWSER_LIKE, Runtime.BROWSER, Runtime.FRAME]
     assert may == [one for one in Runtime if one.sees_network]
     with pytest.raises(NotEnabled, match="headless does not say whether it is online"):
         run(model("6.40.0"), GoOffline())
     assert not permits(run(model("6.40.0"), runtime=LIKE).system, assuming("starvation"), GoOffline())
-
-
-class _Idle(ModelTarget):
-    """A client that does nothing, on any runtime."""
-
-    def __init__(self) -> None:
-        super().__init__(CLERK, POLICIES["CLERK_JS_6_40_0"])
-
-    def start(self, *_: object) -> tuple[()]:
-        """Nothing happens."""
-        return ()
 
 
 def test_offline_a_request_can_only_be_lost() -> None:

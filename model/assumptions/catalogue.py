@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from model.assumptions.landmarks import (
     BLOCKED,
+    CHANNEL_CLOSED,
     CLOCK_SKEWED,
     CUT_OFF,
     DEVICE_OFFLINE,
@@ -23,6 +24,7 @@ from model.assumptions.landmarks import (
     FREEZES_BY_KIND,
     FROZEN,
     HANGING,
+    HEARD,
     LATE_REPLY,
     LATE_TIMER,
     LEAN,
@@ -38,17 +40,30 @@ from model.assumptions.landmarks import (
     REJECTED,
     RESTARTED,
     RETRY_AFTER,
+    SEEN,
     SKEWS,
     TOLD_BANNED,
     TOLD_GONE,
     TRUE_SIGN_OUT,
     UNAUTHENTICATED_REQUEST,
+    UNSEEN,
     Landmark,
 )
 from model.requests import FAILURES, Ending, Outcome
 from model.sdk import Server
-from model.terms import Runtime
-from model.world.events import Event, GoOffline, LockKeychain, RestartApp, Revoke, SetClock, StartApp
+from model.terms import Runtime, TabState
+from model.world.events import (
+    CloseChannel,
+    Event,
+    GoOffline,
+    HearTab,
+    LockKeychain,
+    RestartApp,
+    Revoke,
+    SetClock,
+    StartApp,
+    TurnTo,
+)
 from model.world.facts import Origin
 from model.world.state import Request, World
 
@@ -273,6 +288,27 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "device, and changes between them.",
             leaves=True,
             sometimes=(LEFT, ENTERED),
+        ),
+        Assumption(
+            "tab-switching",
+            "The user turns to the page's tab, and away from it: it has the focus, is visible beside another "
+            "window, or is hidden. In a frame of another origin it never has the focus.",
+            events=tuple(map(TurnTo, TabState)),
+            sometimes=(SEEN, UNSEEN),
+        ),
+        Assumption(
+            "other-tab",
+            "The app is open in another tab, too, which gets tokens of its own and tells this one of each. These "
+            "may be made from older data.",
+            events=(HearTab(), HearTab(Outcome.STALE_TOKEN)),
+            sometimes=(HEARD,),
+        ),
+        Assumption(
+            "closed-channel",
+            "The channel by which the app's tabs tell each other of tokens is closed at some time: what is "
+            "posted there throws.",
+            events=(CloseChannel(),),
+            sometimes=(CHANNEL_CLOSED,),
         ),
         Assumption(
             "restart",

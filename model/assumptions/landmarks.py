@@ -12,11 +12,12 @@ from msgspec import Struct
 from model.operations import Load
 from model.requests import FAILURES, Ending, Endpoint, Outcome
 from model.sdk import Server
-from model.terms import Millis, Runtime, Timings
+from model.terms import Millis, Runtime, TabState, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
     Answered,
     CallStarted,
+    ChannelLost,
     ClockSet,
     Fact,
     Frozen,
@@ -30,6 +31,8 @@ from model.world.facts import (
     SessionEnded,
     SessionEntered,
     SessionLeft,
+    TabHeard,
+    TabTurned,
     TimerFired,
 )
 
@@ -145,6 +148,19 @@ DEVICE_OFFLINE = Landmark(
     lambda fact: isinstance(fact, NetworkChanged) and not fact.online,
     tuple(one for one in Runtime if one.sees_network),
 )
+PAGES = tuple(one for one in Runtime if one.is_page)
+SEEN = Landmark(
+    "the user looks at the tab",
+    lambda fact: isinstance(fact, TabTurned) and fact.state is not TabState.HIDDEN,
+    PAGES,
+)
+UNSEEN = Landmark(
+    "the user turns to another tab",
+    lambda fact: isinstance(fact, TabTurned) and fact.state is TabState.HIDDEN,
+    PAGES,
+)
+HEARD = Landmark("a token from another tab", lambda fact: isinstance(fact, TabHeard), PAGES)
+CHANNEL_CLOSED = Landmark("a closed channel", lambda fact: isinstance(fact, ChannelLost), PAGES)
 TRUE_SIGN_OUT = Landmark(
     "a sign-out of an ended session", lambda fact: isinstance(fact, SessionDropped) and not fact.valid
 )

@@ -54,7 +54,7 @@ CLERK = Sdk(
     server=Server(),
     runtimes=(Runtime.HEADLESS, Runtime.BROWSER_LIKE),
     provable=2,
-    timings_on={Runtime.BROWSER: PAGE_TIMINGS},
+    timings_on={one: PAGE_TIMINGS for one in Runtime if one.is_page},
     rules=tuple(
         f"model.clerk.{name}" for name in ("transition", "loading", "session", "sign_in_out", "cache", "network")
     ),

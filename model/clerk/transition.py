@@ -64,6 +64,7 @@ from model.clerk.terms import (
 from model.io import (
     Called,
     CallSettled,
+    ChannelClosed,
     ClockChanged,
     ConnectionChanged,
     LockChanged,
@@ -71,8 +72,10 @@ from model.io import (
     Replied,
     Started,
     Stimulus,
+    TabChanged,
     TimerDue,
     TokenAnnounced,
+    TokenHeard,
 )
 from model.operations import NO_SESSION_ERROR, Load, Operation
 from model.terms import CallId, Millis, Runtime, TimerId, Token
@@ -109,6 +112,8 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # the device adds the credential to a request: the client does not see it
         case ConnectionChanged(online):
             turn = turn.but(offline=not online)  # no rule listens for it: rules look when they need it
+        case TabChanged() | TokenHeard() | ChannelClosed():
+            raise TypeError("there is no model of a page")
         case Started(call):
             turn = loading.load(_started(turn), call)
     return _announced(client, turn)

@@ -16,7 +16,7 @@ A start ends the process, and with it every timer, request and pending call. The
 like others. Until that has ended well there is no session to make another call on. In `RestartApp`, `next` plays
 the answers that `prompt` finds, before it lets anything else happen.
 
-Known gaps: there is one device.
+Known gaps: there is one device, and one client on it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,30 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from model.io import Called, ClockChanged, ConnectionChanged, LockChanged, Started, TimerDue
+from model.io import (
+    Called,
+    ChannelClosed,
+    ClockChanged,
+    ConnectionChanged,
+    LockChanged,
+    Started,
+    TabChanged,
+    TimerDue,
+)
 from model.operations import Load, Operation
 from model.requests import Ending
 from model.terms import Millis, Session, TimerId
 from model.world.events import (
     Advance,
     Answer,
+    CloseChannel,
     Deliver,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
+    HearTab,
     LockKeychain,
     Lose,
     RestartApp,
@@ -46,10 +57,12 @@ from model.world.events import (
     Serve,
     SetClock,
     StartApp,
+    TurnTo,
     UnlockKeychain,
 )
 from model.world.facts import (
     CallStarted,
+    ChannelLost,
     ClockSet,
     Fact,
     Frozen,
@@ -58,11 +71,12 @@ from model.world.facts import (
     OtherSessionEnded,
     Restarted,
     SessionEnded,
+    TabTurned,
     TimerFired,
 )
 from model.world.monitor import CallRecord
 from model.world.possible import NotEnabled, impossible
-from model.world.replies import Cue, deliver, serve
+from model.world.replies import Cue, deliver, hear, serve
 from model.world.state import PendingCall, System, World
 
 
@@ -117,6 +131,14 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
         case GoOnline():
             system = system.but(offline=False)
             return system, (NetworkChanged(world.now, online=True),), Cue(ConnectionChanged(online=True))
+        case TurnTo(state):
+            system = system.but(page=replace(world.page, tab=state))
+            return system, (TabTurned(world.now, state),), Cue(TabChanged(state))
+        case HearTab(outcome):
+            return hear(system, outcome)
+        case CloseChannel():
+            system = system.but(page=replace(world.page, channel=False))
+            return system, (ChannelLost(world.now),), Cue(ChannelClosed())
         case StartApp() | RestartApp():
             return _started(system, event)
 
@@ -168,7 +190,7 @@ def _started(system: System, event: StartApp | RestartApp) -> tuple[System, tupl
     calls = tuple(call.call for call in world.calls)
     requests = tuple(request.request for request in world.requests)
     after = world.but(timers=(), requests=(), calls=(), server=world.server.restarted())
-    after = after.but(signed_in=False, loaded=False, loads=0)
+    after = after.but(signed_in=False, loaded=False, loads=0, page=replace(world.page, channel=True))
     system = _called(System(after), Load(), at_once=isinstance(event, RestartApp))
     return system, (Restarted(world.now, call, calls, requests),), Cue(Started(call))
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from model.operations import Operation
 from model.requests import Ending, Outcome
-from model.terms import Millis, RequestId, Word
+from model.terms import Millis, RequestId, TabState, Word
 
 
 class FreezeKind(Word):
@@ -102,6 +102,24 @@ class GoOnline(Struct, frozen=True):
     """The device has the network back."""
 
 
+class TurnTo(Struct, frozen=True):
+    """The user turns to the tab, or away from it: it is in this state from now on."""
+
+    state: TabState
+
+
+class HearTab(Struct, frozen=True):
+    """Another tab of the app has got a token of the app's session, and tells this one. `outcome` is that of the
+    other tab's request: `granted`, or `stale-token`."""
+
+    outcome: Outcome = Outcome.GRANTED
+
+
+class CloseChannel(Struct, frozen=True):
+    """The channel between the app's tabs is closed under the client: nothing is heard on it any more, and what
+    the client posts on it throws."""
+
+
 class StartApp(Struct, frozen=True):
     """The operating system or the user kills the app, and it is started again. A new client loads: what it asks
     for is in flight."""
@@ -126,6 +144,9 @@ Event: TypeAlias = (
     | UnlockKeychain
     | GoOffline
     | GoOnline
+    | TurnTo
+    | HearTab
+    | CloseChannel
     | StartApp
     | RestartApp
 )

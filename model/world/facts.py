@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from model.operations import Operation
 from model.requests import Ending, Endpoint, Outcome
-from model.terms import CallId, Millis, RequestId, Session, TimerId, Token, TokenId, Word
+from model.terms import CallId, Millis, RequestId, Session, TabState, TimerId, Token, TokenId, Word
 from model.world.events import FreezeKind
 
 
@@ -50,6 +50,26 @@ class NetworkChanged(Struct, frozen=True):
 
     at: Millis
     online: bool
+
+
+class TabTurned(Struct, frozen=True):
+    """The user turned to the tab, or away from it: it is in this state from now on."""
+
+    at: Millis
+    state: TabState
+
+
+class TabHeard(Struct, frozen=True):
+    """Another tab of the app got a token, and told this one."""
+
+    at: Millis
+    token: Token
+
+
+class ChannelLost(Struct, frozen=True):
+    """The channel between the app's tabs was closed under the client."""
+
+    at: Millis
 
 
 class SessionEnded(Struct, frozen=True):
@@ -109,6 +129,7 @@ class Sent(Struct, frozen=True):
 
     `stale_for`: how many ms ago the device's last session token had expired; 0 if it had not. `unauthenticated`:
     the request did not carry the device's credential. `left`: it is about a session that the app has left.
+    `tab`: what it says of the tab's state, if it says anything.
     """
 
     at: Millis
@@ -119,6 +140,7 @@ class Sent(Struct, frozen=True):
     stale_for: Millis
     unauthenticated: bool = False
     left: bool = False
+    tab: TabState | None = None
 
 
 class Served(Struct, frozen=True):
@@ -256,6 +278,9 @@ Fact: TypeAlias = (
     | ClockSet
     | KeychainChanged
     | NetworkChanged
+    | TabTurned
+    | TabHeard
+    | ChannelLost
     | SessionEnded
     | OtherSessionEnded
     | Restarted

@@ -61,7 +61,7 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
             return system.but(timers=(*world.timers, Timer(timer, due, due, world.now, cause))), armed
         case TimerCleared(timer):
             return without_timer(system, timer), None
-        case RequestSent(number, endpoint, token_id, cause, credential):
+        case RequestSent(number, endpoint, token_id, cause, credential, tab=tab):
             unauthenticated = not credential
             if credential is None:  # the device adds it
                 unauthenticated = world.locked and world.server.keychain
@@ -76,7 +76,7 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
                 system = system.noting(replace(monitor, tainted_requests=(*monitor.tainted_requests, number)))
             origin, stale_for = world.origin(cause), world.stale_for
             left = token_id.session in world.left and endpoint not in OF_DEVICE
-            sent = Sent(world.now, number, endpoint, token_id, origin, stale_for, unauthenticated, left)
+            sent = Sent(world.now, number, endpoint, token_id, origin, stale_for, unauthenticated, left, tab)
             return system.but(requests=(*world.requests, request)), sent
         case SignedIn(cause, session) if session == world.session:
             return system.but(signed_in=True), SessionRegained(world.now, world.origin(cause))
@@ -91,7 +91,8 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
             backwards = before is not None and before.comparable(token) and before.fresher_than(token)
             return system, Announced(world.now, token, before, backwards)
         case TokenShown(shown):
-            return system.but(shown=shown), Shown(world.now, shown, world.valid and world.signed_in)
+            page = replace(world.page, shown=shown)
+            return system.but(page=page), Shown(world.now, shown, world.valid and world.signed_in)
         case io.Uncaught():
             return system, Uncaught(world.now)
         case CallSettled(number, given, error):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from model.operations import Load, Operation
 from model.requests import Ending, Outcome, succeeds
-from model.terms import RequestId
+from model.terms import RequestId, Runtime, TabState
 from model.world.events import (
     Advance,
     Answer,
+    CloseChannel,
     Deliver,
     Event,
     Freeze,
     GoOffline,
     GoOnline,
+    HearTab,
     LockKeychain,
     Lose,
     RestartApp,
@@ -21,6 +23,7 @@ from model.world.events import (
     Serve,
     SetClock,
     StartApp,
+    TurnTo,
     UnlockKeychain,
 )
 from model.world.state import World
@@ -71,6 +74,8 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the runtime {world.runtime} does not say whether it is online"
         case GoOffline() | GoOnline() if world.offline == isinstance(event, GoOffline):
             return f"the device is {'offline' if world.offline else 'online'} already"
+        case TurnTo() | HearTab() | CloseChannel():
+            return _untold(world, event)
         case StartApp() | RestartApp():
             return _unstartable(world, event)
     return None
@@ -109,6 +114,24 @@ def _undeliverable(world: World, event: Deliver | Lose) -> str | None:
         return f"no reply to request {event.request} is under way"
     if world.offline and isinstance(event, Deliver):
         return "the device is offline: no reply can reach it"
+    return None
+
+
+def _untold(world: World, event: TurnTo | HearTab | CloseChannel) -> str | None:
+    """Why the page cannot be told this; None if it can."""
+    match event:
+        case _ if not world.runtime.is_page:
+            return f"the runtime {world.runtime} has no tab"
+        case TurnTo(TabState.FOCUSED) if world.runtime is Runtime.FRAME:
+            return "a frame of another origin gets no focus before the user clicks into it"
+        case TurnTo(state) if state is world.page.tab:
+            return f"the tab is {state} already"
+        case HearTab(outcome) if outcome not in (Outcome.GRANTED, Outcome.STALE_TOKEN):
+            return f"a tab that gets '{outcome}' has no token to tell of"
+        case HearTab() if not world.valid:
+            return "the session has ended: no tab gets a token"
+        case HearTab() | CloseChannel() if not world.page.channel:
+            return "the channel between the tabs is closed"
     return None
 
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.io import Replied, Stimulus
+from model.io import Replied, Stimulus, TokenHeard
 from model.requests import ENDED, GRANTS, OF_DEVICE, Ending, Endpoint, Outcome, succeeds
 from model.terms import STRANGE, RequestId, Session, Token, TokenId
-from model.world.facts import Answered, Fact, Served
+from model.world.facts import Answered, Fact, Served, TabHeard
 from model.world.state import OtherSession, Reply, Request, System, World
 
 LISTS = (Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.NO_SESSION)
@@ -89,6 +89,15 @@ def _acted(world: World, request: Request, outcome: Outcome) -> tuple[World, Ses
                 return world.but(server=after.server), session
             others = tuple(after if one.session == session else one for one in world.others)
             return world.but(others=others), session
+
+
+def hear(system: System, outcome: Outcome) -> tuple[System, tuple[Fact, ...], Cue]:
+    """The server mints a token for another tab, and that tells this one."""
+    world = system.world
+    token = _minted(world, world.server.session_token.of(world.session))
+    token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
+    system = system.but(minted=token.number, page=replace(world.page, heard=token))
+    return system, (TabHeard(world.now, token),), Cue(TokenHeard(token))
 
 
 def deliver(

@@ -15,6 +15,8 @@ Terms, in the sense of all facts and invariants:
     stale           A credential is stale when the last session token that the device was given has expired.
     behind          A token is behind if it was made from older data than another, expired or not. The outcome
                     `STALE_TOKEN` brings such a token.
+    page            What is around a client in a tab of a browser. Another tab is the world's: it may get a token
+                    at any time, and tell this one.
     unauthenticated A request is unauthenticated if it does not carry the device's credential. A client that sends
                     the credential itself says so; where the device adds it, it is missing while the keychain is
                     locked.
@@ -29,7 +31,19 @@ from msgspec.structs import replace
 
 from model.requests import Ending, Endpoint, Outcome
 from model.sdk import Server
-from model.terms import FIRST, CallId, Millis, RequestId, Runtime, Session, TimerId, Timings, Token, TokenId
+from model.terms import (
+    FIRST,
+    CallId,
+    Millis,
+    RequestId,
+    Runtime,
+    Session,
+    TabState,
+    TimerId,
+    Timings,
+    Token,
+    TokenId,
+)
 from model.world.facts import Origin
 from model.world.monitor import Monitor
 
@@ -92,6 +106,15 @@ class OtherSession(Struct, frozen=True, cache_hash=True):
     ended_alone: bool = False  # the server ended it: the app had not signed out
 
 
+class Page(Struct, frozen=True, cache_hash=True):
+    """What is around a client on a page."""
+
+    tab: TabState = TabState.HIDDEN
+    channel: bool = True  # to the app's other tabs: open
+    heard: Token | None = None  # the last one that another tab has told of
+    shown: Token | None = None  # to the app's own server
+
+
 class World(Struct, frozen=True, cache_hash=True):
     """Everything but the client, and the client as seen from outside. A client starts signed in, at instant 0.
 
@@ -120,7 +143,7 @@ class World(Struct, frozen=True, cache_hash=True):
     next_call: CallId = 1
     locked: bool = False  # the keychain
     offline: bool = False  # the device has no network, and the client can see that
-    shown: Token | None = None  # the token that the app's own server sees
+    page: Page = Page()  # on a runtime that is one
 
     @property
     def device_now(self) -> Millis:
@@ -194,7 +217,7 @@ class World(Struct, frozen=True, cache_hash=True):
 
     def ticks(self, wait: Millis) -> bool:
         """Is a timer that was set to run after `wait` ms the client's ticker? It is known by its period alone."""
-        return self.timings.ticker > 0 and wait == self.timings.ticker
+        return wait > 0 and wait in (self.timings.ticker, self.timings.focused_ticker)
 
     @property
     def one_shot_timers(self) -> tuple[Timer, ...]:

@@ -31,7 +31,6 @@ from model.world.facts import (
     SessionDropped,
     SessionEntered,
     Settled,
-    Shown,
     TimerFired,
     Uncaught,
 )
@@ -63,6 +62,11 @@ class Invariant(Struct, frozen=True):
     """Has a liveness part, so a proof also checks that every state of the closed graph recovers."""
     reference: Callable[[Policy], Policy] | None = None
     """Compares the target with a reference client. Maps the target's policy to the reference client's."""
+
+    @property
+    def some(self) -> bool:
+        """Does it apply to some runtimes only?"""
+        return self.runtimes != frozenset(Runtime)
 
 
 class Catalogue(dict[str, Invariant]):
@@ -131,11 +135,11 @@ def invariant(
 
 def default_invariants(runtime: Runtime) -> list[str]:
     """The ids of the invariants that are checked on `runtime` by default: `DEFAULT_INVARIANTS`, and those that
-    apply to this runtime only and need no reference client."""
+    apply to some runtimes only, if to this one, and need no reference client."""
     return [
         name
         for name, one in INVARIANTS.items()
-        if name in DEFAULT_INVARIANTS or (one.runtimes == {runtime} and one.reference is None)
+        if name in DEFAULT_INVARIANTS or (one.some and runtime in one.runtimes and one.reference is None)
     ]
 
 
@@ -348,23 +352,12 @@ def _tells_why(error: str) -> bool:
     return error == OFFLINE_ERROR or error.startswith(API_ERROR_PREFIX)
 
 
-@invariant("no-empty-token-announced", Runtime.BROWSER, default=False)
-def no_empty_token_announced(step: Step) -> Breach | None:
-    """While the session is valid on the server, and the client has not dropped it, the app's own server is always
-    shown a token. Without one it treats the user as signed out."""
-    for fact in step.facts:
-        if isinstance(fact, Shown) and fact.emptied:
-            why = "the app's own server is shown no token, while the session is valid and the user signed in"
-            return Breach(why, fact)
-    return None
-
-
 @invariant("no-request-storm", timeless=True)
 def no_request_storm(step: Step) -> Breach | None:
     """An answer to the request for the sessions never makes the client repeat that request at the same instant.
     Otherwise a server that keeps giving this answer gets requests without end."""
     told: Answered | None = None
-    page = step.after.runtime is Runtime.BROWSER
+    page = step.after.runtime.is_page
     changes = any(call.changes_session for call in step.before.calls)
     for fact in step.facts:
         match fact:
@@ -408,7 +401,6 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
     world = step.before
     if any(map(str, world.server.session_tokens)):
         return None  # a slot that was filled with another is refreshed for the session's own, on every release
-    third = world.timings.lifetime * 2000 // 3
     newest = world.token if world.is_session_token(world.token.token_id) else None
     background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)
     asking = {one.request for one in background if _renews(world, one)}
@@ -423,13 +415,19 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
                 if asking:
                     why = f"{sends} while it waits for request {min(asking)}"
                     return Breach(why, fact, (OpenRequest(min(asking)), Choice(world.token)))
-                if newest and fact.at < newest.expires * 1000 - third:
+                if newest and renews_early(world, fact, newest):
                     why = f"{sends}, with most of the life of {newest} to go"
                     return Breach(why, fact, (KnownToken(newest), Choice(newest)))
                 asking = {fact.request}
         if isinstance(fact, Answered):
             asking.discard(fact.request)
     return None
+
+
+def renews_early(world: World, sent: Sent, newest: Token) -> bool:
+    """Does the background ask for a session token before a third of the lifetime of the `newest` has passed?"""
+    early = sent.at < newest.expires * 1000 - world.timings.lifetime * 2000 // 3
+    return early and sent.origin is Origin.BACKGROUND and _renews(world, sent)
 
 
 def _renews(world: World, request: Sent | Request) -> bool:

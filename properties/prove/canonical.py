@@ -31,7 +31,7 @@ from msgspec.structs import replace
 from model.sdk import Sdk
 from model.terms import CallId, Millis, RequestId, TimerId, Token
 from model.world.monitor import CallRecord, Monitor
-from model.world.state import Reply, Timer, World
+from model.world.state import Page, Reply, Timer, World
 from properties.prove.state import EVERYTHING, NOW, Configuration, Memory, State, symbolic, tokens_in
 from properties.prove.zone import NOTHING_KNOWN, Instant, Zone
 
@@ -112,6 +112,10 @@ class Naming:
     def count(self, count: int) -> int:
         """A number of attempts."""
         return count
+
+    def of_page(self, page: Page) -> Page:
+        """A page in canonical form."""
+        return replace(page, heard=self.token(page.heard), shown=self.token(page.shown))
 
 
 def request_names(sdk: Sdk, configuration: Configuration) -> dict[int | None, RequestId]:
@@ -216,7 +220,7 @@ class CanonicalForm(Naming):
             ),
             calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
             next_call=len(self.call_names) + 1,
-            shown=self.token(world.shown),
+            page=self.of_page(world.page),
         )
 
     def of_reply(self, reply: Reply) -> Reply:

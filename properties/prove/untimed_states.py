@@ -130,7 +130,7 @@ class UntimedForm(Naming):
             requests=tuple(sorted(requests, key=lambda request: request.request)),
             calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
             next_call=len(self.call_names) + 1,
-            shown=self.token(world.shown),
+            page=self.of_page(world.page),
         )
 
     def of_request(self, request: Request) -> Request:

@@ -6,14 +6,14 @@ The timeline on a terminal, the Markdown report and the page are all made from a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.terms import Millis, Runtime
+from model.terms import Millis
 from model.world.facts import Answered, Fact, Frozen
-from model.world.state import System
+from model.world.state import System, World
 from properties.invariants.breach import Breach
 from properties.invariants.catalogue import INVARIANTS, breach_of
 from properties.invariants.causes import CausalChain, Waiting, causal_chain, cause_sentence, links
@@ -241,5 +241,12 @@ def _world(system: System) -> list[tuple[str, str]]:
             listed(f"{r.request}: {r.endpoint}, in the {world.origin(r.cause)}" for r in world.requests),
         ),
         ("calls waiting", listed(f"{c.call}, since {clock(c.asked_at)}" for c in system.monitor.calls)),
-        *[("token shown", token_state(world.shown, world.now))] * (world.runtime is Runtime.BROWSER),
+        *(_page(world) if world.runtime.is_page else ()),
     ]
+
+
+def _page(world: World) -> Iterator[tuple[str, str]]:
+    yield "tab", str(world.page.tab)
+    if not world.page.channel:
+        yield "channel to other tabs", "closed"
+    yield "token shown", token_state(world.page.shown, world.now)

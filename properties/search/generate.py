@@ -22,16 +22,18 @@ from model.app import App
 from model.assumptions.sets import Assumptions
 from model.requests import Outcome
 from model.step import Span, enabled
-from model.terms import Millis, Runtime
+from model.terms import Millis, Runtime, TabState
 from model.world.events import (
     Advance,
     Answer,
+    CloseChannel,
     Deliver,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
+    HearTab,
     LockKeychain,
     RestartApp,
     Revoke,
@@ -39,6 +41,7 @@ from model.world.events import (
     Serve,
     SetClock,
     StartApp,
+    TurnTo,
     UnlockKeychain,
 )
 from properties.run.lengths import HOUR, worth_trying
@@ -187,6 +190,14 @@ def _of(place: Place, like: Event, kind: type[Event]) -> list[Event]:
     return [one for one in place.events(like) if isinstance(one, kind)]
 
 
+def _close_channel(place: Place, number: int) -> list[Event]:
+    return _of(place, CloseChannel(), CloseChannel) if number % CHOICES < RARELY else []
+
+
+def _on_page(event: Event) -> Callable[[Assumptions, App, Runtime], bool]:
+    return lambda assumptions, _, runtime: runtime.is_page and event in assumptions.events
+
+
 STARTS: set[Event] = {StartApp(), RestartApp()}
 
 
@@ -214,6 +225,13 @@ KINDS = (
     ),
     Kind("the device loses the network", lambda place, _: _of(place, GoOffline(), GoOffline), _offline),
     Kind("the device has the network back", lambda place, _: _of(place, GoOnline(), GoOnline), _offline),
+    Kind(
+        "the user turns to the tab or away",
+        lambda place, _: _of(place, TurnTo(TabState.FOCUSED), TurnTo),
+        _on_page(TurnTo(TabState.FOCUSED)),
+    ),
+    Kind("another tab gets a token", lambda place, _: _of(place, HearTab(), HearTab), _on_page(HearTab())),
+    Kind("the channel between the tabs is closed", _close_channel, _on_page(CloseChannel())),
     Kind("the app starts again", _start, lambda assumptions, _, __: bool(STARTS & {*assumptions.events})),
 )
 

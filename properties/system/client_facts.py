@@ -97,6 +97,7 @@ def _request_details(fact: Sent) -> Rows:
         ("origin", str(fact.origin)),
         *[("which token", str(fact.token_id))] * bool(str(fact.token_id)),
         *[("credential", "none")] * fact.unauthenticated,
+        *[("says of the tab", str(fact.tab))] * (fact.tab is not None),
         ("last session token", age(fact.stale_for)),
     )
 
@@ -252,6 +253,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
         marks=no_marks,
         present=lambda fact: f"sets a timer for {clock(fact.due)}",
         past=lambda fact, _: f"the SDK set a timer for {clock(fact.due)}",
+        needs=lambda _: (STIMULUS, Dependency(DependencyKind.TAB)),
         brings=lambda fact: (Dependency(DependencyKind.TIMER, fact.timer),),
         implied=lambda _: True,
     ),
@@ -268,6 +270,7 @@ CLIENT_FACTS: tuple[FactKind[Any], ...] = (
             STIMULUS,
             *[Dependency(DependencyKind.KEYCHAIN)] * fact.unauthenticated,
             *[_LEAVING] * fact.left,
+            *[Dependency(DependencyKind.CHANNEL)] * (fact.endpoint is Endpoint.MINT),
         ),
         brings=lambda fact: (Dependency(DependencyKind.REQUEST, fact.request),),
         effect=True,

@@ -18,15 +18,18 @@ from model.notation import NUMBER, Notation, Parameter, ShortForm, choice
 from model.operations import Operation
 from model.requests import Ending, Outcome
 from model.sdk import Sdk
+from model.terms import TabState
 from model.world.events import (
     Advance,
     Answer,
+    CloseChannel,
     Deliver,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
+    HearTab,
     LockKeychain,
     Lose,
     RestartApp,
@@ -35,6 +38,7 @@ from model.world.events import (
     Serve,
     SetClock,
     StartApp,
+    TurnTo,
     UnlockKeychain,
 )
 from properties.system.registry import operations
@@ -102,6 +106,19 @@ EVENT_KINDS: dict[type[Any], EventKind[Any]] = {
         EventKind(UnlockKeychain, (ShortForm("unlock"),)),
         EventKind(GoOffline, (ShortForm("goOffline"),)),
         EventKind(GoOnline, (ShortForm("goOnline"),)),
+        EventKind(
+            TurnTo,
+            tuple(
+                ShortForm(word, (), {"state": state})
+                for word, state in (
+                    ("focusTab", TabState.FOCUSED),
+                    ("showTab", TabState.VISIBLE),
+                    ("hideTab", TabState.HIDDEN),
+                )
+            ),
+        ),
+        EventKind(HearTab, (ShortForm("hearTab", (Parameter("outcome", OUTCOME, default=Outcome.GRANTED),)),)),
+        EventKind(CloseChannel, (ShortForm("closeChannel"),)),
         EventKind(StartApp, (ShortForm("start"),)),
         EventKind(RestartApp, (ShortForm("restart"),)),
         EventKind(Operation),

@@ -33,6 +33,8 @@ class DependencyKind(Word):
     CLOCK = "clock"  # the device's clock is not right
     KEYCHAIN = "keychain"  # the keychain is locked
     NETWORK = "network"  # the device is offline
+    TAB = "tab"  # the user has turned to the tab, or away from it
+    CHANNEL = "channel"  # the channel between the app's tabs is closed
     SESSION_END = "session-end"  # the server has ended the session
     LEAVING = "leaving"  # the app signs out, or has signed out
     ENTERED = "entered"  # the client holds another session than before

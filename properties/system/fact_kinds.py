@@ -1,7 +1,8 @@
 """One row for each kind of fact: its wording, its lane in the timeline, and its dependencies.
 
 To add a kind of fact, write its class, make it a member of `Fact`, and add its row: in `world_facts.py` if the
-world or the app does it, in `client_facts.py` if the client does. Every report is made from the rows.
+world or the app does it, in `page_facts.py` if the browser does it to a page, in `client_facts.py` if the client
+does. Every report is made from the rows.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from model.step import Step
 from model.world.facts import Fact
 from properties.system.client_facts import CLIENT_FACTS
 from properties.system.fact_kind import FactKind
+from properties.system.page_facts import PAGE_FACTS
 from properties.system.registry import decoder
 from properties.system.world_facts import WORLD_FACTS
 
-FACT_KINDS: dict[type[Any], FactKind[Any]] = {row.kind: row for row in (*WORLD_FACTS, *CLIENT_FACTS)}
+FACT_KINDS: dict[type[Any], FactKind[Any]] = {row.kind: row for row in (*WORLD_FACTS, *PAGE_FACTS, *CLIENT_FACTS)}
 """The rows by class of fact."""
 
 

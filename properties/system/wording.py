@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from model.requests import ENDED, OF_DEVICE, Ending, Endpoint, Outcome
-from model.terms import Millis, Session, Token, TokenId
+from model.terms import Millis, Session, TabState, Token, TokenId
 from model.world.events import FreezeKind
 
 # -- time ---------------------------------------------------------------------------------------------------
@@ -198,6 +198,11 @@ LOCKS = "locks the keychain: the device's credential cannot be read"
 UNLOCKS = "unlocks the keychain"
 LOSES_NETWORK = "takes the network away: the device is offline"
 REGAINS_NETWORK = "gives the network back"
+TURNS: dict[TabState, str] = {
+    TabState.FOCUSED: "gives the tab the focus: the user turns to it",
+    TabState.VISIBLE: "shows the tab, without the focus",
+    TabState.HIDDEN: "hides the tab: the user turns to another",
+}
 RESTARTS = "kills the app, and it starts again"
 FREEZE_NOUNS: dict[FreezeKind, str] = {
     FreezeKind.STARVED: "a starved event loop",

@@ -19,6 +19,7 @@ from msgspec import to_builtins
 from model.io import (
     Called,
     CallSettled,
+    ChannelClosed,
     ClockChanged,
     ConnectionChanged,
     LockChanged,
@@ -29,10 +30,12 @@ from model.io import (
     SignedOut,
     Started,
     Stimulus,
+    TabChanged,
     TimerCleared,
     TimerDue,
     TimerSet,
     TokenAnnounced,
+    TokenHeard,
     TokenShown,
     Uncaught,
 )
@@ -219,7 +222,7 @@ class NodeTarget:
     def _load(self, runtime: Runtime, token: Token) -> None:
         bundle = self.bundle(runtime)
         packages = {name: folder.resolve() for name, folder in self._find_packages().items()}
-        dom = self._find_dom().resolve() if runtime is Runtime.BROWSER else None
+        dom = self._find_dom().resolve() if runtime.is_page else None
         self._stop()
         readable = [self._glue.parent, bundle, *packages.values(), *([dom] if dom else [])]
         self._driver = Driver(readable, page=dom is not None, inspected=self._covered)
@@ -286,6 +289,13 @@ class NodeTarget:
                 return protocol.LockCommand(at, locked)
             case ConnectionChanged(online):
                 return protocol.ConnectCommand(at, online)
+            case TabChanged(state):
+                return protocol.TurnCommand(at, state)
+            case TokenHeard(token):
+                told = self._server.told(token)
+                return protocol.HearCommand(at, *told) if told else None
+            case ChannelClosed():
+                return protocol.DisconnectCommand(at)
             case Started(call):
                 return protocol.RestartCommand(at, call)
             case Called(call, operation):
@@ -331,8 +341,8 @@ class NodeTarget:
             )
         endpoint, token_id = known
         self._asked[message.request] = self._known[known] = request
-        details = self._server.details(request)
-        return RequestSent(message.request, endpoint, token_id, message.cause, credential, details)
+        details, tab = self._server.details(request), self._server.tab(request)
+        return RequestSent(message.request, endpoint, token_id, message.cause, credential, details, tab)
 
     def _settled(self, message: protocol.SettledMessage, at: Millis) -> CallSettled:
         if message.error is not None or message.call not in self._awaiting:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from model.terms import CallId, Millis, RequestId, Runtime, TimerId
+from model.terms import CallId, Millis, RequestId, Runtime, TabState, TimerId
 from properties.targets.server import BootAnswer
 
 # -- commands, tagged by `do` -------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ class LoadCommand(Command, frozen=True):
     credential: str | None
     """The credential in the device's store; None if the glue has no store."""
     dom: str | None
-    """The folder of jsdom, for the browser runtime."""
+    """The folder of jsdom, for a page."""
     coverage: bool
     """Note which ranges of the bundle run in traces."""
 
@@ -97,6 +97,27 @@ class ConnectCommand(Command, frozen=True):
 
     at: Millis
     online: bool
+
+
+class TurnCommand(Command, frozen=True):
+    """Turn to the page's tab, or away from it."""
+
+    at: Millis
+    state: TabState
+
+
+class HearCommand(Command, frozen=True):
+    """Let another tab post a message on a channel."""
+
+    at: Millis
+    name: str
+    data: Mapping[str, object]
+
+
+class DisconnectCommand(Command, frozen=True):
+    """Close the channels of the page."""
+
+    at: Millis
 
 
 class CoverageCommand(Command, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from model.requests import Endpoint, Outcome
-from model.terms import FIRST, Millis, Seconds, Session, Token, TokenId, TokenIdStruct
+from model.terms import FIRST, Millis, Seconds, Session, TabState, Token, TokenId, TokenIdStruct
 from properties.targets import jwts
 
 
@@ -89,6 +89,15 @@ class FakeServer:
     def details(self, request: HttpRequest) -> tuple[str, ...]:
         """What a request says beside its endpoint and its token id: see `RequestSent.details`."""
         return ()
+
+    def tab(self, request: HttpRequest) -> TabState | None:
+        """The state of the tab, if the request tells it."""
+        return None
+
+    def told(self, token: Token) -> tuple[str, Mapping[str, object]] | None:
+        """What another tab posts when it has got a token: the name of the channel, and the message. None if the
+        SDK's tabs tell each other of no tokens."""
+        return None
 
     def reply(
         self, outcome: Outcome, token: Token | None, request: HttpRequest, others: Sequence[Token] = ()

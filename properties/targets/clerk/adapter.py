@@ -135,10 +135,10 @@ class ClerkAdapter(Adapter):
         return found
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
-        """Of a release of @clerk/clerk-js, or of a bundle in a file. None for Expo, and in the browser runtime,
-        because a script has no document."""
+        """Of a release of @clerk/clerk-js, or of a bundle in a file. None for Expo, and on a page, because a
+        script has no document."""
         build = self.build_of(trace.target.removeprefix(MODEL_PREFIX)) or trace.target
-        if trace.runtime is Runtime.BROWSER or not build.startswith((BUILD_PREFIX, FILE_PREFIX)):
+        if trace.runtime.is_page or not build.startswith((BUILD_PREFIX, FILE_PREFIX)):
             return None
         # Imported here, because it imports the invariants, which import this module.
         repro = importlib.import_module("properties.targets.clerk.repro")

@@ -10,6 +10,7 @@ from model.world.facts import (
     Announced,
     Answered,
     CallStarted,
+    ChannelLost,
     ClockSet,
     Fact,
     Frozen,
@@ -24,6 +25,8 @@ from model.world.facts import (
     SessionEnded,
     Settled,
     Shown,
+    TabHeard,
+    TabTurned,
     Uncaught,
 )
 from properties.system.wording import ahead, duration, of_which
@@ -76,6 +79,12 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
                 yield 'the secure store refuses: "User interaction is not allowed."'
             case NetworkChanged(online=False):
                 yield "the device goes offline"
+            case TabTurned(state=state):
+                yield f"the document is {state}"
+            case TabHeard():
+                yield "a request for a token from another tab of the app"
+            case ChannelLost():
+                yield "InvalidStateError: the channel is closed"
             case SessionEnded(ending=ending):
                 yield f"the session ends on the server ({ending})"
             case OtherSessionEnded(ending=ending):

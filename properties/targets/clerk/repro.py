@@ -21,11 +21,13 @@ from model.world.events import (
     OF_REQUEST,
     Advance,
     Answer,
+    CloseChannel,
     Deliver,
     Event,
     Freeze,
     GoOffline,
     GoOnline,
+    HearTab,
     LockKeychain,
     Lose,
     RestartApp,
@@ -34,6 +36,7 @@ from model.world.events import (
     Serve,
     SetClock,
     StartApp,
+    TurnTo,
     UnlockKeychain,
 )
 from properties.invariants.catalogue import INVARIANTS, MARGIN
@@ -184,6 +187,8 @@ def _tell(event: Event) -> str:
             return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
             return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
+        case TurnTo() | HearTab() | CloseChannel():
+            raise AssertionError("a script has no page")
         case Revoke(Ending.BANNED):
             arguments = ["'banned'"]
         case StartApp() | RestartApp() | Load() | Revoke() | Touch() | SignOut() | SwitchSession():

@@ -54,15 +54,15 @@ def endpoint_of(
                 return None
             if what == "touch":
                 return Endpoint.MUTATE, TokenId(
-                    organization=_field(request, "active_organization_id"), session=session
+                    organization=field(request, "active_organization_id"), session=session
                 )
-            organization = None if template else _field(request, "organization_id")
+            organization = None if template else field(request, "organization_id")
             return Endpoint.MINT, TokenId(template, organization, session=session)
         case _:
             return None
 
 
-def _field(request: HttpRequest, name: str) -> str | None:
+def field(request: HttpRequest, name: str) -> str | None:
     """A field of the form in a request's body; None if it is missing or empty."""
     return dict(parse_qsl(request.body or "")).get(name)
 

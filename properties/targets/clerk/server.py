@@ -14,8 +14,15 @@ from typing import Any
 
 from model.clerk.terms import RETRY_AFTER, SESSION_TOKEN, TIMINGS, TokenId, key
 from model.requests import Endpoint, Outcome
-from model.terms import FIRST, STRANGE, Session, Token
-from properties.targets.clerk.requests import CLIENT_PATH, ENVIRONMENT_PATH, FIRST_ALONE, details, endpoint_of
+from model.terms import FIRST, STRANGE, Session, TabState, Token
+from properties.targets.clerk.requests import (
+    CLIENT_PATH,
+    ENVIRONMENT_PATH,
+    FIRST_ALONE,
+    details,
+    endpoint_of,
+    field,
+)
 from properties.targets.clerk.tokens import CLIENT_ID, ISSUER, mint, recognise, session_id, user_id
 from properties.targets.server import EPOCH, BootAnswer, FakeServer, HttpReply, HttpRequest
 
@@ -229,6 +236,20 @@ class ClerkServer(FakeServer):
         if endpoint is Endpoint.SIGN_IN:
             return ()
         return details(request, self.always, {} if token_id.template else USUAL.get(endpoint, {}))
+
+    def tab(self, request: HttpRequest) -> TabState | None:
+        """The field `tab_state` (Session.ts; since 6.25.9)."""
+        state = field(request, "tab_state")
+        return TabState(state) if state else None
+
+    def told(self, token: Token) -> tuple[str, Mapping[str, object]] | None:
+        """As tokenCache.ts posts it."""
+        named = key(token)
+        session = session_id(token.session)
+        parts = {"sessionId": session, "template": named.template, "organizationId": named.organization}
+        token_id = "-".join(filter(None, parts.values()))
+        known = {name: value for name, value in parts.items() if value}
+        return "clerk:session_token", {**known, "tokenId": token_id, "tokenRaw": mint(token), "traceId": "bc_1"}
 
     def __init__(self) -> None:
         self._sessions = FIRST_ALONE  # of the device, by number

@@ -22,7 +22,7 @@ def clerk_js_target(version: str, say: Callable[[str], None]) -> NodeTarget:
     """The build of a release, downloaded when it is first needed. `say` gets a line about that."""
 
     def find_bundle(runtime: Runtime) -> Path:
-        return fetch_build(version, say, PAGE_BUNDLES if runtime is Runtime.BROWSER else BUNDLES)
+        return fetch_build(version, say, PAGE_BUNDLES if runtime.is_page else BUNDLES)
 
     name, policy = f"clerk-js@{version}", policy_of(version)
     return NodeTarget(name, CLERK, GLUE, ClerkServer(), find_bundle, policy=policy, say=say)
@@ -42,6 +42,6 @@ def _existing(path: Path, runtime: Runtime) -> Path:
         raise TargetError(f"{path} is a directory: name the bundle in it, such as dist/clerk.native.js")
     if not is_file:
         raise TargetError(f"there is no file {path}")
-    if runtime is Runtime.BROWSER and path.name in BUNDLES:
+    if runtime.is_page and path.name in BUNDLES:
         raise TargetError(f"{path} is React Native's bundle: on a page name the browser's, {PAGE_BUNDLES[0]}")
     return path

@@ -202,7 +202,7 @@ export class Instance {
       Object.assign(this, { lastTimer, lastRequest, stored, device });
     }
     const now = () => epoch + this.at;
-    if (jsdom && glue.page) this.page = pageOf(jsdom, now, glue.page, before?.page);
+    if (jsdom && glue.page) this.page = pageOf(jsdom, now, glue.page, runtime === 'frame', before?.page);
     const host = {
       now,
       elapsed: () => this.at,
@@ -242,6 +242,9 @@ export class Instance {
     else if (stimulus.do === 'answer') answer(this, stimulus);
     else if (stimulus.do === 'lock') this.sdk.lock?.(stimulus.locked);
     else if (stimulus.do === 'connect') this.connect(stimulus.online);
+    else if (stimulus.do === 'turn') this.page.tab.turn(stimulus.state);
+    else if (stimulus.do === 'hear') this.page.channel.hear(stimulus);
+    else if (stimulus.do === 'disconnect') this.page.channel.close();
     else this.call(stimulus);
     await drain();
     this.sdk.check?.();

@@ -16,6 +16,9 @@
 //   {"do":"call","at":ms,"call":id,"operation":name,"arguments":{...}}            the app calls the SDK
 //   {"do":"lock","at":ms,"locked":bool}                        the device keeps its credential back, or no longer
 //   {"do":"connect","at":ms,"online":bool}                     the device has the network back, or has lost it
+//   {"do":"turn","at":ms,"state":name}                         the user turns to the page's tab, or away
+//   {"do":"hear","at":ms,"name":channel,"data":{...}}          another tab posts a message
+//   {"do":"disconnect","at":ms}                                the channels of the page are closed
 //   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
 //   {"do":"coverage"}                                         ["ran", start, end] of what has run in traces since the last
@@ -154,7 +157,8 @@ const commands = {
     return null;
   },
 };
-for (const stimulus of ['fire', 'call', 'answer', 'lock', 'connect']) commands[stimulus] = commands.feed;
+const STIMULI = ['fire', 'call', 'answer', 'lock', 'connect', 'turn', 'hear', 'disconnect'];
+for (const stimulus of STIMULI) commands[stimulus] = commands.feed;
 
 async function obey(line) {
   try {

@@ -1,9 +1,10 @@
 // What a page has around an SDK that Node has not: a document with cookies, storage, events, locks. No SDK's.
 //
-// It is jsdom's, as far as jsdom has it, made in Node's realm. A tab that is not in front: `document.hasFocus()` is false, and it is not visible. Nothing in it waits or draws at random.
+// It is jsdom's, as far as jsdom has it, made in Node's realm. A tab that is hidden, until the user turns to it.
+// Nothing in it waits or draws at random.
 //
-// Without a Worker, as under a content security policy that forbids workers made of a blob; alone on its channels,
-// because there is no other tab.
+// Without a Worker, as under a content security policy that forbids workers made of a blob. What it posts on a
+// channel nobody hears: no other tab is here. What one would have told it is a command.
 
 import crypto from 'node:crypto';
 
@@ -52,13 +53,58 @@ class Locks {
 const aborted = signal =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 
-class Channel extends EventTarget {
-  constructor(name) {
-    super();
-    this.name = name;
+// The class of the page's channels, and what happens to all of them.
+function channels() {
+  const open = new Set();
+  class Channel extends EventTarget {
+    constructor(name) {
+      super();
+      this.name = name;
+      open.add(this);
+    }
+    postMessage() {
+      if (!open.has(this)) throw new DOMException('the channel is closed', 'InvalidStateError');
+    }
+    close() {
+      open.delete(this);
+    }
   }
-  postMessage() {} // nobody else is there to hear it
-  close() {}
+  return {
+    Channel,
+    hear({ name, data }) {
+      for (const one of open) if (one.name === name) one.dispatchEvent(new MessageEvent('message', { data }));
+    },
+    close: () => open.clear(),
+  };
+}
+
+// What is around a page in a frame of another origin: a page that it cannot look into.
+const ABOVE = {
+  get location() {
+    throw new DOMException('a frame of another origin may not look', 'SecurityError');
+  },
+};
+
+// The state of a document's tab, as the user turns to it and away: hidden, visible or focused.
+function tabOf(window, before) {
+  const { document } = window;
+  let state = before ?? 'hidden';
+  const shows = () => (state === 'hidden' ? 'hidden' : 'visible');
+  const tell = (on, name) => on.dispatchEvent(new window.Event(name));
+  const define = (name, descriptor) => Object.defineProperty(document, name, descriptor);
+  define('hasFocus', { value: () => state === 'focused' });
+  define('visibilityState', { get: shows });
+  define('hidden', { get: () => state === 'hidden' });
+  return {
+    state: () => state,
+    turn(to) {
+      const [focused, shown] = [state === 'focused', shows()];
+      state = to;
+      if (focused) tell(window, 'blur');
+      if (shown !== shows()) tell(document, 'visibilitychange');
+      if (state === 'focused') tell(window, 'focus');
+    },
+  };
 }
 
 const digest = async (algorithm, data) => {
@@ -72,8 +118,9 @@ const CLASSES = ['Event', 'CustomEvent', 'MessageEvent', 'EventTarget', 'Node', 
 const REAL = ['performance', 'XMLHttpRequest', 'WebSocket']; // with a clock or a network that is not ours
 
 // A page of its own at `url`: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded
-// anew, in the place of `before`, it has what that has left: cookies, and storage of both kinds.
-export function pageOf(jsdom, now, { url, cookies }, before = null) {
+// anew, in the place of `before`, it has what that has left: cookies, and storage of both kinds. In a frame it is in
+// one of another origin.
+export function pageOf(jsdom, now, { url, cookies }, frame, before = null) {
   const jar = before?.jar ?? cookieJar(jsdom);
   jar.now = now;
   const { window } = new jsdom.JSDOM('', { url, cookieJar: jar });
@@ -98,6 +145,8 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
     return seen.value;
   };
 
+  const tab = tabOf(window, before?.tab.state());
+  const { Channel, ...channel } = channels();
   const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
 
   const own = {};
@@ -114,10 +163,12 @@ export function pageOf(jsdom, now, { url, cookies }, before = null) {
     jar,
     storage,
     cookie,
+    tab,
+    channel,
     // What is around the SDK whose realm this is.
     enter({ timers, global, define }) {
       Object.assign(window, timers);
-      define({ top: global, parent: global }); // in no frame
+      define(frame ? { top: ABOVE, parent: ABOVE } : { top: global, parent: global });
     },
     announce: name => window.dispatchEvent(new window.Event(name)),
     close: () => window.close(),

@@ -17,10 +17,12 @@ const USERS = ['ada@example.com', 'eve@example.com'];
 // The cookie that the app's own server reads.
 const SESSION_COOKIE = '__session';
 
+const onPage = runtime => runtime === 'browser' || runtime === 'frame';
+
 // The globals that tell the SDK where it runs. Without a navigator it takes itself for offline and sends
 // nothing. React Native's says no more than its product. An extension's worker has no document either.
 export function environment(runtime) {
-  if (runtime === 'browser') return {}; // a page has it all
+  if (onPage(runtime)) return {}; // a page has it all
   if (runtime === 'headless') return { navigator: { product: 'ReactNative' } };
   return { navigator: { onLine: true, userAgent: 'Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0' } };
 }
@@ -28,8 +30,8 @@ export function environment(runtime) {
 export function create(exports, runtime, announce, around) {
   if (typeof exports.Clerk !== 'function') throw new DriverError('the bundle exports no Clerk');
   const experimental = runtime === 'headless' ? { runtimeEnvironment: 'headless' } : undefined;
-  const router = runtime === 'browser' ? { routerPush: go, routerReplace: go } : {};
-  const options = { standardBrowser: runtime === 'browser', experimental, ...router };
+  const router = onPage(runtime) ? { routerPush: go, routerReplace: go } : {};
+  const options = { standardBrowser: onPage(runtime), experimental, ...router };
   const clerk = new exports.Clerk(PUBLISHABLE_KEY);
   const sdk = drive(clerk, () => clerk.load({ ...options, telemetry: false }), announce);
   return { ...sdk, stored: () => around.page?.cookie(SESSION_COOKIE) ?? null };

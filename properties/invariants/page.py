@@ -1,0 +1,97 @@
+"""The invariants of a page: what its tab, its frame and the app's own server are shown.
+
+The catalogue's package imports this module, and so registers them.
+"""
+
+from __future__ import annotations
+
+from model.requests import Endpoint
+from model.step import Step
+from model.terms import Runtime, TabState, Token
+from model.world.facts import Answered, Origin, Restarted, Sent, Settled, Shown, TabTurned
+from properties.invariants.breach import Breach, GivenToken, KnownToken
+from properties.invariants.catalogue import invariant, renews_early
+
+PAGES = tuple(one for one in Runtime if one.is_page)
+
+
+@invariant("no-empty-token-announced", *PAGES, default=False)
+def no_empty_token_announced(step: Step) -> Breach | None:
+    """While the session is valid on the server, and the client has not dropped it, the app's own server is always
+    shown a token. Without one it treats the user as signed out."""
+    for fact in step.facts:
+        if isinstance(fact, Shown) and fact.emptied:
+            why = "the app's own server is shown no token, while the session is valid and the user signed in"
+            return Breach(why, fact)
+    return None
+
+
+@invariant("asks-on-return", *PAGES, default=False)
+def asks_on_return(step: Step) -> Breach | None:
+    """When the user comes back to a tab, and the token that the app's own server is shown has expired, the client
+    asks for another one at once, unless it has asked already."""
+    world, shown = step.after, step.after.page.shown
+    turned = next((one for one in step.facts if isinstance(one, TabTurned)), None)
+    if turned is None or shown is None or not (world.signed_in and world.valid):
+        return None
+    returns = _ATTENTION.index(turned.state) > _ATTENTION.index(step.before.page.tab)
+    asked = any(one.endpoint is Endpoint.MINT for one in world.requests)
+    if not returns or asked or world.now < shown.expires * 1000:
+        return None
+    why = f"the user comes back, and nothing asks for a token, though {shown} has expired"
+    return Breach(why, turned, (KnownToken(shown),))
+
+
+_ATTENTION = (TabState.HIDDEN, TabState.VISIBLE, TabState.FOCUSED)
+
+
+@invariant("hidden-tab-says-so", *PAGES, default=False)
+def hidden_tab_says_so(step: Step) -> Breach | None:
+    """A request for a token that the background sends from a hidden tab tells the server that the tab is hidden.
+    Without that the server takes it for activity of the user, and a session that nobody uses stays active."""
+    tab = step.before.page.tab
+    for fact in step.facts:
+        match fact:
+            case TabTurned(state=state):
+                tab = state
+            case Sent(endpoint=Endpoint.MINT, origin=Origin.BACKGROUND) if (
+                tab is TabState.HIDDEN and fact.tab is not tab
+            ):
+                says = f"that the tab is {fact.tab}" if fact.tab else "nothing of the tab"
+                return Breach(f"request {fact.request} says {says}, which is hidden", fact)
+    return None
+
+
+@invariant("kept-while-fresh", *PAGES, default=False)
+def kept_while_fresh(step: Step) -> Breach | None:
+    """A session token that an answer has brought is kept: the background asks for no other before a third of its
+    lifetime has passed. Checked until another token becomes the session's own."""
+    world = step.before
+    if any(map(str, world.server.session_tokens)):
+        return None
+    newest = world.token if world.is_session_token(world.token.token_id) else None
+    for fact in step.facts:
+        match fact:
+            case Answered(token=Token() as token) if world.is_session_token(token.token_id):
+                newest = token
+            case Restarted():
+                newest = None
+            case Sent() if newest and renews_early(world, fact, newest):
+                why = f"the background sends request {fact.request}, with most of the life of {newest} to go"
+                return Breach(why, fact, (KnownToken(newest),))
+    return None
+
+
+@invariant("no-older-token-by-another-tab", *PAGES, default=False)
+def no_older_token_by_another_tab(step: Step) -> Breach | None:
+    """No call returns a token that another tab has told of, if an earlier call had one before that was made from
+    newer data and is not too old to be returned."""
+    cutoff = step.before.timings.cutoff
+    for fact in step.facts:
+        if not isinstance(fact, Settled) or not fact.token or fact.token != step.before.page.heard:
+            continue
+        fresher = fact.fresher
+        if fresher and fresher.number < fact.token.number and fact.at < (fresher.expires - cutoff) * 1000:
+            why = f"call {fact.call} got {fact.token} of another tab, made from older data than {fresher}"
+            return Breach(why, fact, (GivenToken(fresher),))
+    return None
