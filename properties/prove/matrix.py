@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from model.app import App
-from model.assumptions.catalogue import ASSUMPTIONS
-from model.assumptions.sets import Assumptions
+from model.assumptions.sets import Assumptions, everything
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import Findings, Violated
@@ -22,19 +21,22 @@ from properties.prove.runs import Asked, Choice
 from properties.run.shrink import violates
 from properties.system.processes import run_all
 from properties.system.target import Target
-from properties.targets.names import adapter_of, make_target, model_named, policies
+from properties.targets.names import adapter_of, built_in, make_target, model_named, policies
 
 EVERY_POLICY: tuple[str, ...] = tuple(policies())
+
+ALL = everything(built_in().sdk, Runtime.HEADLESS).names
+"""All assumptions that say something where there is no page: a page has no model."""
 
 TOGETHER: tuple[tuple[str, ...], ...] = (
     ("starvation", "stale-after-expiry"),
     ("starvation", "stale-on-arrival"),
     ("starvation", "stale-for-good"),
-    tuple(name for name in ASSUMPTIONS if name != "calm"),
+    ALL,
 )
 """Combinations of assumptions besides the single ones: those that interact, and all of them."""
 
-EVERY_ASSUMPTION: tuple[tuple[str, ...], ...] = (*((name,) for name in ASSUMPTIONS), *TOGETHER)
+EVERY_ASSUMPTION: tuple[tuple[str, ...], ...] = (("calm",), *((name,) for name in ALL), *TOGETHER)
 
 
 class Task(Struct, frozen=True):
