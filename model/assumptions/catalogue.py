@@ -89,6 +89,11 @@ class Assumption(Struct, frozen=True):
     sometimes: tuple[Landmark, ...] = ()  # a run that does not reach all of these is vacuous
     faults: tuple[Landmark, ...] = ()  # a report lists those that its run did not reach
 
+    @property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """Those on which a run can reach all that it must reach, with some server."""
+        return tuple(one for one in Runtime if all(one in landmark.runtimes for landmark in self.sometimes))
+
     def possible(self, runtime: Runtime, server: Server) -> bool:
         """Can a run on `runtime`, with such a server, reach all that it must reach?"""
         return all(one.possible(runtime, server) for one in self.sometimes)

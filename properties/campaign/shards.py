@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import metadata
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from msgspec.structs import replace
 
 import model
 import properties
-from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.requests import Outcome
 from model.step import Step
@@ -37,7 +35,7 @@ from properties.system.event_kinds import brief, word
 from properties.system.failures import Failure
 from properties.system.target import Target, TargetError
 from properties.targets.closing import close_all
-from properties.targets.names import make_target, one_of
+from properties.targets.names import assumed, make_target, one_of
 
 COUNTED = {"reached": "traces that reached", "events": "events", "answers": "answers", "401s": "401s, by cause"}
 """The counts that a shard collects, with their titles in a report."""
@@ -106,8 +104,8 @@ def shards(plan: CampaignPlan) -> list[Shard]:
     """
     if min(plan.traces, plan.shard, plan.steps) < 1:
         raise CampaignError("a campaign needs at least 1 trace, 1 trace a shard and 1 step a trace")
-    for name in chain(*plan.assumptions):
-        one_of("assumption", name, ASSUMPTIONS)
+    for assumptions in plan.assumptions:
+        assumed(assumptions, plan.runtime)
     for name in plan.invariants:
         one_of("invariant", name, INVARIANTS)
     names = dict.fromkeys(make_target(spec, lambda line: None).name for spec in plan.targets)

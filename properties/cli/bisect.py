@@ -39,7 +39,7 @@ def bisect(
     Exits 0 when a change is found, 2 when the verdict is the same at both ends.
     """
     one_of("invariant", name, INVARIANTS)
-    assumptions = parse_assumptions(names)
+    assumptions = parse_assumptions(names, runtime)
     adapter = adapter_named(sdk)
     versions = _between(adapter, first, last)
     place = (INVARIANTS[name], Runtime(runtime), assumptions)

@@ -19,7 +19,7 @@ from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.prove.prove import one_call
 from properties.render.tables import WIDTH
-from properties.targets.names import one_of
+from properties.targets.names import assumed, one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
 
@@ -104,9 +104,10 @@ def app_of(sdk: Sdk, names: Collection[str], calls: int, assumptions: Assumption
     return App(tuple(chosen), calls, loads=1)
 
 
-def parse_assumptions(names: str) -> Assumptions:
-    """The assumptions in a comma-separated list of names. Raises `UnknownName`."""
-    return Assumptions(tuple(one_of("assumption", name, ASSUMPTIONS) for name in names.split(",")))
+def parse_assumptions(names: str, runtime: str) -> Assumptions:
+    """The assumptions in a comma-separated list of names. Raises `UnknownName`, also for one that is about other
+    runtimes."""
+    return assumed(names.split(","), Runtime(runtime))
 
 
 def profile(traces: int) -> settings:

@@ -113,7 +113,9 @@ def conform(
                     word = "differ" if found else "agree"
                     click.echo(f"{pair.build.name} and {pair.model.name} {word}: {trace}")
                 else:
-                    assumed = parse_assumptions(names) if names else everything(pair.sdk, Runtime(runtime))
+                    assumed = (
+                        parse_assumptions(names, runtime) if names else everything(pair.sdk, Runtime(runtime))
+                    )
                     cell = Cell(spec, Runtime(runtime), assumed)
                     if found := _in_outcome_traces(pair, cell):
                         agreed = False
@@ -266,7 +268,7 @@ def tour(
     pair = _pair(spec, policy_name)
     beside = as_model(pair.model)
     costs = {*beside.loses_credential_by} if beside else set()
-    if without := [one.name for one in parse_assumptions(names).members if costs & {*one.events}]:
+    if without := [one.name for one in parse_assumptions(names, runtime).members if costs & {*one.events}]:
         raise UnknownName(
             f"the graph is that of a client without a store, and {spec} has one: leave out {', '.join(without)}, "
             "or compare the two with `sessionproof conform`"
@@ -275,7 +277,7 @@ def tour(
         pair.prepare(Runtime(runtime))
         limits = Limits(seconds=seconds, states=states)
         model = model_named(pair.model.name.removeprefix("model@"))
-        assumptions = parse_assumptions(names)
+        assumptions = parse_assumptions(names, runtime)
         app = app_of(model.sdk, operations, calls, assumptions)
         seen = plan_tour(problem(model, Runtime(runtime), assumptions, app), limits, say, pairs, bounded)
         what = "pairs of transitions" if pairs else "transitions"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import click
 from msgspec import Struct
 
 from model.app import App
-from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
 from model.terms import Runtime
 from properties.cli.common import app_of, app_options, options, search_options
@@ -19,7 +17,7 @@ from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.prove.matrix import EVERY_POLICY, Task
 from properties.prove.prove import Limits
 from properties.system.failures import Failure
-from properties.targets.names import model_named, one_of
+from properties.targets.names import assumed, model_named, one_of
 
 
 class ProofRequest(Struct, frozen=True):
@@ -38,11 +36,11 @@ class ProofRequest(Struct, frozen=True):
         """One task for each policy and set of assumptions. Raises `Failure`."""
         for name in self.policies:
             model_named(name)
-        for name in chain(*self.assumptions):
-            one_of("assumption", name, ASSUMPTIONS)
         for name in self.invariants:
             one_of("invariant", name, INVARIANTS)
         runtime = Runtime(self.runtime)
+        for names in self.assumptions:
+            assumed(names, runtime)
         if runtime not in model_named(self.policies[0]).sdk.runtimes:
             raise Failure(
                 f"the model does not describe the runtime {runtime}: nothing to prove; search a real build"

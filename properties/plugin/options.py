@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.assumptions.sets import Assumptions
 from model.terms import Runtime
 from properties.invariants.catalogue import DEFAULT_INVARIANTS, INVARIANTS
 from properties.invariants.verdict import Cell
@@ -19,7 +18,7 @@ from properties.plugin.workers import has_workers
 from properties.run import known as expectations
 from properties.search.examples import FORMS as EXAMPLE_FORMS
 from properties.system.target import Target
-from properties.targets.names import UnknownName, forms, make_target, one_of
+from properties.targets.names import UnknownName, assumed, forms, make_target, one_of
 
 DEFAULT_TARGETS = ("model",)
 DEFAULT_ASSUMPTIONS = (
@@ -130,8 +129,8 @@ def _cells(config: pytest.Config, targets: Collection[str]) -> list[Cell]:
     runtime = Runtime(one_of("runtime", config.getoption("runtime"), tuple(Runtime)))
     made = []
     for joined in config.getoption("assume") or DEFAULT_ASSUMPTIONS:
-        names = tuple(one_of("assumption", name, tuple(ASSUMPTIONS)) for name in joined.split(","))
-        made += [Cell(name, runtime, Assumptions(names)) for name in targets]
+        assumptions = assumed(joined.split(","), runtime)
+        made += [Cell(name, runtime, assumptions) for name in targets]
     return made
 
 

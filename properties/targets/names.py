@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
+from model.assumptions.catalogue import ASSUMPTIONS
+from model.assumptions.sets import Assumptions
 from model.sdk import Policy
+from model.terms import Runtime
 from properties.system.registry import (
     BUILT_IN,
     MODEL_KIND,
@@ -111,6 +114,16 @@ def make_target(spec: str, say: Say) -> Target:
     if target is None:
         raise UnknownName(f"unknown target '{spec}' (known forms: {forms()})")
     return target
+
+
+def assumed(names: Iterable[str], runtime: Runtime) -> Assumptions:
+    """The assumptions with these names. Raises `UnknownName`, also for one that is about other runtimes."""
+    for name in (named := tuple(names)):
+        about = ASSUMPTIONS[one_of("assumption", name, ASSUMPTIONS)].runtimes
+        if runtime not in about:
+            others = " or ".join(f"--runtime {one}" for one in about)
+            raise UnknownName(f"'{name}' says nothing on the runtime {runtime}: add {others}")
+    return Assumptions(named)
 
 
 def one_of(kind: str, name: str, known: Collection[str]) -> str:
