@@ -72,6 +72,12 @@ class TokenHeard(Struct, frozen=True):
     token: Token
 
 
+class TurnsChanged(Struct, frozen=True):
+    """Another tab has taken the lock by which the app's tabs take turns, or has given it back."""
+
+    held: bool
+
+
 class ChannelClosed(Struct, frozen=True):
     """The channel between the app's tabs is closed. No client is notified; what it posts there throws."""
 
@@ -92,6 +98,7 @@ Stimulus: TypeAlias = (
     | ConnectionChanged
     | TabChanged
     | TokenHeard
+    | TurnsChanged
     | ChannelClosed
     | Started
 )

@@ -64,6 +64,7 @@ from model.world.events import (
     Answer,
     Deliver,
     Event,
+    FreeLock,
     Freeze,
     FreezeKind,
     GoOnline,
@@ -212,7 +213,7 @@ def _endings(world: World, assumptions: Assumptions, request: Request) -> Iterat
         yield Lose(number)
 
 
-RELIEFS: tuple[Event, ...] = (UnlockKeychain(), GoOnline())
+RELIEFS: tuple[Event, ...] = (UnlockKeychain(), GoOnline(), FreeLock())
 """The events that end a fault. No assumption has to allow them."""
 
 

@@ -25,6 +25,7 @@ from model.assumptions.landmarks import (
     FROZEN,
     HANGING,
     HEARD,
+    HELD,
     LATE_REPLY,
     LATE_TIMER,
     LEAN,
@@ -57,6 +58,7 @@ from model.world.events import (
     Event,
     GoOffline,
     HearTab,
+    HoldLock,
     LockKeychain,
     RestartApp,
     Revoke,
@@ -307,6 +309,13 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "may be made from older data.",
             events=(HearTab(), HearTab(Outcome.STALE_TOKEN)),
             sometimes=(HEARD,),
+        ),
+        Assumption(
+            "held-lock",
+            "Another tab of the app holds the lock by which the tabs take turns at refreshing, and keeps it: its "
+            "request hangs, or its event loop stands still.",
+            events=(HoldLock(),),
+            sometimes=(HELD,),
         ),
         Assumption(
             "closed-channel",

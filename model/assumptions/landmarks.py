@@ -34,6 +34,7 @@ from model.world.facts import (
     TabHeard,
     TabTurned,
     TimerFired,
+    TurnsTaken,
 )
 
 SKEWS: tuple[Millis, ...] = (-3_600_000, 3_600_000, 0)
@@ -160,6 +161,7 @@ UNSEEN = Landmark(
     PAGES,
 )
 HEARD = Landmark("a token from another tab", lambda fact: isinstance(fact, TabHeard), PAGES)
+HELD = Landmark("another tab holds the lock", lambda fact: isinstance(fact, TurnsTaken) and fact.held, PAGES)
 CHANNEL_CLOSED = Landmark("a closed channel", lambda fact: isinstance(fact, ChannelLost), PAGES)
 TRUE_SIGN_OUT = Landmark(
     "a sign-out of an ended session", lambda fact: isinstance(fact, SessionDropped) and not fact.valid

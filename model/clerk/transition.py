@@ -76,6 +76,7 @@ from model.io import (
     TimerDue,
     TokenAnnounced,
     TokenHeard,
+    TurnsChanged,
 )
 from model.operations import NO_SESSION_ERROR, Load, Operation
 from model.terms import CallId, Millis, Runtime, TimerId, Token
@@ -112,7 +113,7 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             pass  # the device adds the credential to a request: the client does not see it
         case ConnectionChanged(online):
             turn = turn.but(offline=not online)  # no rule listens for it: rules look when they need it
-        case TabChanged() | TokenHeard() | ChannelClosed():
+        case TabChanged() | TokenHeard() | TurnsChanged() | ChannelClosed():
             raise TypeError("there is no model of a page")
         case Started(call):
             turn = loading.load(_started(turn), call)

@@ -34,6 +34,7 @@ from model.io import (
     Started,
     TabChanged,
     TimerDue,
+    TurnsChanged,
 )
 from model.operations import Load, Operation
 from model.requests import Ending
@@ -44,11 +45,13 @@ from model.world.events import (
     CloseChannel,
     Deliver,
     Event,
+    FreeLock,
     Freeze,
     FreezeKind,
     GoOffline,
     GoOnline,
     HearTab,
+    HoldLock,
     LockKeychain,
     Lose,
     RestartApp,
@@ -73,6 +76,7 @@ from model.world.facts import (
     SessionEnded,
     TabTurned,
     TimerFired,
+    TurnsTaken,
 )
 from model.world.monitor import CallRecord
 from model.world.possible import NotEnabled, impossible
@@ -136,6 +140,10 @@ def begin(system: System, event: Event) -> tuple[System, tuple[Fact, ...], Cue |
             return system, (TabTurned(world.now, state),), Cue(TabChanged(state))
         case HearTab(outcome):
             return hear(system, outcome)
+        case HoldLock() | FreeLock():
+            held = isinstance(event, HoldLock)
+            system = system.but(page=replace(world.page, held=held))
+            return system, (TurnsTaken(world.now, held),), Cue(TurnsChanged(held))
         case CloseChannel():
             system = system.but(page=replace(world.page, channel=False))
             return system, (ChannelLost(world.now),), Cue(ChannelClosed())

@@ -115,6 +115,15 @@ class HearTab(Struct, frozen=True):
     outcome: Outcome = Outcome.GRANTED
 
 
+class HoldLock(Struct, frozen=True):
+    """Another tab of the app takes the lock by which the tabs take turns, and keeps it: it waits for an answer,
+    or its event loop stands still."""
+
+
+class FreeLock(Struct, frozen=True):
+    """The other tab gives the lock back."""
+
+
 class CloseChannel(Struct, frozen=True):
     """The channel between the app's tabs is closed under the client: nothing is heard on it any more, and what
     the client posts on it throws."""
@@ -146,6 +155,8 @@ Event: TypeAlias = (
     | GoOnline
     | TurnTo
     | HearTab
+    | HoldLock
+    | FreeLock
     | CloseChannel
     | StartApp
     | RestartApp

@@ -66,6 +66,14 @@ class TabHeard(Struct, frozen=True):
     token: Token
 
 
+class TurnsTaken(Struct, frozen=True):
+    """Another tab took the lock by which the app's tabs take turns, or gave it back: it is `held` from now on, or
+    is not."""
+
+    at: Millis
+    held: bool
+
+
 class ChannelLost(Struct, frozen=True):
     """The channel between the app's tabs was closed under the client."""
 
@@ -280,6 +288,7 @@ Fact: TypeAlias = (
     | NetworkChanged
     | TabTurned
     | TabHeard
+    | TurnsTaken
     | ChannelLost
     | SessionEnded
     | OtherSessionEnded

@@ -11,10 +11,12 @@ from model.world.events import (
     CloseChannel,
     Deliver,
     Event,
+    FreeLock,
     Freeze,
     GoOffline,
     GoOnline,
     HearTab,
+    HoldLock,
     LockKeychain,
     Lose,
     RestartApp,
@@ -74,7 +76,7 @@ def impossible(world: World, event: Event) -> str | None:
             return f"the runtime {world.runtime} does not say whether it is online"
         case GoOffline() | GoOnline() if world.offline == isinstance(event, GoOffline):
             return f"the device is {'offline' if world.offline else 'online'} already"
-        case TurnTo() | HearTab() | CloseChannel():
+        case TurnTo() | HearTab() | HoldLock() | FreeLock() | CloseChannel():
             return _untold(world, event)
         case StartApp() | RestartApp():
             return _unstartable(world, event)
@@ -117,7 +119,7 @@ def _undeliverable(world: World, event: Deliver | Lose) -> str | None:
     return None
 
 
-def _untold(world: World, event: TurnTo | HearTab | CloseChannel) -> str | None:
+def _untold(world: World, event: TurnTo | HearTab | HoldLock | FreeLock | CloseChannel) -> str | None:
     """Why the page cannot be told this; None if it can."""
     match event:
         case _ if not world.runtime.is_page:
@@ -128,6 +130,8 @@ def _untold(world: World, event: TurnTo | HearTab | CloseChannel) -> str | None:
             return f"the tab is {state} already"
         case HearTab(outcome) if outcome not in (Outcome.GRANTED, Outcome.STALE_TOKEN):
             return f"a tab that gets '{outcome}' has no token to tell of"
+        case HoldLock() | FreeLock() if world.page.held == isinstance(event, HoldLock):
+            return f"another tab {'holds' if world.page.held else 'does not hold'} the lock"
         case HearTab() if not world.valid:
             return "the session has ended: no tab gets a token"
         case HearTab() | CloseChannel() if not world.page.channel:

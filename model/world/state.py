@@ -111,6 +111,7 @@ class Page(Struct, frozen=True, cache_hash=True):
 
     tab: TabState = TabState.HIDDEN
     channel: bool = True  # to the app's other tabs: open
+    held: bool = False  # the lock by which the tabs take turns: by another one
     heard: Token | None = None  # the last one that another tab has told of
     shown: Token | None = None  # to the app's own server
 

@@ -34,7 +34,8 @@ class GivenToken(Struct, frozen=True):
 
 class Renewal(Struct, frozen=True):
     """A token that nothing is going to renew. Its cause: how the client got it, the last attempt to renew it,
-    clocks that were set wrong, and the app's last call that changed which token is the session's own."""
+    clocks that were set wrong, a lock that another tab took, and the app's last call that changed which token is
+    the session's own."""
 
     token: Token
 

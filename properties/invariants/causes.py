@@ -26,6 +26,7 @@ from model.world.facts import (
     Settled,
     TimerArmed,
     TimerFired,
+    TurnsTaken,
 )
 from properties.invariants.breach import (
     Breach,
@@ -211,9 +212,11 @@ def _asked(token: Token, facts: Sequence[Fact]) -> Millis | None:
 
 
 def _conditions(facts: Sequence[Fact]) -> list[Index]:
-    """What decides when a token is renewed: clocks that were set wrong, and the app's last choice of a token."""
+    """What decides when a token is renewed: clocks that were set wrong, a lock that another tab took, and the
+    app's last choice of a token."""
     return [
         *(index for index, fact in enumerate(facts) if isinstance(fact, ClockSet) and fact.skew != 0),
+        *_last(facts, lambda fact: isinstance(fact, TurnsTaken) and fact.held),
         *_last(facts, lambda fact: isinstance(fact, CallStarted) and fact.operation.changes_session),
     ]
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from model.requests import Endpoint
 from model.step import Step
 from model.terms import Runtime, TabState, Token
+from model.world.events import Advance
 from model.world.facts import Answered, Origin, Restarted, Sent, Settled, Shown, TabTurned
-from properties.invariants.breach import Breach, GivenToken, KnownToken
+from properties.invariants.breach import Breach, GivenToken, KnownToken, Renewal
 from properties.invariants.catalogue import invariant, renews_early
+from properties.system.wording import duration
 
 PAGES = tuple(one for one in Runtime if one.is_page)
 
@@ -43,6 +45,22 @@ def asks_on_return(step: Step) -> Breach | None:
 
 
 _ATTENTION = (TabState.HIDDEN, TabState.VISIBLE, TabState.FOCUSED)
+
+
+@invariant("expired-token-is-renewed", *PAGES, default=False)
+def expired_token_is_renewed(step: Step) -> Breach | None:
+    """While the event loop runs, the app's own server is not shown an expired token for longer than the network's
+    patience, unless a request for another is in flight."""
+    world, shown = step.after, step.after.page.shown
+    if not isinstance(step.event, Advance) or shown is None or not (world.signed_in and world.valid):
+        return None
+    expired = max(step.before.now, shown.expires * 1000)
+    asked = any(one.endpoint is Endpoint.MINT for one in (*step.before.requests, *world.requests))
+    if asked or step.before.page.shown != shown or world.now - expired < world.timings.patience:
+        return None
+    long = duration(world.now - expired)
+    why = f"for {long} the app's own server is shown {shown}, which has expired, and nothing asks"
+    return Breach(why, about=(Renewal(shown),))
 
 
 @invariant("hidden-tab-says-so", *PAGES, default=False)

@@ -247,6 +247,8 @@ def _world(system: System) -> list[tuple[str, str]]:
 
 def _page(world: World) -> Iterator[tuple[str, str]]:
     yield "tab", str(world.page.tab)
+    if world.page.held:
+        yield "lock of the tabs", "held by another tab"
     if not world.page.channel:
         yield "channel to other tabs", "closed"
     yield "token shown", token_state(world.page.shown, world.now)

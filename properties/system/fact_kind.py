@@ -34,6 +34,7 @@ class DependencyKind(Word):
     KEYCHAIN = "keychain"  # the keychain is locked
     NETWORK = "network"  # the device is offline
     TAB = "tab"  # the user has turned to the tab, or away from it
+    TURNS = "turns"  # another tab holds the lock by which the app's tabs take turns
     CHANNEL = "channel"  # the channel between the app's tabs is closed
     SESSION_END = "session-end"  # the server has ended the session
     LEAVING = "leaving"  # the app signs out, or has signed out

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.world.facts import ChannelLost, TabHeard, TabTurned
+from model.world.facts import ChannelLost, TabHeard, TabTurned, TurnsTaken
 from properties.system.fact_kind import Dependency, DependencyKind, FactKind
 from properties.system.wording import TURNS, token_state
 from properties.system.world_facts import no_dependencies
 
+TAKES_LOCK = "takes the lock of its tabs in another one, and keeps it"
+FREES_LOCK = "gives the lock of its tabs back"
 CLOSES_CHANNEL = "closes the channel between the tabs: what the SDK posts there throws"
 
 PAGE_FACTS: tuple[FactKind[Any], ...] = (
@@ -37,6 +39,18 @@ PAGE_FACTS: tuple[FactKind[Any], ...] = (
         details=lambda fact: (("token", token_state(fact.token, fact.at)),),
         needs=no_dependencies,
         brings=lambda fact: (Dependency(DependencyKind.TOKEN, fact.token.number),),
+        reaches_client=True,
+    ),
+    FactKind(
+        kind=TurnsTaken,
+        lane="app",
+        moment="turns",
+        marks=lambda fact, _: ("a lock held by another tab",) if fact.held else (),
+        present=lambda fact: TAKES_LOCK if fact.held else FREES_LOCK,
+        past=lambda fact, _: f"the app {TAKES_LOCK if fact.held else FREES_LOCK}",
+        needs=no_dependencies,
+        brings=lambda fact: (Dependency(DependencyKind.TURNS),) if fact.held else (),
+        ends=lambda fact: () if fact.held else (Dependency(DependencyKind.TURNS),),
         reaches_client=True,
     ),
     FactKind(

@@ -37,6 +37,7 @@ from model.io import (
     TokenAnnounced,
     TokenHeard,
     TokenShown,
+    TurnsChanged,
     Uncaught,
 )
 from model.operations import NULL_ERROR
@@ -294,6 +295,8 @@ class NodeTarget:
             case TokenHeard(token):
                 told = self._server.told(token)
                 return protocol.HearCommand(at, *told) if told else None
+            case TurnsChanged(held):
+                return protocol.HoldCommand(at, held)
             case ChannelClosed():
                 return protocol.DisconnectCommand(at)
             case Started(call):

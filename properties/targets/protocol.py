@@ -114,6 +114,13 @@ class HearCommand(Command, frozen=True):
     data: Mapping[str, object]
 
 
+class HoldCommand(Command, frozen=True):
+    """Let another tab take the locks of the page, or give them back."""
+
+    at: Millis
+    held: bool
+
+
 class DisconnectCommand(Command, frozen=True):
     """Close the channels of the page."""
 

@@ -27,6 +27,7 @@ from model.world.facts import (
     Shown,
     TabHeard,
     TabTurned,
+    TurnsTaken,
     Uncaught,
 )
 from properties.system.wording import ahead, duration, of_which
@@ -83,6 +84,8 @@ def _lines(facts: Iterable[Fact], end: Millis) -> Iterator[str]:
                 yield f"the document is {state}"
             case TabHeard():
                 yield "a request for a token from another tab of the app"
+            case TurnsTaken(held=True):
+                yield "nothing: another tab's request has no answer"
             case ChannelLost():
                 yield "InvalidStateError: the channel is closed"
             case SessionEnded(ending=ending):

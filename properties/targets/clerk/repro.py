@@ -24,10 +24,12 @@ from model.world.events import (
     CloseChannel,
     Deliver,
     Event,
+    FreeLock,
     Freeze,
     GoOffline,
     GoOnline,
     HearTab,
+    HoldLock,
     LockKeychain,
     Lose,
     RestartApp,
@@ -187,7 +189,7 @@ def _tell(event: Event) -> str:
             return f"await connect(false, {_quoted(LOSES_NETWORK)});"
         case GoOnline():
             return f"await connect(true, {_quoted(REGAINS_NETWORK)});"
-        case TurnTo() | HearTab() | CloseChannel():
+        case TurnTo() | HearTab() | HoldLock() | FreeLock() | CloseChannel():
             raise AssertionError("a script has no page")
         case Revoke(Ending.BANNED):
             arguments = ["'banned'"]

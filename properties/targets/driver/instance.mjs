@@ -244,6 +244,7 @@ export class Instance {
     else if (stimulus.do === 'connect') this.connect(stimulus.online);
     else if (stimulus.do === 'turn') this.page.tab.turn(stimulus.state);
     else if (stimulus.do === 'hear') this.page.channel.hear(stimulus);
+    else if (stimulus.do === 'hold') this.page.locks.hold(stimulus.held);
     else if (stimulus.do === 'disconnect') this.page.channel.close();
     else this.call(stimulus);
     await drain();

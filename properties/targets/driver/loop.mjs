@@ -18,6 +18,7 @@
 //   {"do":"connect","at":ms,"online":bool}                     the device has the network back, or has lost it
 //   {"do":"turn","at":ms,"state":name}                         the user turns to the page's tab, or away
 //   {"do":"hear","at":ms,"name":channel,"data":{...}}          another tab posts a message
+//   {"do":"hold","at":ms,"held":bool}                          another tab takes the page's locks, or gives them back
 //   {"do":"disconnect","at":ms}                                the channels of the page are closed
 //   {"do":"answer","at":ms,"request":id,"status":200,"headers":{},"body":text}    an answer, or ...
 //   {"do":"answer","at":ms,"request":id,"lost":true}                              ... never will
@@ -157,7 +158,7 @@ const commands = {
     return null;
   },
 };
-const STIMULI = ['fire', 'call', 'answer', 'lock', 'connect', 'turn', 'hear', 'disconnect'];
+const STIMULI = ['fire', 'call', 'answer', 'lock', 'connect', 'turn', 'hear', 'hold', 'disconnect'];
 for (const stimulus of STIMULI) commands[stimulus] = commands.feed;
 
 async function obey(line) {

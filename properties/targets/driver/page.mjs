@@ -29,13 +29,23 @@ function cookieJar({ CookieJar, toughCookie: { Cookie } }) {
   })();
 }
 
-// The Web Locks API, for one page: exclusive, first come, first served; who aborts while it waits gives up.
+// The Web Locks API, for one page: exclusive, first come, first served; who aborts while it waits gives up. Another
+// tab may hold every lock: it waits its turn for those that the page has.
 class Locks {
   tails = new Map(); // by name, the end of whoever has asked last
+  held = null; // what ends when the other tab gives them back
+  free = null;
+
+  hold(held) {
+    if (!held) return this.free();
+    this.held = new Promise(resolve => (this.free = () => ((this.held = null), resolve())));
+    for (const name of this.tails.keys()) this.request(name, () => this.held);
+  }
 
   async request(name, ...rest) {
     const callback = rest.pop();
     const { signal } = rest[0] ?? {};
+    if (this.held && !this.tails.has(name)) this.tails.set(name, this.held);
     const before = this.tails.get(name);
     let release;
     this.tails.set(name, new Promise(resolve => (release = resolve)));
@@ -145,9 +155,11 @@ export function pageOf(jsdom, now, { url, cookies }, frame, before = null) {
     return seen.value;
   };
 
+  const locks = new Locks();
+  if (before?.locks.held) locks.hold(true);
   const tab = tabOf(window, before?.tab.state());
   const { Channel, ...channel } = channels();
-  const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks: new Locks() };
+  const navigator = { onLine: true, userAgent: USER_AGENT, language: 'en-US', locks };
 
   const own = {};
   for (const name of METHODS) own[name] = window[name].bind(window);
@@ -165,6 +177,7 @@ export function pageOf(jsdom, now, { url, cookies }, frame, before = null) {
     cookie,
     tab,
     channel,
+    locks,
     // What is around the SDK whose realm this is.
     enter({ timers, global, define }) {
       Object.assign(window, timers);
