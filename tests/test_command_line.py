@@ -56,7 +56,7 @@ FIXED = ("--target=model@CLERK_JS_6_7_4", "--assume=starvation,stale-after-expir
         ("--target=path:nowhere.js", "there is no file nowhere.js"),
         ("--assume=starvation,tuesdays", "unknown assumption 'tuesdays' (known: calm, starvation, "),
         ("--invariant=all-is-well", f"unknown invariant 'all-is-well' (known: {HEADLINE}, "),
-        ("--runtime=toaster", "unknown runtime 'toaster' (known: headless, browser-like, browser)"),
+        ("--runtime=toaster", "unknown runtime 'toaster' (known: headless, browser-like, browser, frame)"),
         ("--expectations=nowhere.toml", "nowhere.toml: No such file or directory"),
     ],
 )

@@ -13,18 +13,22 @@ from model.operations import NULL_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Sdk
 from model.step import Step
-from model.terms import Millis, Runtime, Timings, Token
+from model.terms import Millis, Runtime, TabState, Timings, Token
 from model.world.events import (
     Advance,
     Answer,
+    CloseChannel,
     Event,
     Freeze,
     FreezeKind,
     GoOffline,
+    HearTab,
+    HoldLock,
     LockKeychain,
     Revoke,
     SetClock,
     StartApp,
+    TurnTo,
 )
 from model.world.facts import Sent, Settled, TimerFired
 from properties.invariants.catalogue import INVARIANTS, breach_of
@@ -34,7 +38,7 @@ from properties.run.counterexample import Counterexample, Found
 from properties.run.run import Run, Violation
 from properties.system.fact_kinds import facts_of
 from properties.system.target import Target
-from tests.support import HEADLINE, HOUR, SECOND, assuming, model
+from tests.support import FIRST, HEADLINE, HOUR, SECOND, assuming, model
 
 GRANTED, SESSION, LOST = Outcome.GRANTED, Outcome.SESSION, Outcome.LOST
 REFRESH = Advance(43 * SECOND)
@@ -248,6 +252,52 @@ CASES = (
         "the answer to request 1 was nothing: the connection is lost; "
         "and so the SDK showed the app's own server no token, while the session is valid, on a device that is "
         "offline.",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "asks-on-return",
+        Scripted((TokenShown(FIRST),), ()),
+        (Advance(61 * SECOND), TurnTo(TabState.VISIBLE)),
+        "The browser shows the tab, without the focus.",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "expired-token-is-renewed",
+        Scripted((TokenShown(FIRST),), ()),
+        (HoldLock(), Advance(60 * SECOND), Advance(15 * SECOND)),
+        "Another tab of the app took the lock of the tabs.",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "hidden-tab-says-so",
+        Scripted((TimerSet(1, 43 * SECOND, None),), (), (), (asks(1, None),)),
+        (TurnTo(TabState.VISIBLE), TurnTo(TabState.HIDDEN), REFRESH),
+        REFRESHES[:-2] + ".",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "kept-while-fresh",
+        Scripted(
+            *((TimerSet(1, 43 * SECOND, None),), (), (asks(1, None),), (TimerSet(2, 45 * SECOND, None),)),
+            (asks(2, None),),
+        ),
+        (CloseChannel(), REFRESH, Answer(1, GRANTED), Advance(2 * SECOND)),
+        "The browser closes the channel between the tabs: what the SDK posts there throws; "
+        "the timer set at sign-in fired on time; the SDK asked for a token in the background (request 1); "
+        "the answer was a token (T2); the timer set at +43 s fired on time; "
+        "the SDK asked for a token in the background (request 2).",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "no-older-token-by-another-tab",
+        Scripted(
+            *((), (CallSettled(1, FIRST, None),), ()),
+            (CallSettled(2, Token(2, SESSION_TOKEN, 0, 60, behind=True), None),),
+        ),
+        (GetToken(), HearTab(Outcome.STALE_TOKEN), GetToken()),
+        "The app called getToken (call 1); and so call 1 got T1; "
+        "another tab got T2, which was made from older data, and told this one; "
+        "the app called getToken (call 2); and so call 2 got T2.",
         Runtime.BROWSER,
     ),
     Case(

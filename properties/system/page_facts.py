@@ -10,7 +10,7 @@ from properties.system.wording import TURNS, token_state
 from properties.system.world_facts import no_dependencies
 
 TAKES_LOCK = "takes the lock of its tabs in another one, and keeps it"
-FREES_LOCK = "gives the lock of its tabs back"
+FREES_LOCK = "gives back the lock of its tabs"
 CLOSES_CHANNEL = "closes the channel between the tabs: what the SDK posts there throws"
 
 PAGE_FACTS: tuple[FactKind[Any], ...] = (
@@ -47,7 +47,9 @@ PAGE_FACTS: tuple[FactKind[Any], ...] = (
         moment="turns",
         marks=lambda fact, _: ("a lock held by another tab",) if fact.held else (),
         present=lambda fact: TAKES_LOCK if fact.held else FREES_LOCK,
-        past=lambda fact, _: f"the app {TAKES_LOCK if fact.held else FREES_LOCK}",
+        past=lambda fact, _: (
+            f"another tab of the app {'took' if fact.held else 'gave back'} the lock of the tabs"
+        ),
         needs=no_dependencies,
         brings=lambda fact: (Dependency(DependencyKind.TURNS),) if fact.held else (),
         ends=lambda fact: () if fact.held else (Dependency(DependencyKind.TURNS),),
