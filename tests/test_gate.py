@@ -29,6 +29,12 @@ GATE = (
     "--hypothesis-profile=glance",
 )
 
+BESIDE_THE_MAIN_JOB = (
+    *("several-sessions", "banned-user", "session-gone"),
+    *("revocation,several-sessions", "banned-user,several-sessions", "session-gone,several-sessions"),
+)
+"""Gated here: with these, the main job would take longer than 90 s."""
+
 
 @pytest.fixture
 def sample(builds: dict[str, NodeTarget]) -> Path:
@@ -88,6 +94,13 @@ def test_a_gate_of_a_build_that_violates_nothing() -> None:
     assert expectations.load(Path("sessionproof.toml")) == ()
     again = sessionproof("gate", *words, "-n0")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("assumed", BESIDE_THE_MAIN_JOB)
+def test_the_list_has_what_breaks_where_sessions_come_and_go(assumed: str) -> None:
+    done = sessionproof("check", f"--assume={assumed}", "-n2")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
