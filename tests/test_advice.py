@@ -20,7 +20,7 @@ from properties.invariants.catalogue import INVARIANTS
 from properties.render.advice import advice as advice_text
 from properties.render.advice import as_markdown
 from properties.render.tables import plain
-from properties.run.advice import Known, answers, known, load, spec
+from properties.run.advice import Known, Remedy, answers, known, load, spec
 from properties.run.releases import Breaks, Held, Judgement, Proved, Span, Table, next_change, spans
 from properties.run.releases import load as load_table
 from properties.run.shrink import violates
@@ -150,6 +150,27 @@ def test_a_remedy_of_clerk_js_alone_is_not_one_of_expo() -> None:
     on_expo = {one.finding.name: one.remedies for one in answers(SDK, TABLE, ON_EXPO)}
     assert alone["locked-keychain-6.40.0"] == (WORDS["reload"],)
     assert on_expo["locked-keychain-6.40.0"] == (WORDS["own-token-cache"],)
+
+
+def test_a_remedy_may_be_another_setup_of_the_app_or_none() -> None:
+    """In place of that of the finding."""
+    early, plain_expo = "expo@3.6.2+early-singleton", "expo@3.6.2"
+    (one,) = (one for one in findings("expo", Runtime.HEADLESS) if one.on(plain_expo) == early)
+    target = at_hand(early)
+    try:
+        helps = {
+            setup: Remedy(("getToken",), setup).helps(one.trace, target)
+            for setup in ("singleton-with-cache", "", "early-singleton", "no-such-setup")
+        }
+        assert helps == {
+            "singleton-with-cache": True,
+            "": True,
+            "early-singleton": False,
+            "no-such-setup": False,
+        }
+        assert not Remedy(("getToken",)).helps(one.trace, target)
+    finally:
+        target.close()
 
 
 # -- the table -----------------------------------------------------------------------------------------------

@@ -78,6 +78,33 @@ def test_random_search_finds_retries_that_pile_up(expo: ExpoTarget, piles_up: bo
     assert isinstance(verdict, Violated if piles_up else Held)
 
 
+# -- a cache of the app's own --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest) -> Iterator[ExpoTarget]:
+    """A release of Expo in an app whose resource cache does not depend on the keychain, ready."""
+    target = ExpoTarget(request.param, lambda line: None, setup="own-resource-cache")
+    yield ready(target)
+    target.close()
+
+
+@pytest.mark.parametrize("own", [PILES_UP, NEWEST], indirect=True)
+def test_a_cache_that_can_be_read_while_the_keychain_is_locked_starts_the_app(own: ExpoTarget) -> None:
+    ran = run(own, LockKeychain(), StartApp(), Answer(1, LOST), GetToken())
+    assert [(fact.error, fact.signed_in) for fact in ran.facts if isinstance(fact, Loaded)] == [(None, True)]
+    assert [fact.token for fact in ran.facts if isinstance(fact, Settled)] == [FIRST]
+    assert not own.threw
+
+
+@pytest.mark.parametrize("own", [PILES_UP], indirect=True)
+def test_with_such_a_cache_no_retries_pile_up_and_nothing_is_uncaught(own: ExpoTarget) -> None:
+    """On the release whose retries do, with Expo's own cache."""
+    names, judged = ("outage", "locked-keychain", "failing-start"), [ONE_RETRY, "nothing-uncaught"]
+    verdicts = explore(own, *names, traces=200, judging=judged).verdicts
+    assert all(isinstance(verdicts[name], Held) for name in judged)
+
+
 def test_no_model_describes_it() -> None:
     done = sessionproof("conform", f"--target=expo@{NEWEST}+resource-cache")
     assert "no policy describes" in complaint(done)

@@ -28,19 +28,20 @@ from properties.targets.names import UnknownName, make_target
 
 class Remedy(Struct, frozen=True, forbid_unknown_fields=True):
     """What an app can do about a finding today. `then` has the events that follow the finding's trace if it does
-    so, in short form. With a `setup` of the app, which `sdk@1.2.3+SETUP` is as a target, the finding does not
-    happen; events of its trace that are impossible there are left out."""
+    so, in short form. With another `setup` of the app, which `sdk@1.2.3+SETUP` is as a target, the finding does
+    not happen; events of its trace that are impossible there are left out. Empty is an app without one, and None
+    that of the finding."""
 
     then: tuple[str, ...]
-    setup: str = ""
+    setup: str | None = None
 
     def helps(self, trace: Trace, target: Target) -> bool:
         """Does the last event give the app a token: valid, the one that it asked for, and not made from older
         data? Is the app's own server shown one too, if it is shown any? Raises `TargetError`."""
-        if not self.setup:
+        if self.setup is None:
             return self._helps(trace, target)
         try:
-            other = make_target(f"{target.name}+{self.setup}", lambda line: None)
+            other = make_target(_joined(_parted(target.name)[0], self.setup), lambda line: None)
         except UnknownName:  # a package that has no such setup
             return False
         try:
@@ -50,11 +51,12 @@ class Remedy(Struct, frozen=True, forbid_unknown_fields=True):
             other.close()
 
     def _helps(self, trace: Trace, target: Target) -> bool:
-        invariants = [INVARIANTS[str(trace.invariant)]] if self.setup else []
+        prevents = self.setup is not None
+        invariants = [INVARIANTS[str(trace.invariant)]] if prevents else []
         run = Run(target, trace.runtime, trace.assumptions, invariants)
         try:
             for event in trace.events:
-                if self.setup and impossible(run.world, event):
+                if prevents and impossible(run.world, event):
                     continue
                 run.play(event)
             last = [run.play(parsed(event, [target.sdk])) for event in self.then][-1]
@@ -112,12 +114,21 @@ class Known(Struct, frozen=True):
     def setup(self) -> str:
         """How the app of the finding is set up, at the end of its target: `sdk@1.2.3+SETUP`. Empty if that has
         none."""
-        _, joined, last = self.trace.target.rpartition("+")
-        return last if joined and "@" not in last else ""
+        return _parted(self.trace.target)[1]
 
     def on(self, target: str) -> str:
         """The target in an app that is set up so."""
-        return f"{target}+{self.setup}" if self.setup else target
+        return _joined(target, self.setup)
+
+
+def _parted(target: str) -> tuple[str, str]:
+    """The packages of a target, and how the app is set up; empty if it has no setup."""
+    packages, joined, last = target.rpartition("+")
+    return (packages, last) if joined and "@" not in last else (target, "")
+
+
+def _joined(packages: str, setup: str) -> str:
+    return f"{packages}+{setup}" if setup else packages
 
 
 def known(adapter: Adapter, package: str) -> list[Known]:

@@ -44,13 +44,20 @@ ALWAYS = {
 }
 """The parameters of every request (createClerkInstance.ts); of the credential, `ExpoServer.carries` decides."""
 
-REJECTING_CACHE, EARLY_SINGLETON = "rejecting-cache", "early-singleton"
-RESOURCE_CACHE = "resource-cache"
+REJECTING_CACHE, EARLY_SINGLETON, WITH_CACHE = "rejecting-cache", "early-singleton", "singleton-with-cache"
+RESOURCE_CACHE, OWN_RESOURCE_CACHE, OWN_CACHES = "resource-cache", "own-resource-cache", "own-caches"
 NATIVE_MODULE = "native-module"
-SETUPS = (REJECTING_CACHE, EARLY_SINGLETON, RESOURCE_CACHE, NATIVE_MODULE)
+SETUPS = (
+    *(REJECTING_CACHE, EARLY_SINGLETON, WITH_CACHE),
+    *(RESOURCE_CACHE, OWN_RESOURCE_CACHE, OWN_CACHES),
+    NATIVE_MODULE,
+)
 """How an app may set up Expo, each with a glue module of its own: driver/expo_SETUP.mjs."""
 
-JUDGED = {RESOURCE_CACHE: ("one-start-retry-at-a-time",), NATIVE_MODULE: ("only-the-app-signs-out",)}
+JUDGED = {
+    **dict.fromkeys((RESOURCE_CACHE, OWN_RESOURCE_CACHE, OWN_CACHES), ("one-start-retry-at-a-time",)),
+    NATIVE_MODULE: ("only-the-app-signs-out",),
+}
 """The invariants that are judged in an app of a setup beside those of every target (invariants.py)."""
 
 TAKES_THE_PROVIDERS_CACHE = "3.6.3"

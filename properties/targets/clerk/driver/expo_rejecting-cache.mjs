@@ -5,7 +5,8 @@ import * as expo from './expo.mjs';
 
 export const { environment, errorName } = expo;
 
+export const tokenCache = store => ({ getToken: store.getItemAsync, saveToken: store.setItemAsync });
+
 export function create(exports, runtime, announce, around) {
-  const tokenCache = store => ({ getToken: store.getItemAsync, saveToken: store.setItemAsync });
   return expo.create(exports, runtime, announce, around, { tokenCache });
 }
