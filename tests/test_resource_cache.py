@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+from msgspec.structs import replace
 
+from model.clerk.policy import Policy
 from model.clerk.terms import GetToken
 from model.operations import Load
 from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, Event, LockKeychain, StartApp
 from model.world.facts import Loaded, Origin, Sent, Settled
-from properties.invariants.verdict import Held, Violated
+from properties.invariants.verdict import Cell, Held, Violated
+from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run
+from properties.search.search import search
 from properties.targets.clerk.expo import ExpoTarget
-from tests.support import FIRST, SECOND, complaint, explore, ready, run, sessionproof
+from properties.targets.clerk.expo_start import CachedStartModel
+from tests.support import FIRST, SECOND, assuming, complaint, explore, ready, run, sessionproof
+from tests.test_expo import compared
 
 PILES_UP, RETRIES_ONCE, NEWEST = "3.7.5", "3.7.7", "4.6.6"
 """The last release before the fix of #9173, the first with it, and the newest that is pinned."""
@@ -105,6 +113,45 @@ def test_with_such_a_cache_no_retries_pile_up_and_nothing_is_uncaught(own: ExpoT
     assert all(isinstance(verdicts[name], Held) for name in judged)
 
 
-def test_no_model_describes_it() -> None:
-    done = sessionproof("conform", f"--target=expo@{NEWEST}+resource-cache")
-    assert "no policy describes" in complaint(done)
+# -- the model -----------------------------------------------------------------------------------------------
+
+STARTS = ("outage", "locked-keychain", "failing-start")
+
+
+@pytest.mark.parametrize("expo", [PILES_UP, RETRIES_ONCE, NEWEST], indirect=True)
+@pytest.mark.parametrize("names", [(), (*STARTS, "several-sessions")], ids=["everything", "starts"])
+def test_the_app_and_its_model_agree_step_by_step(expo: ExpoTarget, names: tuple[str, ...]) -> None:
+    """What is asked when, which session it starts with, and how often the store rejects."""
+    assert isinstance(compared(expo, *names), Held)
+
+
+@pytest.mark.parametrize("own", [PILES_UP, NEWEST], indirect=True)
+def test_an_app_with_a_cache_of_its_own_and_its_model_agree(own: ExpoTarget) -> None:
+    assert isinstance(compared(own, *STARTS, "several-sessions"), Held)
+
+
+@pytest.mark.parametrize(
+    ("expo", "changed"),
+    [
+        (PILES_UP, {"once": True}),
+        (RETRIES_ONCE, {"once": False}),
+        (RETRIES_ONCE, {"keeps_nobody": False}),
+        (RETRIES_ONCE, {"leaves": True}),
+        (NEWEST, {"leaves": False}),
+        (NEWEST, {"locked": False}),
+    ],
+    indirect=["expo"],
+)
+def test_a_model_that_chooses_otherwise_differs(expo: ExpoTarget, changed: dict[str, bool]) -> None:
+    described = expo.described_by()
+    assert isinstance(described, CachedStartModel)
+    assert isinstance(described.policy, Policy)
+    pair = LockStep(expo, CachedStartModel(described.policy, replace(described.choices, **changed)))
+    profile = settings(max_examples=300, derandomize=True, database=None, stateful_step_count=30)
+    cell = Cell(expo.name, Runtime.HEADLESS, assuming(*STARTS, "several-sessions"))
+    assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Violated)
+
+
+@pytest.mark.parametrize("name", [f"expo@{NEWEST}+own-caches", "expo@3.0.1+resource-cache"])
+def test_a_read_that_rejects_is_in_no_model_and_an_sdk_that_takes_itself_for_offline_neither(name: str) -> None:
+    assert "no policy describes" in complaint(sessionproof("conform", f"--target={name}"))

@@ -66,11 +66,16 @@ def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _loaded(turn: Turn, call: CallId) -> Turn:
-    """load() ends well: the app gets the Session object of the newest payload whose session was active last, or
-    the first if that is not there (clerk.ts updateClient, #defaultSession). A client that has loaded without a
-    session takes up none later."""
+    """load() ends well."""
+    return client_updated(_ended(turn, call), call).put(CallSettled(call, None, None))
+
+
+def client_updated(turn: Turn, call: CallId | None) -> Turn:
+    """The app gets the Session object of the newest payload whose session was active last, or the first if that
+    is not there (clerk.ts updateClient, #defaultSession). A client that has loaded without a session takes up
+    none later."""
     client = turn.client
-    turn = _ended(turn, call).but(loaded=True)
+    turn = turn.but(loaded=True)
     if not client.loaded and client.listed:
         entered = client.holders[client.listed[0] if client.chosen is None else client.chosen].session
         turn = turn.but(signed_in=True, session=entered, chosen=None).put(SignedIn(call, entered))
@@ -80,7 +85,7 @@ def _loaded(turn: Turn, call: CallId) -> Turn:
         turn = turn.but(chosen=None)
         if turn.client.current is None:
             turn = session.sign_out(turn, call).but(dropped=client.last_seen)
-    return turn.put(CallSettled(call, None, None))
+    return turn
 
 
 def _ended(turn: Turn, call: CallId) -> Turn:

@@ -117,7 +117,7 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
             raise TypeError("there is no model of a page")
         case Started(call):
             turn = loading.load(_started(turn), call)
-    return _announced(client, turn)
+    return announced(client, turn)
 
 
 def _called(turn: Turn, call: CallId, operation: Operation) -> Turn:
@@ -162,7 +162,7 @@ def _started(turn: Turn) -> Turn:
     return Turn(new, turn.at)
 
 
-def _announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
+def announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """Tell the app of the current Session object's last active token, if that is another one than before."""
     old, new = before.last_seen, turn.client.last_active(turn.client.current)
     if new is not None and new != old and turn.client.has_session:

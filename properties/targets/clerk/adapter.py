@@ -19,7 +19,8 @@ from properties.targets import npm
 from properties.targets.adapter import Adapter, Benchmark, Compared, Reproduction, Say
 from properties.targets.clerk import invariants
 from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
-from properties.targets.clerk.expo import JUDGED, SETUPS, ExpoModel, ExpoTarget, model_of
+from properties.targets.clerk.expo import JUDGED, SETUPS, ExpoTarget, model_of
+from properties.targets.clerk.expo_model import ExpoModel
 from properties.targets.clerk.logs import logs
 from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget

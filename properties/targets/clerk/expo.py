@@ -9,33 +9,28 @@ published with, or another. See driver/expo.mjs for the fakes of the phone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from model.clerk.policy import Policy, policy_of
 from model.clerk.sdk import CLERK
-from model.io import CallSettled, LockChanged, Output, Replied, RequestSent, Started, Stimulus, TimerDue
-from model.requests import DONE, Endpoint, Outcome
-from model.terms import Millis, RequestId, Runtime, Token
-from model.world.events import Event, LockKeychain, RestartApp, StartApp
+from model.requests import Endpoint, Outcome
+from model.terms import Runtime, Token
 from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, CLERK_REACT, EXPO, SHARED, fetch_build
+from properties.targets.clerk.expo_model import RENEWS, ExpoModel, MemoryModel
+from properties.targets.clerk.expo_start import CachedStartModel, Choices
 from properties.targets.clerk.requests import touch_path
 from properties.targets.clerk.server import ClerkServer
 from properties.targets.clerk.target import DRIVER
 from properties.targets.clerk.tokens import client_jwt
 from properties.targets.locked import Locked
-from properties.targets.model import ModelTarget
 from properties.targets.node_target import NodeTarget
 from properties.targets.npm import fetch_package, lowest, numbers
 from properties.targets.server import BootAnswer, HttpReply, HttpRequest
-
-RENEWS = DONE
-"""The answers with which the server renews the device's credential."""
-
 
 ALWAYS = {
     **fapi.ALWAYS,
@@ -63,110 +58,36 @@ JUDGED = {
 TAKES_THE_PROVIDERS_CACHE = "3.6.3"
 """The first release whose singleton uses the token cache of the provider, if it was made before (#8928)."""
 
-KEYCHAIN_ERROR = "ERR_KEY_CHAIN"
-"""The error name of a call that failed because the keychain is locked."""
+RETRIES_ONCE, KEEPS_NOBODY_OUT = "3.7.7", "4.2.4"
+"""The first releases that retry a start one at a time (#9173), and that keep no client of nobody (#9284)."""
 
+LEAVES_WITHOUT_NETWORK = "6.31.1"
+"""The first release of @clerk/clerk-js with which a sign-out without a network ends well. Seen on the builds."""
 
 REACT = Locked("React", DRIVER / "renderer", "5 MB on disk", "Expo's other setups need no React")
 REACTS = ("react", "react-test-renderer", "scheduler", "@tanstack/query-core", "dequal")
 """React, a renderer, and what Clerk's packages require for it."""
 
 
-class ExpoModel(ModelTarget):
-    """The model of @clerk/clerk-js plus Expo's two callbacks, for comparison with a build.
-
-    A request carries the credential in the store; the network layer resends a lost request unchanged. If the
-    store cannot be read, Expo empties it (token-cache/index.ts getToken). The credential of an answer is saved
-    before the answer is processed, and if it cannot be saved, the request fails (createClerkInstance.ts, and
-    clerk-js's fapiClient.ts runAfterResponseCallbacks).
-    """
-
-    loses_credential_by: tuple[Event, ...] = (LockKeychain(),)
-
-    def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
-        """A fresh client, on a device that holds a credential and is not locked."""
-        self._locked, self._holds = False, True
-        self._carried: dict[RequestId, bool] = {}
-        return super().start(runtime, token)
-
-    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """One transition of the model at `at` ms."""
-        assert self.client is not None, "start comes first"
-        lost = None
-        match stimulus:
-            case LockChanged(locked):
-                self._locked = locked
-            case TimerDue(timer):
-                resends = dict(self.client.resends)
-                lost = resends[timer].request if timer in resends else None
-            case Replied(request, outcome) if outcome in RENEWS and self._locked:
-                # The network layer fails after the reply, as it does on an unreadable one.
-                outputs = super().feed(Replied(request, Outcome.GATEWAY_PAGE), at)
-                return self._after_the_store(map(_failed, outputs))
-            case Replied(_, outcome) if outcome in RENEWS:
-                self._holds = True
-        return self._after_the_store(super().feed(stimulus, at), lost)
-
-    def _after_the_store(self, outputs: Iterable[Output], lost: RequestId | None = None) -> tuple[Output, ...]:
-        """A request is sent once the store has been read; whatever does not wait for that comes first."""
-        sent = self._carrying(outputs, lost)
-        return tuple(sorted(sent, key=lambda output: isinstance(output, RequestSent)))
-
-    def _carrying(self, outputs: Iterable[Output], lost: RequestId | None) -> tuple[Output, ...]:
-        """The same, with the credential of each request."""
-        return tuple(self._sent(output, lost) for output in outputs)
-
-    def _sent(self, output: Output, lost: RequestId | None = None) -> Output:
-        """The request with its credential: that of the `lost` request which it repeats, or else that in the
-        store."""
-        if not isinstance(output, RequestSent):
-            return output
-        if lost is None:
-            self._holds = self._holds and not self._locked
-        carried = self._holds if lost is None else self._carried[lost]
-        self._carried[output.request] = carried
-        return replace(output, credential=carried)
-
-
-class MemoryModel(ExpoModel):
-    """The same of a client that keeps the credential in memory alone, which no lock keeps back: it is gone when
-    the app starts again.
-
-    That is the singleton of releases up to 3.6.2, if it is made without a token cache; it keeps that of memory
-    when the provider brings another one (createClerkInstance.ts, MemoryTokenCache.ts).
-    """
-
-    loses_credential_by = (StartApp(), RestartApp())
-
-    def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
-        """One transition of the model at `at` ms."""
-        match stimulus:
-            case LockChanged():
-                return ()
-            case Started():
-                self._holds = False
-        return super().feed(stimulus, at)
-
-    def _after_the_store(self, outputs: Iterable[Output], lost: RequestId | None = None) -> tuple[Output, ...]:
-        """What is in memory is read at once."""
-        return self._carrying(outputs, lost)
-
-
-def _failed(output: Output) -> Output:
-    """The output; if it settles a call with an error, with the keychain's error instead."""
-    ended = isinstance(output, CallSettled) and output.error
-    return replace(output, error=KEYCHAIN_ERROR) if ended else output
-
-
-def model_of(version: str, setup: str, policy: Policy) -> ExpoModel | None:
+def model_of(version: str, setup: str, policy: Policy, clerk_js: str | None = None) -> ExpoModel | None:
     """The model of a release of @clerk/expo in an app of this setup, around a @clerk/clerk-js of this policy;
-    None if there is none."""
+    None if there is none. `clerk_js` is that one's version, if it is known."""
+    release = numbers(version)
     match setup:
         case "":
             return ExpoModel(CLERK, policy)
-        case "early-singleton":
-            kept = numbers(version) < numbers(TAKES_THE_PROVIDERS_CACHE)
-            return (MemoryModel if kept else ExpoModel)(CLERK, policy)
+        case "early-singleton" if release < numbers(TAKES_THE_PROVIDERS_CACHE):
+            return MemoryModel(CLERK, policy)
+        case "early-singleton" | "singleton-with-cache":
+            return ExpoModel(CLERK, policy)
+        case "resource-cache" | "own-resource-cache" if not policy.offline_in_react_native:
+            choices = Choices(
+                once=release >= numbers(RETRIES_ONCE),
+                keeps_nobody=release < numbers(KEEPS_NOBODY_OUT),
+                leaves=clerk_js is not None and numbers(clerk_js) >= numbers(LEAVES_WITHOUT_NETWORK),
+                locked=setup == RESOURCE_CACHE,
+            )
+            return CachedStartModel(policy, choices)
         case _:
             return None
 
@@ -248,7 +169,7 @@ class ExpoTarget(NodeTarget):
         """The model of that version, with what Expo adds in an app of this setup; None if there is none. Raises
         `TargetError`."""
         policy = policy_of(self.release)
-        return model_of(self._version, self._setup, policy) if policy else None
+        return model_of(self._version, self._setup, policy, self.release) if policy else None
 
     def _bundle(self, runtime: Runtime) -> Path:
         return fetch_build(self.release, self._say)
