@@ -86,8 +86,7 @@ class CachedStartModel(ExpoModel):
     def _react(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """The same, and whatever the SDK tells its listeners is kept, or cannot be."""
         before: Client = self.client
-        emits = 0
-        bare_before = self._bare
+        emits, bare_before = 0, self._bare
         match stimulus:
             case Started():
                 self._begin(Resource())
@@ -109,7 +108,8 @@ class CachedStartModel(ExpoModel):
             if flight.purpose in GETS:
                 self._asks.setdefault(flight.request, len(self._resources) - 1)
         self._resources[self._shown] = replace(self._resources[self._shown], listed=self.client.listed)
-        bare = emits if bare_before and self._bare else int(bare_before and emits > 0)
+        # Settings that come with an answer are there only after its client was told of.
+        bare = (emits if self._bare else min(emits, 1)) if bare_before else 0
         return tuple(map(self._named, outputs)) + self._tell(emits, bare)
 
     @property
@@ -122,17 +122,17 @@ class CachedStartModel(ExpoModel):
         return outputs
 
     def _tell(self, emits: int, bare: int = 0) -> tuple[Output, ...]:
-        """The SDK tells its listeners so often, once it has loaded (clerk.ts #emit); so often while the settings
-        are those that it started with for want of others."""
+        """The SDK tells its listeners so often, once it has loaded (clerk.ts #emit); `bare` times while the
+        settings are those that it started with for want of others."""
         if not emits or not self.client.loaded:
             return ()
         shown, had = self._resources[self._shown], self._listeners_have
         if had is None or self._resources[had].differs(shown):
             self._listeners_have = had = self._shown
         what = kept(self.client, self._resources[had])
-        of_nobody = 0 if self.choices.keeps_nobody else emits * what.of_nobody + bare
+        left_out = 0 if self.choices.keeps_nobody else emits * what.of_nobody + bare
         if self._shut:
-            return (Uncaught(),) * (emits * stores(what) - of_nobody)
+            return (Uncaught(),) * (emits * stores(what) - left_out)
         if self.choices.keeps_nobody or not what.of_nobody:
             self._kept = what
         return ()
