@@ -50,13 +50,18 @@ _ATTENTION = (TabState.HIDDEN, TabState.VISIBLE, TabState.FOCUSED)
 @invariant("expired-token-is-renewed", *PAGES, default=False)
 def expired_token_is_renewed(step: Step) -> Breach | None:
     """While the event loop runs, the app's own server is not shown an expired token for longer than the network's
-    patience, unless a request for another is in flight."""
+    patience, unless a request for another is in flight, or the client still waits after a fault."""
     world, shown = step.after, step.after.page.shown
     if not isinstance(step.event, Advance) or shown is None or not (world.signed_in and world.valid):
         return None
     expired = max(step.before.now, shown.expires * 1000)
     asked = any(one.endpoint is Endpoint.MINT for one in (*step.before.requests, *world.requests))
-    if asked or step.before.page.shown != shown or world.now - expired < world.timings.patience:
+    if (
+        asked
+        or step.start.in_trouble
+        or step.before.page.shown != shown
+        or world.now - expired < world.timings.patience
+    ):
         return None
     long = duration(world.now - expired)
     why = f"for {long} the app's own server is shown {shown}, which has expired, and nothing asks"
