@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
+from model.clerk.policy import Policy
 from model.clerk.terms import SignOut
 from model.operations import Load
 from model.requests import Endpoint, Outcome
+from model.terms import Runtime
 from model.world.events import Advance, Answer, RestartApp, StartApp
 from model.world.facts import Loaded, Origin, Sent
 from properties.invariants.catalogue import INVARIANTS
-from properties.invariants.verdict import Held, Violated
+from properties.invariants.verdict import Cell, Held, Violated
+from properties.run.lockstep import CONFORMS, LockStep, conforms
 from properties.run.run import Run
+from properties.search.search import search
 from properties.targets.clerk.expo import REACT, ExpoTarget
-from tests.support import SECOND, explore, judged, of_kind, ready, run
+from properties.targets.clerk.expo_native import NativeModuleModel
+from tests.support import SECOND, assuming, complaint, explore, judged, of_kind, ready, run, sessionproof
+from tests.test_expo import compared
 
 FIRST_WITHOUT, SIGNS_OUT, WAITS, NEWEST = "3.1.5", "3.2.7", "3.2.8", "4.6.6"
 """The last release that never signs out of the native module, the last that does so while Clerk loads, the first
@@ -91,6 +98,29 @@ def test_the_provider_can_be_mounted_again(expo: ExpoTarget) -> None:
 def test_react_sets_no_timer_of_its_own(expo: ExpoTarget) -> None:
     ran = run(expo, Advance(42 * SECOND))
     assert [timer.due for timer in ran.world.timers] == [60 * SECOND, 43 * SECOND]
+
+
+@pytest.mark.parametrize("expo", [SIGNS_OUT, WAITS], indirect=True)
+@pytest.mark.parametrize("names", [(), ("failing-start", "several-sessions")], ids=["everything", "starts"])
+def test_the_app_and_its_model_agree_step_by_step(expo: ExpoTarget, names: tuple[str, ...]) -> None:
+    """What Expo asks for at a start, what it makes the active session, and when it signs out of the module."""
+    assert isinstance(compared(expo, *names), Held)
+
+
+@pytest.mark.parametrize(("expo", "early"), [(SIGNS_OUT, False), (WAITS, True)], indirect=["expo"])
+def test_a_model_of_the_other_side_differs(expo: ExpoTarget, early: bool) -> None:
+    described = expo.described_by()
+    assert described is not None
+    assert isinstance(described.policy, Policy)
+    pair = LockStep(expo, NativeModuleModel(described.policy, early))
+    profile = settings(max_examples=60, derandomize=True, database=None, stateful_step_count=30)
+    cell = Cell(expo.name, Runtime.HEADLESS, assuming("restart"))
+    assert isinstance(search(pair, cell, [conforms(pair)], profile).verdicts[CONFORMS], Violated)
+
+
+def test_later_releases_have_no_model() -> None:
+    done = sessionproof("conform", f"--target=expo@{NEWEST}+native-module")
+    assert "no policy describes" in complaint(done)
 
 
 def test_the_pinned_react_names_no_registry() -> None:

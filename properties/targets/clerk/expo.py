@@ -22,6 +22,7 @@ from properties.system.target import TargetError
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import CLERK_JS, CLERK_REACT, EXPO, SHARED, fetch_build
 from properties.targets.clerk.expo_model import RENEWS, ExpoModel, MemoryModel
+from properties.targets.clerk.expo_native import NativeModuleModel
 from properties.targets.clerk.expo_start import CachedStartModel, Choices
 from properties.targets.clerk.requests import touch_path
 from properties.targets.clerk.server import ClerkServer
@@ -64,6 +65,10 @@ RETRIES_ONCE, KEEPS_NOBODY_OUT = "3.7.7", "4.2.4"
 LEAVES_WITHOUT_NETWORK = "6.31.1"
 """The first release of @clerk/clerk-js with which a sign-out without a network ends well. Seen on the builds."""
 
+SYNCHRONISES, WAITS_FOR_LOAD, SYNCHRONISES_ANEW = "3.1.6", "3.2.8", "3.4.0"
+"""The first releases that sign out of the native module, that wait for load() before they do (#8469), and whose
+code for all that is another."""
+
 REACT = Locked("React", DRIVER / "renderer", "5 MB on disk", "Expo's other setups need no React")
 REACTS = ("react", "react-test-renderer", "scheduler", "@tanstack/query-core", "dequal")
 """React, a renderer, and what Clerk's packages require for it."""
@@ -88,6 +93,8 @@ def model_of(version: str, setup: str, policy: Policy, clerk_js: str | None = No
                 locked=setup == RESOURCE_CACHE,
             )
             return CachedStartModel(policy, choices)
+        case "native-module" if numbers(SYNCHRONISES) <= release < numbers(SYNCHRONISES_ANEW):
+            return NativeModuleModel(policy, early=release < numbers(WAITS_FOR_LOAD))
         case _:
             return None
 

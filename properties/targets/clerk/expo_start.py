@@ -158,7 +158,7 @@ class CachedStartModel(ExpoModel):
             outputs = self._answered(flight, reply, at)
         emits = told(self.client, part or flight, reply, outputs, self._switches)
         if part is None:
-            more, retried = self._retried_by(flight, reply.outcome, _parts(before) - _parts(self.client), at)
+            more, retried = self._retried_by(flight, reply.outcome, parts(before) - parts(self.client), at)
             outputs, emits = outputs + more, emits + 2 * retried
         return outputs, emits
 
@@ -287,7 +287,7 @@ def _lost_part(flight: Flight, outcome: Outcome) -> Flight | None:
     return part if part is not None and part.purpose in PARTS else None
 
 
-def _parts(client: Client) -> set[RequestId]:
+def parts(client: Client) -> set[RequestId]:
     """The requests of starts that have not ended, those included whose 401 is looked into."""
     known = (*client.flights, *(flight for _, flight in client.resends))
     both = (*known, *(flight.parent for flight in known if flight.parent is not None))
