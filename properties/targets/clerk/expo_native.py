@@ -105,6 +105,7 @@ class NativeModuleModel(ExpoModel):
         """The JavaScript is loaded anew."""
         self._last = None  # the session that was active last, in the newest client payload
         self._listens = False  # load() has ended well
+        self._broken = False  # the last one that has ended has failed: Clerk is not `loaded`
         self._reloads: list[Reload] = []
         self._own: dict[CallId, CallId] = {}  # calls of Expo's own, and the call of load() that each came with
         self._switches: set[CallId] = set()  # calls of the app that end with setActive
@@ -196,7 +197,7 @@ class NativeModuleModel(ExpoModel):
         """clerk.ts setActive, by the id of a session: none if the client does not have it."""
         holder = turn.client.newest(wanted)
         if holder is None:
-            return session.sign_out(turn, None).but(chosen=None)
+            return session.sign_out(turn, call).but(chosen=None)
         own = -len(self._own) - 1
         self._own[own] = call
         return session.touch(turn, own, holder, Purpose.SWITCH, "select_session")
@@ -214,7 +215,7 @@ class NativeModuleModel(ExpoModel):
             if rest := reload.left - gone:
                 self._reloads.append(replace(reload, left=rest))
                 continue
-            turn = loading.client_updated(Turn(self.client, at), None)
+            turn = loading.client_updated(Turn(self.client, at), reload.call)
             outputs += self._done(self._set_active(turn, reload.session, reload.call), reload.call)
         return outputs
 
@@ -253,6 +254,9 @@ class NativeModuleModel(ExpoModel):
         settled = [one for one in outputs if isinstance(one, CallSettled)]
         ended = [one.call for one in settled if one.error is None]
         told = list(self._told(outputs, None))
+        for end in settled:
+            if end.call in self._before.loading:
+                self._broken = end.error is not None
         loads = [call for call in ended if call in self._before.loading]
         if loads and not self._listens:
             self._listens = True
@@ -267,7 +271,7 @@ class NativeModuleModel(ExpoModel):
         switched = any(one.call in self._own for one in settled) or any(call in self._switches for call in ended)
         now = self._now(switched)
         done: tuple[Output, ...] = ()
-        for one in changes if was_attached else ():
+        for one in changes if was_attached and not self._broken else ():
             back = Seen.CRASHED if now is Seen.CRASHED else Seen.SIGNED_IN
             done += self._effect(back if isinstance(one, SignedIn) else Seen.SIGNED_OUT, causes[0])
         done += self._effect(now, causes[0])
@@ -279,7 +283,7 @@ class NativeModuleModel(ExpoModel):
         here = client.has_session
         if self._seen is Seen.CRASHED or (switched and here and client.last_active(client.current) is None):
             return Seen.CRASHED
-        if not self._attached or client.leaving:
+        if not self._attached or self._broken or client.leaving:
             return Seen.LOADING
         return Seen.SIGNED_IN if here else Seen.SIGNED_OUT
 
