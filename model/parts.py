@@ -2,19 +2,25 @@
 
 A client is a core and parts. A proof can follow each part on its own (properties/prove/modular.py) if a rule
 reads no more of others than this: what is in a slot, which one part fills at most, and the objects that parts
-share. The client numbers these, and a part uses one of them at most.
+share. The client numbers these. A rule may also empty all slots.
+
+A part may have calls of the app. What another part does may be caused by one of these: of that the client reads
+only that it is pending, and the world may add to the call's record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from model.form import Form
-from model.terms import RequestId, TimerId, TokenId
+from model.terms import CallId, RequestId, TimerId, TokenId
 
 OWN = -2
-"""In place of the number of a shared object that the core has not got."""
+"""The number of the first shared object of a part that the core has not got. Others have those below."""
+
+OF_ANOTHER: CallId = 0
+"""In place of the number of a call that another part has."""
 
 
 class SlotUnknown(Exception):
@@ -45,27 +51,36 @@ class Part(Protocol):
         """Its request that is in flight, if one is."""
 
     @property
-    def holder(self) -> int:
-        """The number of its shared object; of one that the core has not got `OWN`, and then it is `own`."""
+    def calls(self) -> Sequence[CallId]:
+        """Its calls, in an order that their numbers do not decide."""
 
     @property
-    def own(self) -> Any:
-        """Its shared object, if the core has not got that; else None."""
+    def holders(self) -> Sequence[int]:
+        """The numbers of its shared objects, each once. Those that the core has not got are `OWN` and below."""
+
+    @property
+    def own(self) -> tuple[Any, ...]:
+        """Its shared objects that the core has not got, from `OWN` down."""
 
     @property
     def seen(self) -> Self | None:
         """What a rule reads that finds it in a slot; None if that is all of it. It has an object of its `own` in
         place of the part's, and a rule that takes over more of the part than this takes over that too."""
 
-    def named(self, form: Form, holders: Mapping[int, int], own: Any) -> Self:
-        """The same part with other names, another number for its shared object, and another `own`."""
+    @property
+    def emptied(self) -> Self | None:
+        """What is left of it once all slots were emptied, with the same objects of its `own`; None if nothing."""
+
+    def named(self, form: Form, holders: Mapping[int, int], own: tuple[Any, ...]) -> Self:
+        """The same part with other names, other numbers for its shared objects, and others of its `own`."""
 
 
 class Parts(Protocol):
     """How the client of an SDK is taken apart."""
 
-    def split(self, client: Any, form: Form) -> tuple[Any, list[Any]]:
-        """The core of a client, and its parts. Uses only `call` of the form."""
+    def split(self, client: Any, own: Container[CallId]) -> tuple[Any, list[Any]]:
+        """The core of a client, and its parts. These calls of its `own` stay in the core, and so does what waits
+        for the same."""
 
     def join(
         self,
@@ -78,6 +93,9 @@ class Parts(Protocol):
         """A client of this core and these parts, with these shared objects. A rule that looks into a slot that is
         empty here and not `known` raises `SlotUnknown`. `unknown` is a set of which nothing is known, in place of
         one that parts keep together."""
+
+    def emptied(self, client: Any) -> bool:
+        """Has a client that was put together emptied all slots since?"""
 
     def shared(self, client: Any, form: Form) -> Sequence[Any]:
         """The shared objects of a client in canonical form, by their numbers."""

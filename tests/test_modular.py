@@ -22,7 +22,8 @@ from model.world.events import OF_REQUEST, Advance, Answer, Event, Freeze, Resta
 from model.world.facts import Answered, TimerFired
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import HeldTo, Proved, Violated
-from properties.prove.apart import Apart, Core, Thread
+from properties.prove.apart import Core, Thread
+from properties.prove.halves import Apart
 from properties.prove.modular import Modular, Option
 from properties.prove.prove import Limits, prove
 from properties.prove.state import Memory
@@ -140,7 +141,7 @@ class Following(Modular):
         for known in (self.threads, self.changes, self.waiting):
             known.clear()
         self.played = event
-        self.reach(before.core, before.threads())
+        self.reach(before.core, before.threads)
         for _ in range(steps):
             for core in [*self.waiting]:
                 del self.waiting[core]
@@ -149,7 +150,7 @@ class Following(Modular):
     def has(self, configuration: Apart) -> bool:
         """Was this reached?"""
         known = self.threads.get(configuration.core)
-        return known is not None and all(one in known for one in configuration.threads())
+        return known is not None and all(one in known for one in configuration.threads)
 
 
 def followed(steps_of: Following, run: Run, build: ModelTarget, event: Event) -> bool:

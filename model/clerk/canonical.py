@@ -27,7 +27,7 @@ def canonical(client: Client, form: Form) -> Client:
         listed=tuple(holders[holder] for holder in client.listed),
         cache=tuple(of_entry(entry, form, holders) for entry in sorted(client.cache, key=_slot_order)),
         flights=tuple(sorted(flights, key=_number)) if len(flights) > 1 else tuple(flights),
-        calls=tuple(_call(call, form, holders) for call in client.calls),
+        calls=tuple(of_call(call, form, holders) for call in client.calls),
         resends=tuple((form.timer(timer), of_flight(flight, form, holders)) for timer, flight in client.resends),
         next_request=form.known_requests + 1,
         next_timer=form.known_timers + 1,
@@ -73,7 +73,7 @@ def of_flight(flight: Flight, form: Form, holders: Mapping[int, int]) -> Flight:
     )
 
 
-def _call(call: Call, form: Form, holders: Mapping[int, int]) -> Call:
+def of_call(call: Call, form: Form, holders: Mapping[int, int]) -> Call:
     return replace(
         call,
         call=form.call(call.call),

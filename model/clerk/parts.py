@@ -8,32 +8,38 @@ the background with the promise that it is to keep. Of another part a rule reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from model.clerk import canonical
 from model.clerk.canonical import places
-from model.clerk.state import Client, Entry, Flight, Holder
+from model.clerk.session import NOBODY
+from model.clerk.state import Call, Client, Entry, Flight, Holder, Purpose
 from model.clerk.terms import TokenId
 from model.form import Form
 from model.parts import OWN, SlotUnknown
-from model.terms import RequestId, TimerId
+from model.terms import STRANGE, CallId, RequestId, TimerId
 
-__all__ = ["join", "places", "shared", "split"]
+__all__ = ["emptied", "join", "places", "shared", "split"]
 
 FIELDS = Client.__struct_fields__
 
+TOUCHES = (Purpose.TOUCH, Purpose.SWITCH)
+"""The requests whose call is known by them alone."""
+
 
 class Part(Struct, frozen=True, cache_hash=True):
-    """A part of a client: an entry; a request in flight, or one that is sent again when the timer `resend` runs;
-    or a request and the promise that waits for it. `own`: its Session object, if the core has not got that."""
+    """A part of a client: an entry; a request in flight, or one that is sent again when the timer `resend` runs,
+    with the promise and the calls that wait for it; or a call that waits to be tried again. `own`: its Session
+    objects that the core has not got."""
 
     entry: Entry | None
     flight: Flight | None = None
     resend: TimerId | None = None
-    own: Holder | None = None
+    waiting: tuple[Call, ...] = ()
+    own: tuple[Holder, ...] = ()
 
     @property
     def slot(self) -> TokenId | None:
@@ -44,13 +50,13 @@ class Part(Struct, frozen=True, cache_hash=True):
     def timers(self) -> tuple[TimerId, ...]:
         """Its timers."""
         some = (self.entry.eviction, self.entry.refresh) if self.entry else ()
-        return tuple(timer for timer in (*some, self.resend) if timer is not None)
+        retries = (call.retry for call in self.waiting)
+        return tuple(timer for timer in (*some, self.resend, *retries) if timer is not None)
 
     @property
     def requests(self) -> tuple[RequestId, ...]:
         """Its requests."""
-        promised = (self.entry.request,) if self.entry and self.entry.request is not None else ()
-        return tuple(dict.fromkeys((*_requests(self.flight), *promised)))
+        return tuple(_requests(self.flight))
 
     @property
     def in_flight(self) -> RequestId | None:
@@ -58,11 +64,17 @@ class Part(Struct, frozen=True, cache_hash=True):
         return self.flight.request if self.flight and self.resend is None else None
 
     @property
-    def holder(self) -> int:
-        """The number of its Session object in the core, or `OWN`."""
-        user = self.entry or self.flight
-        assert user, "a part has an entry or a request"
-        return user.holder
+    def calls(self) -> tuple[CallId, ...]:
+        """The calls that are its own: those that wait for its request or timer, and that of a touch."""
+        first = _first(self.flight)
+        touching = (first.cause,) if first and first.purpose in TOUCHES and first.cause is not None else ()
+        return (*touching, *(call.call for call in self.waiting))
+
+    @property
+    def holders(self) -> tuple[int, ...]:
+        """The numbers of its Session objects, each once."""
+        users = (self.entry, self.flight, *self.waiting)
+        return tuple(dict.fromkeys(user.holder for user in users if user))
 
     @property
     def seen(self) -> Part | None:
@@ -70,13 +82,26 @@ class Part(Struct, frozen=True, cache_hash=True):
         asks and may announce. A rule that takes those over takes over the Session object too."""
         if self.flight or self.slot is None or self.entry is None or self.entry.token is None:
             return None
-        return Part(replace(self.entry, holder=OWN, asks=None, announces=False, cause=None), own=Holder(None))
+        seen = replace(self.entry, holder=OWN, asks=None, announces=False, cause=None)
+        return Part(seen, own=(Holder(None),))
 
-    def named(self, form: Form, holders: Mapping[int, int], own: Holder | None) -> Part:
-        """The same part with other names, and another number for its Session object."""
+    @property
+    def emptied(self) -> Part | None:
+        """What is left of it once all slots were emptied, with the same objects of its `own`; None if nothing."""
+        if self.slot is None:
+            return self
+        return replace(self, entry=None) if self.flight else None
+
+    def named(self, form: Form, holders: Mapping[int, int], own: tuple[Holder, ...]) -> Part:
+        """The same part with other names, and other numbers for its Session objects."""
         entry = self.entry and canonical.of_entry(self.entry, form, holders)
         flight = self.flight and canonical.of_flight(self.flight, form, holders)
-        return Part(entry, flight, form.timer(self.resend), own)
+        waiting = tuple(canonical.of_call(call, form, holders) for call in self.waiting)
+        return Part(entry, flight, form.timer(self.resend), waiting, own)
+
+
+ELSEWHERE = Entry(TokenId(session=STRANGE), NOBODY)
+"""Stands in the cache for what is in the slots of parts that are left out: a rule that empties all drops it."""
 
 
 class Partial(Client, frozen=True, cache_hash=True):
@@ -92,31 +117,32 @@ class Partial(Client, frozen=True, cache_hash=True):
         return found
 
 
-def split(client: Client, form: Form) -> tuple[Client, list[Part]]:
-    """The core of a client, and its parts. Uses only `call` of the form."""
+def split(client: Client, own: Container[CallId]) -> tuple[Client, list[Part]]:
+    """The core of a client, with these calls of its `own`, and its parts."""
     sent = [*((one, None) for one in client.flights), *((one, timer) for timer, one in client.resends)]
-    awaited = {call.waits_for for call in client.calls if call.waits_for is not None}
-    ours = [
-        (one, timer)
-        for one, timer in sent
-        if form.call(one.cause) is not None or not awaited.isdisjoint(_requests(one))
-    ]
-    awaited |= {request for one, _ in ours for request in _requests(one)}
+    ours, parts = list[Part](), list[Part]()
+    promised = set[RequestId]()
+    for one, timer in sent:
+        numbers = _requests(one)
+        promise = next((entry for entry in client.cache if entry.request in numbers), None)
+        promised |= {*numbers}
+        part = Part(promise, one, timer, tuple(call for call in client.calls if call.waits_for in numbers))
+        (ours if any(call in own for call in (one.cause, *part.calls)) else parts).append(part)
+    for call in client.calls:
+        if call.waits_for is None:
+            (ours if call.call in own else parts).append(Part(None, waiting=(call,)))
+    entries = [Part(entry) for entry in client.cache if entry.request not in promised and entry != ELSEWHERE]
+    calls = {call.call for part in ours for call in part.waiting}
+    promises = [part.entry for part in ours]
     core = replace(
         client if type(client) is Client else Client(**{name: getattr(client, name) for name in FIELDS}),
-        cache=tuple(entry for entry in client.cache if entry.request in awaited),
-        flights=tuple(one for one, timer in ours if timer is None),
-        resends=tuple((timer, one) for one, timer in ours if timer is not None),
+        cache=tuple(entry for entry in client.cache if entry in promises),
+        flights=tuple(part.flight for part in ours if part.flight and part.resend is None),
+        resends=tuple((part.resend, part.flight) for part in ours if part.flight and part.resend is not None),
+        calls=tuple(call for call in client.calls if call.call in calls),
         refreshing=frozenset(),
     )
-    entries = [entry for entry in client.cache if entry.request not in awaited]
-    parts = []
-    for one, timer in sent:
-        if (one, timer) not in ours:
-            promise = next((entry for entry in entries if entry.request in _requests(one)), None)
-            entries = [entry for entry in entries if entry is not promise]
-            parts.append(Part(promise, one, timer))
-    return core, parts + [Part(entry) for entry in entries]
+    return core, parts + entries
 
 
 def join(
@@ -131,12 +157,18 @@ def join(
     flights = [(part.flight, part.resend) for part in parts if part.flight]
     fields = asdict(core) | {
         "holders": tuple(holders),
-        "cache": (*core.cache, *(part.entry for part in parts if part.entry)),
+        "cache": (*core.cache, *(part.entry for part in parts if part.entry), ELSEWHERE),
         "flights": (*core.flights, *(flight for flight, timer in flights if timer is None)),
         "resends": (*core.resends, *((timer, flight) for flight, timer in flights if timer is not None)),
+        "calls": (*core.calls, *(call for part in parts for call in part.waiting)),
         "refreshing": unknown,
     }
     return Partial(**fields, known=known)
+
+
+def emptied(client: Client) -> bool:
+    """Has a client that was put together emptied all slots since?"""
+    return ELSEWHERE not in client.cache
 
 
 def shared(client: Client, form: Form) -> list[Holder]:
@@ -147,3 +179,8 @@ def shared(client: Client, form: Form) -> list[Holder]:
 def _requests(flight: Flight | None) -> list[RequestId]:
     """The number of a request, and of the one whose 401 it looks into."""
     return [flight.request, *_requests(flight.parent)] if flight else []
+
+
+def _first(flight: Flight | None) -> Flight | None:
+    """The request that met the first 401, or the request itself."""
+    return _first(flight.parent) if flight and flight.parent else flight

@@ -1,36 +1,60 @@
 """Configurations taken apart, for the modular pass (`modular.py`): cores, the parts beside them, and what a step
-does to these."""
+does to those that it leaves alone. `halves.py` takes them apart.
+
+Most calls of the app are in parts (`halves.separable`), with what the world has of them. A core only counts
+them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.parts import OWN, Part
-from model.sdk import Client, Sdk
+from model.form import Form
+from model.parts import OF_ANOTHER, OWN, Part
+from model.sdk import Client
 from model.terms import CallId, RequestId, TimerId, Token, TokenId
-from model.world.state import Request, System, Timer
-from properties.prove.canonical import renumbered
-from properties.prove.state import Memory
-from properties.prove.untimed_states import ANY, Names, UntimedForm, names_of
-from properties.prove.zone import UNKNOWN_SET
+from model.world.monitor import CallRecord
+from model.world.state import PendingCall, Request, System
 
 
 class Core(Struct, frozen=True, cache_hash=True):
-    """A system and a client without parts, in untimed canonical form."""
+    """A system and a client without parts, in untimed canonical form, and how many `calls` the parts have."""
 
     system: System
     client: Client
+    calls: int
+
+
+class InWorld(Struct, frozen=True, cache_hash=True):
+    """What a part has in the world: so many `timers`, its request if that is in flight, and its calls with their
+    records."""
+
+    timers: int
+    request: Request | None = None
+    calls: tuple[PendingCall, ...] = ()
+    records: tuple[CallRecord, ...] = ()
+
+    def named(self, form: Form, records: tuple[CallRecord, ...]) -> InWorld:
+        """The same with other names for the calls that are not its own, and with other records."""
+        request = self.request and replace(self.request, cause=form.call(self.request.cause))
+        return InWorld(self.timers, request, self.calls, records)
 
 
 class Thread(Struct, frozen=True, cache_hash=True):
-    """A part of a client, and its request in the world if that is in flight."""
+    """A part of a client, and what it has in the world."""
 
     part: Part
-    request: Request | None = None
+    world: InWorld
+
+    @classmethod
+    def of_seen(cls, part: Part) -> Thread:
+        """What is seen of a part (`Part.seen`)."""
+        return cls(part, InWorld(len(part.timers)))
 
 
 class Chosen(Struct, frozen=True, cache_hash=True):
@@ -48,6 +72,21 @@ class Chosen(Struct, frozen=True, cache_hash=True):
             return cls()
         slot = thread.part.slot
         return cls((thread,), slots=frozenset() if slot is None else frozenset((slot,)))
+
+    @property
+    def calls(self) -> int:
+        """How many calls they have."""
+        return sum(len(one.world.calls) for one in self.threads)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts, and then what is seen of others."""
+        return (*(one.part for one in self.threads), *self.seen)
+
+    @property
+    def world(self) -> tuple[InWorld, ...]:
+        """What these have in the world."""
+        return (*(one.world for one in self.threads), *(Thread.of_seen(one).world for one in self.seen))
 
     def with_slot(self, slot: TokenId, threads: Sequence[Thread]) -> list[Chosen]:
         """The choices of what is in one more slot: nothing, or a part."""
@@ -74,54 +113,138 @@ class MoreThanSeen(Exception):
         self.seen = seen
 
 
+class Told(Struct, frozen=True, cache_hash=True):
+    """What a step adds to the records of calls that it leaves alone. `accepts`: to each. That it was `told_ended`
+    or `lied_to`: to one; any of them, unless there is `one` call only."""
+
+    accepts: tuple[TokenId, ...] = ()
+    told_ended: bool = False
+    lied_to: bool = False
+    one: bool = False
+
+    @property
+    def marks(self) -> bool:
+        """Is there a call that was told something?"""
+        return self.told_ended or self.lied_to
+
+    def records(self, records: tuple[CallRecord, ...]) -> list[tuple[CallRecord, ...]]:
+        """What the records of a part may be after the step."""
+        if self.accepts:
+            records = tuple(
+                replace(one, accepts=tuple(dict.fromkeys((*one.accepts, *self.accepts)))) if one.accepts else one
+                for one in records
+            )
+        if not self.marks:
+            return [records]
+        told = [(*records[:place], self._told(one), *records[place + 1 :]) for place, one in enumerate(records)]
+        return told if told and self.one else [records, *told]
+
+    def _told(self, one: CallRecord) -> CallRecord:
+        ended, lied_to = one.told_ended or self.told_ended, one.lied_to or self.lied_to
+        return replace(one, told_ended=ended, lied_to=lied_to)
+
+
 class Change(Struct, frozen=True, cache_hash=True):
     """What a step does to the parts that it leaves alone.
 
     `places`: where each shared object of the core is afterwards, and what it is then if the core has lost it.
-    `calls`: the new name of each call. `slots`: those of which the step knows what was there; it is still there
-    if what was seen of it was `kept`. `changed`: the shared objects that the step has changed, before and after.
+    `calls`: the new name of each call of the core, or None. `others`: the new names of a call of another part,
+    any of them. `slots`: those of which the step knows what was there; it is still there if what was seen of it
+    was `kept`. Were all slots `emptied`? `changed`: the shared objects that the step has changed, before and
+    after. `room`: how many calls were left for other parts than those chosen. `told`: what becomes of their
+    records.
     """
 
     places: tuple[tuple[int, tuple[int, Any]], ...]
-    calls: tuple[tuple[int | None, CallId], ...]
+    calls: tuple[tuple[int | None, CallId | None], ...]
+    others: tuple[CallId | None, ...]
     slots: frozenset[TokenId]
     kept: frozenset[Part]
+    emptied: bool
     changed: tuple[tuple[Any, Any], ...]
+    room: int
+    told: Told
 
     def carried(self, thread: Thread) -> list[Thread]:
         """What a part may be after the step."""
-        part, form = thread.part, Renamed(calls=dict(self.calls))
-        if part.slot in self.slots and part.seen not in self.kept:
+        part, world = thread.part, thread.world
+        if len(world.calls) > self.room or (part.slot in self.slots and part.seen not in self.kept):
             return []
-        if part.holder == OWN:
-            own = (part.own, *(after for before, after in self.changed if before == part.own))
-            return [replace(thread, part=part.named(form, {OWN: OWN}, one)) for one in own]
-        place, value = dict(self.places)[part.holder]
-        return [replace(thread, part=part.named(form, {part.holder: place}, value))]
+        if self.emptied:
+            left = part.emptied
+            if left is None:
+                return []
+            part = left
+        places = dict(self.places)
+        objects: list[list[tuple[int, Any]]] = []
+        for holder in part.holders:
+            if holder > OWN:
+                objects.append([places[holder]])
+            else:
+                own = part.own[OWN - holder]
+                after = (after for before, after in self.changed if before == own)
+                objects.append([(OWN, one) for one in (own, *after)])
+        return [
+            Thread(part.named(form, *numbered(part, values)), world.named(form, records))
+            for form in self.forms
+            for values in product(*objects)
+            for records in self.told.records(world.records)
+        ]
+
+    @property
+    def forms(self) -> list[Renamed]:
+        """The new names of calls."""
+        return [Renamed(calls=dict(self.calls) | {OF_ANOTHER: other}) for other in self.others]
+
+    def made(self, thread: Thread) -> list[Thread]:
+        """What a part that the step has made may be. Of a call that another part has, the step knew no more than
+        that: it may be one of those chosen."""
+        part, world = thread.part, thread.world
+        if self.others == (OF_ANOTHER,) and not self.told.marks:
+            return [thread]
+        told, same = replace(self.told, accepts=()), {holder: holder for holder in part.holders}
+        return [
+            Thread(part.named(form, same, part.own), world.named(form, records))
+            for form in [Renamed(calls={OF_ANOTHER: other}) for other in self.others]
+            for records in told.records(world.records)
+        ]
+
+
+def own_names(calls: Sequence[CallId]) -> list[CallId]:
+    """The canonical names of a part's calls: -1, -2 and so on."""
+    return [-place for place, _ in enumerate(calls, 1)]
+
+
+def numbered(part: Part, objects: Sequence[tuple[int, Any]]) -> tuple[dict[int, int], tuple[Any, ...]]:
+    """New numbers for the shared objects of a part, each given by its place in the core or `OWN`, and its value;
+    and those that are its own."""
+    own = [value for place, value in objects if place == OWN]
+    names = iter(range(OWN, OWN - len(own), -1))
+    places = (place if place != OWN else next(names) for place, _ in objects)
+    return dict(zip(part.holders, places, strict=True)), tuple(own)
 
 
 class Renamed:
-    """A form that moves timers and requests by some numbers, names calls anew, and changes nothing else."""
+    """A form that moves timers and requests by some numbers, gives other names to some `calls`, and changes
+    nothing else."""
 
     switches = baseline = True
     known_timers = known_requests = 0
 
-    def __init__(
-        self, timers: int = 0, requests: int = 0, calls: Mapping[int | None, CallId] | None = None
-    ) -> None:
-        self._timers, self._requests, self._calls = timers, requests, calls
+    def __init__(self, by: int = 0, calls: Mapping[int | None, CallId | None] | None = None) -> None:
+        self._by, self._calls = by, calls or {}
 
     def timer(self, timer: TimerId | None) -> TimerId | None:
         """The timer under its new number."""
-        return None if timer is None else timer + self._timers
+        return None if timer is None else timer + self._by
 
     def request(self, request: RequestId | None) -> RequestId | None:
         """The request under its new number."""
-        return None if request is None else request + self._requests
+        return None if request is None else request + self._by
 
     def call(self, call: CallId | None) -> CallId | None:
         """The call under its new name; None once it has settled."""
-        return call if self._calls is None else self._calls.get(call)
+        return self._calls.get(call, call)
 
     def token(self, token: Token | None) -> Token | None:
         """The same token."""
@@ -130,94 +253,3 @@ class Renamed:
     def count(self, count: int) -> int:
         """The same number of attempts."""
         return count
-
-
-class Whole(Struct, frozen=True):
-    """A core and what is beside it, put together. `seen`: the parts of which no more was chosen than that, each
-    with what it is in the client."""
-
-    system: System
-    client: Client
-    seen: Mapping[Part, Part]
-
-    @classmethod
-    def of(cls, sdk: Sdk, core: Core, chosen: Chosen) -> Whole:
-        """Put them together: each part gets names of its own, and its own shared object a number."""
-        assert sdk.parts is not None
-        world, client = core.system.world, core.client
-        objects = [*sdk.parts.shared(client, Renamed())]
-        timers, requests, parts = [*world.timers], [*world.requests], list[Part]()
-        for one in (*chosen.threads, *map(Thread, chosen.seen)):
-            part, form = one.part, Renamed(client.next_timer - 1, client.next_request - 1)
-            holder = part.holder if part.holder != OWN else len(objects)
-            objects += [part.own] if part.holder == OWN else []
-            parts.append(part.named(form, {part.holder: holder}, None))
-            timers += [Timer(timer, ANY, ANY, set_at=0) for timer in parts[-1].timers]
-            requests += [replace(one.request, request=parts[-1].in_flight)] if one.request else []
-            client = replace(
-                client,
-                next_timer=client.next_timer + len(part.timers),
-                next_request=client.next_request + len(part.requests),
-            )
-        system = core.system.but(timers=tuple(timers), requests=tuple(requests))
-        whole = sdk.parts.join(client, parts, objects, chosen.slots, UNKNOWN_SET)
-        return cls(system, whole, dict(zip(chosen.seen, parts[len(chosen.threads) :], strict=True)))
-
-
-class Apart:
-    """A configuration taken apart: the `core`, the `parts` with the names that they have in the configuration,
-    its shared `objects`, and their `places` in the core."""
-
-    def __init__(self, sdk: Sdk, memory: Memory, system: System, client: Client) -> None:
-        assert sdk.parts is not None
-        self.sdk, self.memory, self.system = sdk, memory, system
-        world = system.world
-        calls = {call.call for call in world.calls}
-        named = UntimedForm(Names((), (), tuple(renumbered(calls).items())), memory)
-        core, self.parts = sdk.parts.split(client, named)
-        self.names = names_of(sdk, core, calls, memory)
-        self.form = UntimedForm(self.names, memory)
-        self.places = sdk.parts.places(core)
-        self.objects = sdk.parts.shared(client, self.form)
-        timers = tuple(one for one in world.timers if one.timer in self.form.timer_names)
-        requests = tuple(one for one in world.requests if one.request in self.form.request_names)
-        only = system.but(timers=timers, requests=requests)
-        self.core = Core(self.form.of_system(only), sdk.canonical(core, self.form))
-
-    def threads(self) -> Iterator[Thread]:
-        """The parts in canonical form, each with its request."""
-        for part in self.parts:
-            timers = tuple((timer, name) for name, timer in enumerate(part.timers, 1))
-            requests = tuple((request, name) for name, request in enumerate(part.requests, 1))
-            form = UntimedForm(Names(timers, requests, self.names.calls), self.memory)
-            place = self.place(part.holder)
-            own = self.objects[part.holder] if place == OWN else None
-            request = None if part.in_flight is None else self.system.world.request(part.in_flight)
-            yield Thread(part.named(form, {part.holder: place}, own), request and form.of_request(request))
-
-    def place(self, holder: int) -> int:
-        """Where a shared object is in the core."""
-        return self.places.get(holder, OWN)
-
-    def change(self, core: Client, whole: Whole, chosen: Chosen) -> Change:
-        """What the step from `whole` to this does to the parts that it leaves alone. What was seen of parts, and
-        is still there, is none of its own `parts`: it is taken out. Raises `MoreThanSeen`."""
-        assert self.sdk.parts is not None
-        before = self.sdk.parts.shared(whole.client, self.form)
-        kept = set()
-        for seen, part in whole.seen.items():
-            rest = [one for one in self.parts if one != part]
-            used = part.holder in self.places or any(one.holder == part.holder for one in rest)
-            if used or before[part.holder] != self.objects[part.holder]:
-                raise MoreThanSeen(seen)
-            if len(rest) < len(self.parts):
-                kept.add(seen)
-            self.parts = rest
-        places = ((one, self.place(one)) for one in self.sdk.parts.places(core).values())
-        return Change(
-            tuple((one, (place, self.objects[one] if place == OWN else None)) for one, place in places),
-            self.names.calls,
-            chosen.slots,
-            frozenset(kept),
-            tuple(dict.fromkeys((a, b) for a, b in zip(before, self.objects, strict=False) if a != b)),
-        )

@@ -24,13 +24,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from model.assumptions.landmarks import Landmark
-from model.io import Output, Stimulus, TimerDue
+from model.io import Output, Started, Stimulus, TimerDue
 from model.parts import SlotUnknown
 from model.sdk import Client
 from model.step import Step
@@ -40,7 +42,17 @@ from model.world.facts import Fact
 from model.world.outputs import absorb
 from model.world.state import System
 from properties.invariants.catalogue import Invariant
-from properties.prove.apart import Apart, Change, Chosen, Core, MoreThanSeen, Thread, Whole
+from properties.prove.apart import Change, Chosen, Core, InWorld, MoreThanSeen, Thread
+from properties.prove.halves import (
+    Apart,
+    ApartClient,
+    ApartSystem,
+    Calls,
+    Effect,
+    WholeClient,
+    WholeSystem,
+    change_of,
+)
 from properties.prove.runs import either_way
 from properties.prove.state import NOW
 from properties.prove.successors import Problem, landmarks, look_for
@@ -50,6 +62,25 @@ from properties.prove.untimed_states import DEVICE_TIME
 Option: TypeAlias = Event | TimerDue
 End: TypeAlias = tuple[Core, tuple[Thread, ...], Change | None]
 """The core after a step, the parts that it has made, and what it does to others; None if it leaves none."""
+
+
+class Input(Struct, frozen=True, cache_hash=True):
+    """What a client reacts to: a stimulus (None: nothing reaches it), and which calls are pending."""
+
+    stimulus: Stimulus | None
+    calls: Calls
+
+
+class Begun(Struct, frozen=True):
+    """An event or a timer that has begun in a system put together: the system then, its input for the client, and
+    how it ends, by the client's effect."""
+
+    whole: WholeSystem
+    system: System
+    event: Event
+    facts: tuple[Fact, ...]
+    input: Input
+    ended: dict[Effect, list[ApartSystem]]
 
 
 @dataclass(slots=True)
@@ -63,7 +94,9 @@ class Modular:
     changes: defaultdict[Core, dict[tuple[Core, Change], None]] = field(default_factory=lambda: defaultdict(dict))
     waiting: dict[Core, None] = field(default_factory=dict)
     ends: dict[tuple[Core, Chosen, Option], list[End] | SlotUnknown | MoreThanSeen] = field(default_factory=dict)
-    may_happen: dict[tuple[Core, Thread | None], list[Option]] = field(default_factory=dict)
+    may_happen: dict[tuple[System, int, InWorld | None], list[Option]] = field(default_factory=dict)
+    begun: dict[Hashable, list[Begun]] = field(default_factory=dict)
+    answers: dict[Hashable, list[ApartClient] | SlotUnknown | MoreThanSeen] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     reached: dict[str, int] = field(default_factory=dict)
     ahead: dict[str, Landmark] = field(default_factory=dict)
@@ -78,7 +111,7 @@ class Modular:
             began = reported_at = time.perf_counter()
             self.ahead = landmarks(self.problem)
             first = Apart(self.problem.model.sdk, self.problem.memory, *self.problem.at_sign_in())
-            self.reach(first.core, first.threads())
+            self.reach(first.core, first.threads)
             while self.waiting and self.states < states and len(self.ends) < steps:
                 if len(self.broken) == len(self.invariants) > 0:
                     break
@@ -141,6 +174,8 @@ class Modular:
         choices = [Chosen.of(thread)]
         while choices:
             chosen = choices.pop()
+            if chosen.calls > core.calls:
+                continue
             if (ends := self.ends.get((core, chosen, option))) is None:
                 ends = self.ends[core, chosen, option] = self.step(core, chosen, option)
             match ends:
@@ -155,20 +190,21 @@ class Modular:
 
     def options(self, core: Core, thread: Thread | None) -> list[Option]:
         """What may happen in a core: to a part of it, or else to itself."""
-        if (known := self.may_happen.get((core, thread))) is None:
-            known = self.may_happen[core, thread] = self._options(core, thread)
+        key = core.system, core.calls, None if thread is None else thread.world
+        if (known := self.may_happen.get(key)) is None:
+            known = self.may_happen[key] = self._options(*key)
         return known
 
-    def _options(self, core: Core, thread: Thread | None) -> list[Option]:
-        if answer := prompt(core.system.world):
-            return [] if thread else [answer]
-        system = Whole.of(self.problem.model.sdk, core, Chosen.of(thread)).system
-        enabled, world, of_core = events(system, self.problem), system.world, core.system.world
-        if thread is None:
+    def _options(self, system: System, calls: int, part: InWorld | None) -> list[Option]:
+        if answer := prompt(system.world):
+            return [] if part else [answer]
+        whole = WholeSystem.of(system, calls, (part,) if part else ()).system
+        enabled, world = events(whole, self.problem), whole.world
+        if part is None:
             return [*(TimerDue(timer.timer) for timer in world.timers), *enabled]
-        own = {one.request for one in world.requests[len(of_core.requests) :]}
+        own = {one.request for one in world.requests[len(system.world.requests) :]}
         answers = [one for one in enabled if isinstance(one, OF_REQUEST) and one.request in own]
-        return [*(TimerDue(timer.timer) for timer in world.timers[len(of_core.timers) :]), *answers]
+        return [*(TimerDue(timer.timer) for timer in world.timers[len(system.world.timers) :]), *answers]
 
     def step(self, core: Core, chosen: Chosen, option: Option) -> list[End] | SlotUnknown | MoreThanSeen:
         """The ends of a step with the parts that were chosen, or what it takes besides."""
@@ -178,39 +214,71 @@ class Modular:
             return more.with_traceback(None)
 
     def _ends(self, core: Core, chosen: Chosen, option: Option) -> Iterator[End]:
-        whole = Whole.of(self.problem.model.sdk, core, chosen)
-        for taken, client in self._taken(whole, option):
-            self.transitions += 1
-            self._judge(taken)
-            apart = Apart(self.problem.model.sdk, self.problem.memory, taken.end, client)
-            ends = isinstance(taken.event, RestartApp | StartApp)
-            change = None if ends else apart.change(core.client, whole, chosen)
-            yield apart.core, tuple(apart.threads()), change
+        over = isinstance(option, RestartApp | StartApp)
+        for begun in self._begun(core.system, core.calls, chosen.world, option):
+            for client in self._answers(core.client, chosen, begun.input):
+                for system in self._absorbed(begun, client.effect):
+                    self.transitions += 1
+                    after = Core(system.system, client.core, system.calls)
+                    threads = map(Thread, client.parts, system.parts)
+                    if over:
+                        yield after, tuple(threads), None
+                    else:
+                        change = change_of(core, chosen.slots, begun.whole, client, system)
+                        yield after, tuple(one for thread in threads for one in change.made(thread)), change
 
-    def _taken(self, whole: Whole, option: Option) -> Iterator[tuple[Step, Client]]:
-        """Every way in which a step goes, and the client after it."""
-        at = DEVICE_TIME if self.problem.assumptions.skews else NOW
-        step = self.problem.model.sdk.step
-        for entered, event, facts, stimulus in self._begun(whole.system, option):
-            ends: Iterable[tuple[Client, tuple[Output, ...]]] = [(whole.client, ())]
-            if stimulus:
-                ends = either_way(partial(step, whole.client, stimulus, at))
-            for client, outputs in ends:
-                for end, more in either_way(partial(absorb, entered, outputs, tainted=False)):
-                    yield Step(whole.system, event, (*facts, *more), end), client
+    # -- the tables ---------------------------------------------------------------------------------------------
 
-    def _begun(
-        self, system: System, option: Option
-    ) -> list[tuple[System, Event, tuple[Fact, ...], Stimulus | None]]:
-        """The system after a timer was taken, or an event has begun, and the stimulus for the client."""
+    def _begun(self, system: System, calls: int, parts: tuple[InWorld, ...], option: Option) -> list[Begun]:
+        """The system after a timer was taken, or an event has begun."""
+        key = system, calls, parts, option
+        if (known := self.begun.get(key)) is not None:
+            return known
+        whole = WholeSystem.of(system, calls, parts)
+        found = self.begun[key] = []
         if isinstance(option, TimerDue):
-            timer = next(one for one in system.world.timers if one.timer == option.timer)
-            after, fired = run_of(timer, system, self.problem)
-            return [(after, Advance(ANY_LENGTH), (fired,), option)]
-        return [
-            (after, option, facts, cue.stimulus if cue else None)
-            for after, facts, cue in either_way(partial(begin, system, option))
-        ]
+            timer = next(one for one in whole.system.world.timers if one.timer == option.timer)
+            after, fired = run_of(timer, whole.system, self.problem)
+            found.append(Begun(whole, after, Advance(ANY_LENGTH), (fired,), Input(option, Calls.of(after)), {}))
+        else:
+            for after, facts, cue in either_way(partial(begin, whole.system, option)):
+                given = Input(cue.stimulus if cue else None, Calls.of(after))
+                found.append(Begun(whole, after, option, facts, given, {}))
+        return found
+
+    def _answers(self, core: Client, chosen: Chosen, given: Input) -> list[ApartClient]:
+        """Every way in which the client goes on."""
+        key = core, chosen.parts, chosen.seen, chosen.slots, given
+        if (known := self.answers.get(key)) is None:
+            try:
+                known = [*self._answered(core, chosen, given)]
+            except (SlotUnknown, MoreThanSeen) as more:
+                known = more.with_traceback(None)
+            self.answers[key] = known
+        if isinstance(known, SlotUnknown | MoreThanSeen):
+            raise known
+        return known
+
+    def _answered(self, core: Client, chosen: Chosen, given: Input) -> Iterator[ApartClient]:
+        sdk, memory, stimulus = self.problem.model.sdk, self.problem.memory, given.stimulus
+        at = DEVICE_TIME if self.problem.assumptions.skews else NOW
+        whole = WholeClient.of(sdk, core, chosen.parts, chosen.seen, chosen.slots)
+        before = None if isinstance(stimulus, Started) else whole
+        ends: Iterable[tuple[Client, tuple[Output, ...]]] = [(whole.client, ())]
+        if stimulus:
+            ends = either_way(partial(sdk.step, whole.client, stimulus, at))
+        for client, outputs in ends:
+            yield ApartClient.of(sdk, memory, client, given.calls, outputs, before)
+
+    def _absorbed(self, begun: Begun, effect: Effect) -> list[ApartSystem]:
+        """The systems in which what the client does results. Each is judged once."""
+        if (known := begun.ended.get(effect)) is None:
+            known = begun.ended[effect] = []
+            whole, memory = begun.whole, self.problem.memory
+            for after, facts in either_way(partial(absorb, begun.system, effect.outputs, tainted=False)):
+                self._judge(Step(whole.system, begun.event, (*begun.facts, *facts), after))
+                known.append(ApartSystem.of(after, effect, memory, whole))
+        return known
 
     def _judge(self, taken: Step) -> None:
         for one in self.invariants:

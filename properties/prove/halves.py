@@ -1,0 +1,306 @@
+"""A core and parts put together, and a configuration taken apart again: world and client each on its own, for
+they have little to do with each other (`untimed.py`).
+
+What is put together has names of its own for each part: those of the n-th begin at n times `BLOCK`. For each call
+that is in no part of these, the world has a stand-in, whose number is not positive. If a call that one of these
+parts has not got caused something in there, that is `OF_ANOTHER`, the first stand-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from model.io import CallSettled, Output
+from model.parts import OF_ANOTHER, OWN, Part
+from model.sdk import Client, Sdk
+from model.terms import STRANGE, CallId, RequestId, TokenId, TokenIdStruct
+from model.world.monitor import CallRecord
+from model.world.state import PendingCall, System, Timer
+from properties.prove.apart import Change, Core, InWorld, MoreThanSeen, Renamed, Thread, Told, numbered, own_names
+from properties.prove.state import NOW, Memory
+from properties.prove.untimed_states import ANY, Names, UntimedForm, names_of, untimed
+from properties.prove.zone import UNKNOWN_SET
+
+BLOCK = 1000
+"""No part has as many timers, requests or calls, nor has a core."""
+
+NO_TOKEN = TokenIdStruct(session=STRANGE)
+"""What a stand-in is for."""
+
+
+def separable(call: PendingCall) -> bool:
+    """May a call be in a part? Not if a rule of the world reads it that looks at all calls."""
+    return not (call.loads or call.at_once or call.leaves) and call.user is None
+
+
+class Calls(Struct, frozen=True, cache_hash=True):
+    """The calls `pending` in a world, without stand-ins, and those of them that stay in the core."""
+
+    pending: frozenset[CallId]
+    core: frozenset[CallId]
+
+    @classmethod
+    def of(cls, system: System) -> Calls:
+        """Those of a system."""
+        pending = [call for call in system.world.calls if call.call > OF_ANOTHER]
+        core = (call.call for call in pending if not separable(call))
+        return cls(frozenset(call.call for call in pending), frozenset(core))
+
+
+# -- the world ----------------------------------------------------------------------------------------------
+
+
+class WholeSystem(Struct, frozen=True):
+    """The system of a core and of what parts have in the world. `calls`: those of the parts. `spare`: how many
+    stand-ins are for no call. `room`: how many calls other parts have."""
+
+    system: System
+    calls: tuple[CallId, ...]
+    spare: int
+    room: int
+
+    @classmethod
+    def of(cls, system: System, count: int, parts: Sequence[InWorld]) -> WholeSystem:
+        """Put them together. `count`: how many calls all parts have."""
+        world = system.world
+        timers, requests = [*world.timers], [*world.requests]
+        own, records = list[PendingCall](), list[CallRecord]()
+        for number, one in enumerate(parts, 1):
+            form = _form_of(number, len(one.calls))
+            timers += [Timer(number * BLOCK + timer, ANY, ANY, set_at=0) for timer in range(1, one.timers + 1)]
+            if request := one.request:
+                cause = form.call(request.cause)
+                requests.append(replace(request, request=form.request(request.request), cause=cause))
+            own += [replace(call, call=form.call(call.call)) for call in one.calls]
+            records += [replace(record, call=form.call(record.call)) for record in one.records]
+        room = count - len(own)
+        stand_ins = [PendingCall(OF_ANOTHER - place, NO_TOKEN) for place in range(max(room, min(count, 1)))]
+        unknown = [CallRecord(OF_ANOTHER, NOW, healthy=False, awake_since=NOW, accepts=(NO_TOKEN,))]
+        calls = (*world.calls, *own, *stand_ins)
+        known = (*system.monitor.calls, *records, *(unknown if stand_ins else ()))
+        after = system.but(
+            timers=tuple(timers), requests=tuple(requests), calls=calls, next_call=(len(parts) + 1) * BLOCK
+        )
+        whole = after.noting(replace(system.monitor, calls=known))
+        return cls(whole, tuple(call.call for call in own), len(stand_ins) - room, room)
+
+
+class InSystem(Struct, frozen=True, cache_hash=True):
+    """By which names a part is known in the system: its request in flight, with its canonical name; its calls;
+    how many timers it has."""
+
+    timers: int
+    request: RequestId | None
+    name: RequestId | None
+    calls: tuple[CallId, ...]
+
+
+class Effect(Struct, frozen=True, cache_hash=True):
+    """What a client does to the system: its outputs, and the names of what is in its core and in its parts
+    then."""
+
+    outputs: tuple[Output, ...]
+    names: Names
+    parts: tuple[InSystem, ...]
+
+    @property
+    def known(self) -> dict[int | None, CallId]:
+        """The names of all calls, for a part that has none of them."""
+        others = (call for part in self.parts for call in part.calls)
+        return dict(self.names.calls) | dict.fromkeys((OF_ANOTHER, *others), OF_ANOTHER)
+
+
+class ApartSystem(Struct, frozen=True, cache_hash=True):
+    """A system taken apart: that of the core, how many `calls` the parts have, and what each of them has. `left`:
+    how many calls are in none of these parts. `told`: what the step before added to their records."""
+
+    system: System
+    calls: int
+    parts: tuple[InWorld, ...]
+    left: int
+    told: Told
+
+    @classmethod
+    def of(cls, system: System, effect: Effect, memory: Memory, before: WholeSystem | None = None) -> ApartSystem:
+        """Take a system apart, after a step from the one `before`."""
+        world, monitor = system.world, system.monitor
+        form, known = UntimedForm(effect.names, memory), effect.known
+        calls = {call.call: call for call in world.calls}
+        records = {record.call: record for record in monitor.calls}
+        parts = []
+        for part in effect.parts:
+            own = dict(zip(part.calls, own_names(part.calls), strict=True))
+            of_part = UntimedForm(
+                Names((), ((part.request, part.name or 0),), tuple((known | own).items())), memory
+            )
+            request = None if part.request is None else world.request(part.request)
+            parts.append(
+                InWorld(
+                    part.timers,
+                    request and of_part.of_request(request),
+                    tuple(replace(calls[call], call=name) for call, name in own.items()),
+                    tuple(of_part.of_record(records[call]) for call in own),
+                )
+            )
+        core = system.but(
+            timers=tuple(one for one in world.timers if one.timer in form.timer_names),
+            requests=tuple(one for one in world.requests if one.request in form.request_names),
+            calls=tuple(one for one in world.calls if one.call in form.call_names),
+        ).noting(
+            replace(monitor, calls=tuple(record for record in monitor.calls if record.call in form.call_names))
+        )
+        stand_ins = sum(call <= OF_ANOTHER for call in calls)
+        left = max(stand_ins - before.spare, 0) if before else stand_ins
+        count = left + sum(len(part.calls) for part in effect.parts)
+        told = Told()
+        if before and (record := records.get(OF_ANOTHER)):
+            ended, lied_to = record.told_ended and memory.history, record.lied_to and memory.history
+            alone = before.room + len(before.calls) == 1
+            told = Told(record.accepts[1:], ended, lied_to, alone and (ended or lied_to))
+        return cls(form.of_system(core), count, tuple(parts), left, told)
+
+
+def _form_of(number: int, calls: int) -> Renamed:
+    """The names of the n-th part, which has so many calls."""
+    own: dict[int | None, CallId | None] = {name: number * BLOCK - name for name in own_names(range(calls))}
+    return Renamed(number * BLOCK, own)
+
+
+# -- the client ---------------------------------------------------------------------------------------------
+
+
+class WholeClient(Struct, frozen=True):
+    """The client of a core and parts. `seen`: what it has of each part of which no more was chosen than that.
+    `objects`: the shared objects in canonical form. `places`: the numbers of those of the core."""
+
+    client: Client
+    seen: dict[Part, Part]
+    objects: Sequence[Any]
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, sdk: Sdk, core: Client, parts: Sequence[Part], seen: Sequence[Part], slots: frozenset[TokenId]
+    ) -> WholeClient:
+        """Put them together. The last of the `parts` are what was `seen`."""
+        assert sdk.parts is not None
+        objects, named = [*sdk.parts.shared(core, Renamed())], list[Part]()
+        for number, part in enumerate(parts, 1):
+            holders = {one: one if one > OWN else len(objects) + OWN - one for one in part.holders}
+            objects += part.own
+            named.append(part.named(_form_of(number, len(part.calls)), holders, ()))
+        beyond = (len(parts) + 1) * BLOCK
+        client = sdk.parts.join(
+            replace(core, next_timer=beyond, next_request=beyond), named, objects, slots, UNKNOWN_SET
+        )
+        found = dict(zip(seen, named[len(parts) - len(seen) :], strict=True))
+        return cls(client, found, objects, tuple(sdk.parts.places(core).values()))
+
+
+class ApartClient(Struct, frozen=True):
+    """A client taken apart: its `core` and `parts`; what it did to the system (`effect`). And what that does to
+    parts that were left alone: the new `places` of the shared objects that the core had, with their values;
+    those that have `changed`, before and after; what was seen of a part that was `kept` where it was; and whether
+    all slots were `emptied`."""
+
+    core: Client
+    parts: tuple[Part, ...]
+    effect: Effect
+    places: tuple[tuple[int, tuple[int, Any]], ...] = ()
+    changed: tuple[tuple[Any, Any], ...] = ()
+    kept: frozenset[Part] = frozenset()
+    emptied: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        sdk: Sdk,
+        memory: Memory,
+        client: Client,
+        calls: Calls,
+        outputs: tuple[Output, ...] = (),
+        before: WholeClient | None = None,
+    ) -> ApartClient:
+        """Take a client apart that has put something out. What was seen of a part, and is still there, is none of
+        the parts. Raises `MoreThanSeen`."""
+        assert sdk.parts is not None
+        settled = {output.call for output in outputs if isinstance(output, CallSettled)}
+        core, parts = sdk.parts.split(client, calls.core - settled)
+        separate = {call for part in parts for call in part.calls}
+        names = names_of(sdk, core, calls.pending - settled - separate, memory)
+        at, objects = sdk.parts.places(core), sdk.parts.shared(client, UntimedForm(names, memory))
+        kept = set[Part]()
+        before_objects = before.objects if before else ()
+        for seen, part in before.seen.items() if before else ():
+            rest = [one for one in parts if one != part]
+            (holder,) = part.holders
+            used = holder in at or any(holder in one.holders for one in rest)
+            if used or before_objects[holder] != objects[holder]:
+                raise MoreThanSeen(seen)
+            if len(rest) < len(parts):
+                kept.add(seen)
+            parts = rest
+        known = dict(names.calls) | dict.fromkeys((OF_ANOTHER, *separate), OF_ANOTHER)
+        named, in_system = list[Part](), list[InSystem]()
+        for part in parts:
+            own = dict(zip(part.calls, own_names(part.calls), strict=True))
+            requests = {request: name for name, request in enumerate(part.requests, 1)}
+            timers = ((timer, name) for name, timer in enumerate(part.timers, 1))
+            form = UntimedForm(
+                Names(tuple(timers), tuple(requests.items()), tuple((known | own).items())), memory
+            )
+            values = [(at[one], None) if one in at else (OWN, objects[one]) for one in part.holders]
+            named.append(part.named(form, *numbered(part, values)))
+            name = None if part.in_flight is None else requests[part.in_flight]
+            in_system.append(InSystem(len(part.timers), part.in_flight, name, tuple(own)))
+        effect = Effect(tuple(untimed(one, memory.order) for one in outputs), names, tuple(in_system))
+        canonical = sdk.canonical(core, UntimedForm(names, memory))
+        if before is None:
+            return cls(canonical, tuple(named), effect)
+        places = ((one, at.get(one, OWN)) for one in before.places)
+        changes = dict.fromkeys((a, b) for a, b in zip(before.objects, objects, strict=False) if a != b)
+        return cls(
+            canonical,
+            tuple(named),
+            effect,
+            tuple((one, (place, objects[one] if place == OWN else None)) for one, place in places),
+            tuple(changes),
+            frozenset(kept),
+            sdk.parts.emptied(client),
+        )
+
+
+# -- both ---------------------------------------------------------------------------------------------------
+
+
+class Apart:
+    """A configuration taken apart: its `core`, and its parts as `threads`."""
+
+    def __init__(self, sdk: Sdk, memory: Memory, system: System, client: Client) -> None:
+        half = ApartClient.of(sdk, memory, client, Calls.of(system))
+        other = ApartSystem.of(system, half.effect, memory)
+        self.core = Core(other.system, half.core, other.calls)
+        self.threads = tuple(map(Thread, half.parts, other.parts))
+
+
+def change_of(
+    core: Core, slots: frozenset[TokenId], before: WholeSystem, client: ApartClient, system: ApartSystem
+) -> Change:
+    """What a step does to the parts that it leaves alone. `slots`: those of which it knew what was there."""
+    known = client.effect.known
+    others = dict.fromkeys((*[OF_ANOTHER] * system.left, *map(known.get, before.calls)))
+    return Change(
+        client.places,
+        tuple((call.call, known.get(call.call)) for call in core.system.world.calls),
+        tuple(others) or (OF_ANOTHER,),
+        slots,
+        client.kept,
+        client.emptied,
+        client.changed,
+        before.room,
+        system.told,
+    )
