@@ -22,6 +22,9 @@ OWN = -2
 OF_ANOTHER: CallId = 0
 """In place of the number of a call that another part has."""
 
+UNSEEN: CallId = -1_000_000_000
+"""In place of the number of a call, or None, that is not seen."""
+
 
 class SlotUnknown(Exception):
     """What happens depends on what is in a slot, and that was left out."""
@@ -65,7 +68,13 @@ class Part(Protocol):
     @property
     def seen(self) -> Self | None:
         """What a rule reads that finds it in a slot; None if that is all of it. It has an object of its `own` in
-        place of the part's, and a rule that takes over more of the part than this takes over that too."""
+        place of the part's. A rule may take this over into the same slot, with that object."""
+
+    def became(self, seen: Self) -> Self:
+        """The same part once what is seen of it has become this."""
+
+    def looks_like(self, seen: Self) -> bool:
+        """Is this what may have become of what was `seen` of a part?"""
 
     @property
     def emptied(self) -> Self | None:

@@ -91,6 +91,10 @@ class Server:
         nothing has changed."""
         return self
 
+    def without_choice(self) -> Server:
+        """The server without what decides no more than which tokens count as the session's own."""
+        return self
+
     def restarted(self) -> Server:
         """The server after the app was started again."""
         return self

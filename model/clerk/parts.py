@@ -19,7 +19,7 @@ from model.clerk.session import NOBODY
 from model.clerk.state import Call, Client, Entry, Flight, Holder, Purpose
 from model.clerk.terms import TokenId
 from model.form import Form
-from model.parts import OWN, SlotUnknown
+from model.parts import OWN, UNSEEN, SlotUnknown
 from model.terms import STRANGE, CallId, RequestId, TimerId
 
 __all__ = ["emptied", "join", "places", "shared", "split"]
@@ -78,12 +78,26 @@ class Part(Struct, frozen=True, cache_hash=True):
 
     @property
     def seen(self) -> Part | None:
-        """What a rule reads that finds a token in a slot: all but for whom it is refreshed, and what the refresh
-        asks and may announce. A rule that takes those over takes over the Session object too."""
-        if self.flight or self.slot is None or self.entry is None or self.entry.token is None:
+        """What a rule reads that finds it in a slot: all but for whom a token is refreshed, and what the refresh
+        asks and may announce; of a promise, not who waits for what."""
+        if self.slot is None or self.entry is None:
             return None
-        seen = replace(self.entry, holder=OWN, asks=None, announces=False, cause=None)
+        seen = replace(self.entry, holder=OWN, asks=NOT_SEEN, announces=False, cause=UNSEEN)
         return Part(seen, own=(Holder(None),))
+
+    def became(self, seen: Part) -> Part:
+        """The same part once what is seen of it has become this."""
+        assert self.entry and seen.entry, "both fill a slot"
+        kept = {name: getattr(self.entry, name) for name in ("holder", "request", "asks", "announces")}
+        cause = self.entry.cause if seen.entry.cause == UNSEEN else seen.entry.cause
+        return replace(self, entry=replace(seen.entry, cause=cause, **kept))
+
+    def looks_like(self, seen: Part) -> bool:
+        """Is this what may have become of what was `seen` of a part? A promise is still one, and nobody else
+        waits for it."""
+        if self.entry is None or self.flight or self.waiting or seen.entry is None or self.slot != seen.slot:
+            return False
+        return self.entry.asks == NOT_SEEN and (self.entry.token is None) is (seen.entry.token is None)
 
     @property
     def emptied(self) -> Part | None:
@@ -100,7 +114,10 @@ class Part(Struct, frozen=True, cache_hash=True):
         return Part(entry, flight, form.timer(self.resend), waiting, own)
 
 
-ELSEWHERE = Entry(TokenId(session=STRANGE), NOBODY)
+NOT_SEEN = TokenId(session=STRANGE)
+"""In place of what a refresh asks."""
+
+ELSEWHERE = Entry(NOT_SEEN, NOBODY)
 """Stands in the cache for what is in the slots of parts that are left out: a rule that empties all drops it."""
 
 
@@ -131,7 +148,12 @@ def split(client: Client, own: Container[CallId]) -> tuple[Client, list[Part]]:
     for call in client.calls:
         if call.waits_for is None:
             (ours if call.call in own else parts).append(Part(None, waiting=(call,)))
-    entries = [Part(entry) for entry in client.cache if entry.request not in promised and entry != ELSEWHERE]
+    for entry in client.cache:
+        if entry.request not in promised and entry != ELSEWHERE:
+            waiting = (
+                call for call in client.calls if entry.request is not None and call.waits_for == entry.request
+            )
+            parts.append(Part(entry, waiting=tuple(waiting)))
     calls = {call.call for part in ours for call in part.waiting}
     promises = [part.entry for part in ours]
     core = replace(
@@ -142,7 +164,7 @@ def split(client: Client, own: Container[CallId]) -> tuple[Client, list[Part]]:
         calls=tuple(call for call in client.calls if call.call in calls),
         refreshing=frozenset(),
     )
-    return core, parts + entries
+    return core, parts
 
 
 def join(

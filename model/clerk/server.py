@@ -107,6 +107,10 @@ class Server(sdk.ServerStruct, frozen=True):
             return replace(self, chosen=operation.organization)
         return self
 
+    def without_choice(self) -> Server:
+        """What the app has chosen decides nothing else."""
+        return replace(self, chosen=self.organization)
+
     def restarted(self) -> Server:
         """A choice of which the server has not been told is forgotten."""
         return replace(self, chosen=self.organization)

@@ -53,6 +53,8 @@ class Invariant(Struct, frozen=True):
     """Reads the history of calls, so a proof has to keep it in the state."""
     ages: bool = False
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
+    kinds: bool = False
+    """Reads of which kind a token is, so a proof has to keep that. Said only of those that are `timeless`."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -104,6 +106,7 @@ def invariant(
     *runtimes: Runtime,
     history: bool = False,
     ages: bool = False,
+    kinds: bool = False,
     waits: bool = False,
     timeless: bool = False,
     recovers: bool = False,
@@ -121,6 +124,7 @@ def invariant(
             frozenset(runtimes or Runtime),
             history=history or waits,
             ages=ages,
+            kinds=kinds,
             waits=waits,
             timeless=timeless,
             recovers=recovers,
@@ -271,7 +275,7 @@ def _too_short(step: Step, margin: Seconds) -> Breach | None:
     return None
 
 
-@invariant("tokens-never-go-backwards", timeless=True)
+@invariant("tokens-never-go-backwards", timeless=True, kinds=True)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:
@@ -292,7 +296,7 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
     return None
 
 
-@invariant("no-token-of-another-user", timeless=True)
+@invariant("no-token-of-another-user", timeless=True, kinds=True)
 def no_token_of_another_user(step: Step) -> Breach | None:
     """No call returns a token of another user, and none becomes the last active token."""
     user = step.before.session.user

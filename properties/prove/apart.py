@@ -149,17 +149,18 @@ class Change(Struct, frozen=True, cache_hash=True):
 
     `places`: where each shared object of the core is afterwards, and what it is then if the core has lost it.
     `calls`: the new name of each call of the core, or None. `others`: the new names of a call of another part,
-    any of them. `slots`: those of which the step knows what was there; it is still there if what was seen of it
-    was `kept`. Were all slots `emptied`? `changed`: the shared objects that the step has changed, before and
-    after. `room`: how many calls were left for other parts than those chosen. `told`: what becomes of their
-    records.
+    any of them. `slots`: those of which the step knows what was there. What was `seen` of a part there is gone,
+    unless it was `kept`, as what it is now. Were all slots `emptied`? `changed`: the shared objects that the step
+    has changed, before and after. `room`: how many calls were left for other parts than those chosen. `told`:
+    what becomes of their records.
     """
 
     places: tuple[tuple[int, tuple[int, Any]], ...]
     calls: tuple[tuple[int | None, CallId | None], ...]
     others: tuple[CallId | None, ...]
     slots: frozenset[TokenId]
-    kept: frozenset[Part]
+    seen: frozenset[Part]
+    kept: tuple[tuple[Part, Part], ...]
     emptied: bool
     changed: tuple[tuple[Any, Any], ...]
     room: int
@@ -168,13 +169,14 @@ class Change(Struct, frozen=True, cache_hash=True):
     def carried(self, thread: Thread) -> list[Thread]:
         """What a part may be after the step."""
         part, world = thread.part, thread.world
-        if len(world.calls) > self.room or (part.slot in self.slots and part.seen not in self.kept):
+        if len(world.calls) > self.room or (part.slot in self.slots and part.seen not in self.seen):
             return []
-        if self.emptied:
+        now = next((after for seen, after in self.kept if seen == part.seen), None)
+        if self.emptied or (part.slot in self.slots and now is None):
             left = part.emptied
             if left is None:
                 return []
-            part = left
+            part, now = left, None
         places = dict(self.places)
         objects: list[list[tuple[int, Any]]] = []
         for holder in part.holders:
@@ -185,9 +187,10 @@ class Change(Struct, frozen=True, cache_hash=True):
                 after = (after for before, after in self.changed if before == own)
                 objects.append([(OWN, one) for one in (own, *after)])
         return [
-            Thread(part.named(form, *numbered(part, values)), world.named(form, records))
+            Thread(became, replace(world.named(form, records), timers=len(became.timers)))
             for form in self.forms
             for values in product(*objects)
+            for became in [_became(part.named(form, *numbered(part, values)), now)]
             for records in self.told.records(world.records)
         ]
 
@@ -210,6 +213,10 @@ class Change(Struct, frozen=True, cache_hash=True):
         ]
 
 
+def _became(part: Part, seen: Part | None) -> Part:
+    return part if seen is None else part.became(seen)
+
+
 def own_names(calls: Sequence[CallId]) -> list[CallId]:
     """The canonical names of a part's calls: -1, -2 and so on."""
     return [-place for place, _ in enumerate(calls, 1)]
@@ -225,14 +232,16 @@ def numbered(part: Part, objects: Sequence[tuple[int, Any]]) -> tuple[dict[int, 
 
 
 class Renamed:
-    """A form that moves timers and requests by some numbers, gives other names to some `calls`, and changes
-    nothing else."""
+    """A form that moves timers and requests by some number, gives other names to some `calls`, leaves out a
+    `baseline` if that is not kept, and changes nothing else."""
 
-    switches = baseline = True
+    switches = True
     known_timers = known_requests = 0
 
-    def __init__(self, by: int = 0, calls: Mapping[int | None, CallId | None] | None = None) -> None:
-        self._by, self._calls = by, calls or {}
+    def __init__(
+        self, by: int = 0, calls: Mapping[int | None, CallId | None] | None = None, baseline: bool = True
+    ) -> None:
+        self._by, self._calls, self.baseline = by, calls or {}, baseline
 
     def timer(self, timer: TimerId | None) -> TimerId | None:
         """The timer under its new number."""

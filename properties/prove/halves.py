@@ -8,19 +8,31 @@ parts has not got caused something in there, that is `OF_ANOTHER`, the first sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from model.io import CallSettled, Output
-from model.parts import OF_ANOTHER, OWN, Part
+from model.parts import OF_ANOTHER, OWN, UNSEEN, Part
 from model.sdk import Client, Sdk
-from model.terms import STRANGE, CallId, RequestId, TokenId, TokenIdStruct
+from model.terms import STRANGE, CallId, RequestId, TokenIdStruct
 from model.world.monitor import CallRecord
 from model.world.state import PendingCall, System, Timer
-from properties.prove.apart import Change, Core, InWorld, MoreThanSeen, Renamed, Thread, Told, numbered, own_names
+from properties.prove.apart import (
+    Change,
+    Chosen,
+    Core,
+    InWorld,
+    MoreThanSeen,
+    Renamed,
+    Thread,
+    Told,
+    numbered,
+    own_names,
+)
 from properties.prove.state import NOW, Memory
 from properties.prove.untimed_states import ANY, Names, UntimedForm, names_of, untimed
 from properties.prove.zone import UNKNOWN_SET
@@ -142,7 +154,7 @@ class ApartSystem(Struct, frozen=True, cache_hash=True):
                 InWorld(
                     part.timers,
                     request and of_part.of_request(request),
-                    tuple(replace(calls[call], call=name) for call, name in own.items()),
+                    tuple(of_part.of_call(calls[call]) for call in own),
                     tuple(of_part.of_record(records[call]) for call in own),
                 )
             )
@@ -160,7 +172,8 @@ class ApartSystem(Struct, frozen=True, cache_hash=True):
         if before and (record := records.get(OF_ANOTHER)):
             ended, lied_to = record.told_ended and memory.history, record.lied_to and memory.history
             alone = before.room + len(before.calls) == 1
-            told = Told(record.accepts[1:], ended, lied_to, alone and (ended or lied_to))
+            accepts = record.accepts[1:] if memory.kinds else ()
+            told = Told(accepts, ended, lied_to, alone and (ended or lied_to))
         return cls(form.of_system(core), count, tuple(parts), left, told)
 
 
@@ -183,36 +196,56 @@ class WholeClient(Struct, frozen=True):
     places: tuple[int, ...]
 
     @classmethod
-    def of(
-        cls, sdk: Sdk, core: Client, parts: Sequence[Part], seen: Sequence[Part], slots: frozenset[TokenId]
-    ) -> WholeClient:
-        """Put them together. The last of the `parts` are what was `seen`."""
+    def each(cls, sdk: Sdk, core: Client, chosen: Chosen) -> Iterator[WholeClient]:
+        """Put them together, in each way: two parts may have the same object, if what they have is equal."""
         assert sdk.parts is not None
-        objects, named = [*sdk.parts.shared(core, Renamed())], list[Part]()
-        for number, part in enumerate(parts, 1):
-            holders = {one: one if one > OWN else len(objects) + OWN - one for one in part.holders}
-            objects += part.own
-            named.append(part.named(_form_of(number, len(part.calls)), holders, ()))
-        beyond = (len(parts) + 1) * BLOCK
-        client = sdk.parts.join(
-            replace(core, next_timer=beyond, next_request=beyond), named, objects, slots, UNKNOWN_SET
-        )
-        found = dict(zip(seen, named[len(parts) - len(seen) :], strict=True))
-        return cls(client, found, objects, tuple(sdk.parts.places(core).values()))
+        parts, beyond = chosen.parts, (len(chosen.parts) + 1) * BLOCK
+        core_objects = [*sdk.parts.shared(core, Renamed())]
+        for shared, own in _sharings(core_objects, [one.part.own for one in chosen.threads]):
+            named, objects = list[Part](), [*shared]
+            for number, part in enumerate(parts, 1):
+                if number > len(own):  # what is seen of a part has its own in place of the real object
+                    own.append((len(objects),))
+                    objects += part.own
+                holders = {one: one if one > OWN else own[number - 1][OWN - one] for one in part.holders}
+                named.append(part.named(_form_of(number, len(part.calls)), holders, ()))
+            within = replace(core, next_timer=beyond, next_request=beyond)
+            client = sdk.parts.join(within, named, objects, chosen.slots, UNKNOWN_SET)
+            seen = dict(zip(chosen.seen, named[len(chosen.threads) :], strict=True))
+            yield cls(client, seen, objects, tuple(sdk.parts.places(core).values()))
 
 
-class ApartClient(Struct, frozen=True):
+def _sharings(
+    objects: Sequence[Any], own: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[list[Any], list[tuple[int, ...]]]]:
+    """Numbers for the shared objects that each part has of its own, beside these `objects`: a number of its own
+    for each, or that of an equal one of another part. Those that one part has are not the same."""
+    if not own:
+        yield [*objects], []
+        return
+    for known, numbers in _sharings(objects, own[:-1]):
+        others = range(len(objects), len(known))
+        options = [(None, *(at for at in others if known[at] == one)) for one in own[-1]]
+        for option in product(*options):
+            shared = [at for at in option if at is not None]
+            if len(shared) == len({*shared}):
+                free = iter(range(len(known), len(known) + len(option)))
+                new = [one for one, at in zip(own[-1], option, strict=True) if at is None]
+                yield [*known, *new], [*numbers, tuple(next(free) if at is None else at for at in option)]
+
+
+class ApartClient(Struct, frozen=True, cache_hash=True):
     """A client taken apart: its `core` and `parts`; what it did to the system (`effect`). And what that does to
     parts that were left alone: the new `places` of the shared objects that the core had, with their values;
-    those that have `changed`, before and after; what was seen of a part that was `kept` where it was; and whether
-    all slots were `emptied`."""
+    those that have `changed`, before and after; what was seen of a part and was `kept` in its slot, before and
+    after; and whether all slots were `emptied`."""
 
     core: Client
     parts: tuple[Part, ...]
     effect: Effect
     places: tuple[tuple[int, tuple[int, Any]], ...] = ()
     changed: tuple[tuple[Any, Any], ...] = ()
-    kept: frozenset[Part] = frozenset()
+    kept: tuple[tuple[Part, Part], ...] = ()
     emptied: bool = False
 
     @classmethod
@@ -225,27 +258,24 @@ class ApartClient(Struct, frozen=True):
         outputs: tuple[Output, ...] = (),
         before: WholeClient | None = None,
     ) -> ApartClient:
-        """Take a client apart that has put something out. What was seen of a part, and is still there, is none of
-        the parts. Raises `MoreThanSeen`."""
+        """Take a client apart that has put something out. What was seen of a part is none of the parts. Raises
+        `MoreThanSeen`."""
         assert sdk.parts is not None
         settled = {output.call for output in outputs if isinstance(output, CallSettled)}
         core, parts = sdk.parts.split(client, calls.core - settled)
         separate = {call for part in parts for call in part.calls}
         names = names_of(sdk, core, calls.pending - settled - separate, memory)
         at, objects = sdk.parts.places(core), sdk.parts.shared(client, UntimedForm(names, memory))
-        kept = set[Part]()
-        before_objects = before.objects if before else ()
+        kept = dict[Part, Part]()  # what was seen of a part, by what it has become
         for seen, part in before.seen.items() if before else ():
-            rest = [one for one in parts if one != part]
             (holder,) = part.holders
-            used = holder in at or any(holder in one.holders for one in rest)
-            if used or before_objects[holder] != objects[holder]:
+            using = [one for one in parts if holder in one.holders]
+            intact = before is not None and before.objects[holder] == objects[holder]
+            if holder in at or not intact or len(using) > 1 or not all(one.looks_like(part) for one in using):
                 raise MoreThanSeen(seen)
-            if len(rest) < len(parts):
-                kept.add(seen)
-            parts = rest
-        known = dict(names.calls) | dict.fromkeys((OF_ANOTHER, *separate), OF_ANOTHER)
-        named, in_system = list[Part](), list[InSystem]()
+            kept |= dict.fromkeys(using, seen)
+        known = dict(names.calls) | dict.fromkeys((OF_ANOTHER, *separate), OF_ANOTHER) | {UNSEEN: UNSEEN}
+        named, in_system, still = list[Part](), list[InSystem](), list[tuple[Part, Part]]()
         for part in parts:
             own = dict(zip(part.calls, own_names(part.calls), strict=True))
             requests = {request: name for name, request in enumerate(part.requests, 1)}
@@ -254,22 +284,26 @@ class ApartClient(Struct, frozen=True):
                 Names(tuple(timers), tuple(requests.items()), tuple((known | own).items())), memory
             )
             values = [(at[one], None) if one in at else (OWN, objects[one]) for one in part.holders]
-            named.append(part.named(form, *numbered(part, values)))
+            canonical = part.named(form, *numbered(part, values))
+            if part in kept:
+                still.append((kept[part], canonical))
+                continue
+            named.append(canonical)
             name = None if part.in_flight is None else requests[part.in_flight]
             in_system.append(InSystem(len(part.timers), part.in_flight, name, tuple(own)))
-        effect = Effect(tuple(untimed(one, memory.order) for one in outputs), names, tuple(in_system))
-        canonical = sdk.canonical(core, UntimedForm(names, memory))
+        effect = Effect(tuple(untimed(one, memory) for one in outputs), names, tuple(in_system))
+        core = sdk.canonical(core, UntimedForm(names, memory))
         if before is None:
-            return cls(canonical, tuple(named), effect)
+            return cls(core, tuple(named), effect)
         places = ((one, at.get(one, OWN)) for one in before.places)
         changes = dict.fromkeys((a, b) for a, b in zip(before.objects, objects, strict=False) if a != b)
         return cls(
-            canonical,
+            core,
             tuple(named),
             effect,
             tuple((one, (place, objects[one] if place == OWN else None)) for one, place in places),
             tuple(changes),
-            frozenset(kept),
+            tuple(still),
             sdk.parts.emptied(client),
         )
 
@@ -288,16 +322,17 @@ class Apart:
 
 
 def change_of(
-    core: Core, slots: frozenset[TokenId], before: WholeSystem, client: ApartClient, system: ApartSystem
+    core: Core, chosen: Chosen, before: WholeSystem, client: ApartClient, system: ApartSystem
 ) -> Change:
-    """What a step does to the parts that it leaves alone. `slots`: those of which it knew what was there."""
+    """What a step that knew what was `chosen` does to the parts that it leaves alone."""
     known = client.effect.known
     others = dict.fromkeys((*[OF_ANOTHER] * system.left, *map(known.get, before.calls)))
     return Change(
         client.places,
         tuple((call.call, known.get(call.call)) for call in core.system.world.calls),
         tuple(others) or (OF_ANOTHER,),
-        slots,
+        chosen.slots,
+        frozenset(chosen.seen),
         client.kept,
         client.emptied,
         client.changed,

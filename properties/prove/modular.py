@@ -12,10 +12,19 @@ in each slot that a rule looks into. That is unknown until a rule asks (`SlotUnk
 there is tried, and none. Whatever else is beside the core stays there (`Change`): the parts that may be beside it
 before the step may be beside the core after it.
 
-Of a part in a slot a rule may read less than all (`Part.seen`): parts that look the same are tried once, unless
-the step takes over more of one (`MoreThanSeen`). Two parts may share an object of the client, such as a Session
-object. Once the core has lost that, each has a copy. So if a step changes an object, a copy that is equal to it
-may stay as it is or change too.
+Of a part in a slot a rule may read less than all (`Part.seen`), and may put something else in its place: parts
+that look the same are tried once, unless the step takes over more of one (`MoreThanSeen`). Two parts may share an
+object of the client, such as a Session object. Once the core has lost that, each has a copy. So if a step changes
+an object, a copy that is equal to it may stay as it is or change too; and if a step takes two parts that have
+equal copies, they are tried as one object, and as two.
+
+A call is in a part, too, with the request or timer that it waits for, and with the calls that wait for the same.
+A core has the number of these calls, so that the app makes no more of them than it may, and no more than those
+are beside one another. What a part does may be caused by a call of another part. Which one is left open: once one
+has settled, that may have been it.
+
+World and client of a step have little to do with each other. As in `untimed.py`, what either does is looked up in
+tables: for a system and what the parts have in it, and for a client and its parts.
 
 The steps are those of `untimed.py`, and so are the invariants that may be checked.
 """
@@ -92,6 +101,7 @@ class Modular:
 
     threads: defaultdict[Core, dict[Thread, None]] = field(default_factory=lambda: defaultdict(dict))
     changes: defaultdict[Core, dict[tuple[Core, Change], None]] = field(default_factory=lambda: defaultdict(dict))
+    left: defaultdict[Change, dict[Thread, list[Thread]]] = field(default_factory=lambda: defaultdict(dict))
     waiting: dict[Core, None] = field(default_factory=dict)
     ends: dict[tuple[Core, Chosen, Option], list[End] | SlotUnknown | MoreThanSeen] = field(default_factory=dict)
     may_happen: dict[tuple[System, int, InWorld | None], list[Option]] = field(default_factory=dict)
@@ -146,10 +156,15 @@ class Modular:
             if new := [one for one in threads if one not in known]:
                 known.update(dict.fromkeys(new))
                 self.waiting[core] = None
-                ahead += [
-                    (after, [left for one in new for left in change.carried(one)])
-                    for after, change in self.changes[core]
-                ]
+                ahead += [(after, self.carried(change, new)) for after, change in self.changes[core]]
+
+    def carried(self, change: Change, threads: Sequence[Thread]) -> list[Thread]:
+        """What these parts may be after a step that leaves them alone."""
+        known = self.left[change]
+        for one in threads:
+            if one not in known:
+                known[one] = change.carried(one)
+        return [left for one in threads for left in known[one]]
 
     def expand(self, core: Core, steps: int = 1_000_000_000) -> None:
         """Take every step of a core, and of each part beside it. Beyond so many `steps` in all it waits again."""
@@ -164,8 +179,7 @@ class Modular:
                         self.reach(after, made)
                         if change and (after, change) not in self.changes[core]:
                             self.changes[core][after, change] = None
-                            known = [*self.threads[core]]
-                            self.reach(after, [left for one in known for left in change.carried(one)])
+                            self.reach(after, self.carried(change, [*self.threads[core]]))
 
     def with_others(
         self, core: Core, thread: Thread | None, option: Option, threads: Sequence[Thread]
@@ -180,7 +194,9 @@ class Modular:
                 ends = self.ends[core, chosen, option] = self.step(core, chosen, option)
             match ends:
                 case SlotUnknown(slot=slot):
-                    choices += chosen.with_slot(slot, threads)
+                    room = core.calls - chosen.calls
+                    fit = [one for one in threads if len(one.world.calls) <= room]
+                    choices += chosen.with_slot(slot, fit)
                 case MoreThanSeen(seen=seen):
                     choices += chosen.in_full(seen, threads)
                 case _:
@@ -224,7 +240,7 @@ class Modular:
                     if over:
                         yield after, tuple(threads), None
                     else:
-                        change = change_of(core, chosen.slots, begun.whole, client, system)
+                        change = change_of(core, chosen, begun.whole, client, system)
                         yield after, tuple(one for thread in threads for one in change.made(thread)), change
 
     # -- the tables ---------------------------------------------------------------------------------------------
@@ -251,7 +267,7 @@ class Modular:
         key = core, chosen.parts, chosen.seen, chosen.slots, given
         if (known := self.answers.get(key)) is None:
             try:
-                known = [*self._answered(core, chosen, given)]
+                known = [*dict.fromkeys(self._answered(core, chosen, given))]
             except (SlotUnknown, MoreThanSeen) as more:
                 known = more.with_traceback(None)
             self.answers[key] = known
@@ -262,13 +278,13 @@ class Modular:
     def _answered(self, core: Client, chosen: Chosen, given: Input) -> Iterator[ApartClient]:
         sdk, memory, stimulus = self.problem.model.sdk, self.problem.memory, given.stimulus
         at = DEVICE_TIME if self.problem.assumptions.skews else NOW
-        whole = WholeClient.of(sdk, core, chosen.parts, chosen.seen, chosen.slots)
-        before = None if isinstance(stimulus, Started) else whole
-        ends: Iterable[tuple[Client, tuple[Output, ...]]] = [(whole.client, ())]
-        if stimulus:
-            ends = either_way(partial(sdk.step, whole.client, stimulus, at))
-        for client, outputs in ends:
-            yield ApartClient.of(sdk, memory, client, given.calls, outputs, before)
+        for whole in WholeClient.each(sdk, core, chosen):
+            before = None if isinstance(stimulus, Started) else whole
+            ends: Iterable[tuple[Client, tuple[Output, ...]]] = [(whole.client, ())]
+            if stimulus:
+                ends = either_way(partial(sdk.step, whole.client, stimulus, at))
+            for client, outputs in dict.fromkeys(ends):
+                yield ApartClient.of(sdk, memory, client, given.calls, outputs, before)
 
     def _absorbed(self, begun: Begun, effect: Effect) -> list[ApartSystem]:
         """The systems in which what the client does results. Each is judged once."""
@@ -277,7 +293,8 @@ class Modular:
             whole, memory = begun.whole, self.problem.memory
             for after, facts in either_way(partial(absorb, begun.system, effect.outputs, tainted=False)):
                 self._judge(Step(whole.system, begun.event, (*begun.facts, *facts), after))
-                known.append(ApartSystem.of(after, effect, memory, whole))
+                if (end := ApartSystem.of(after, effect, memory, whole)) not in known:
+                    known.append(end)
         return known
 
     def _judge(self, taken: Step) -> None:

@@ -28,6 +28,7 @@ from heapq import heappop, heappush
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from model.app import App
 from model.assumptions.sets import Assumptions
@@ -177,31 +178,38 @@ class _Search:
     def untimed(self, invariants: Sequence[Invariant], share: int) -> dict[str, Verdict]:
         """The untimed passes: the verdicts of the timeless invariants that they prove. A `share` of 5 is a fifth
         of the limits. The product comes first: if it closes, the modular pass proves no more. But of an app that
-        switches between tokens the product hardly closes, and comes last."""
+        switches between tokens the product hardly closes, and comes last. The modular pass leaves out the kinds
+        of tokens at first. If it does not close so, it does not with them."""
         timeless = [one for one in invariants if one.timeless]
         if self.problem.model.sdk.parts is None:
             return self._untimed(self._product, timeless, share)[0]
-        passes = [(self._product, share), (self._modular, share)]
         if self.problem.memory.switches:
-            passes = [(self._modular, 1), (self._product, SHORT)]
-        verdicts: dict[str, Verdict] = {}
-        for one, part in passes:
-            proofs, closed = self._untimed(one, [left for left in timeless if left.id not in verdicts], part)
-            verdicts |= proofs
-            if closed and one == self._product:
-                break
+            return self._of_many_tokens(timeless)
+        verdicts, closed = self._untimed(self._product, timeless, share)
+        if not closed:
+            verdicts |= self._untimed(self._modular, _left(timeless, verdicts), share)[0]
         return verdicts
+
+    def _of_many_tokens(self, timeless: Sequence[Invariant]) -> dict[str, Verdict]:
+        """The same for an app that switches between tokens. Only one that does so within a session has many
+        kinds of them."""
+        many = any(one.changes_session for one in self.problem.app.operations or ())
+        any_kind = [one for one in timeless if many and not one.kinds]
+        verdicts, closed = self._untimed(partial(self._modular, kinds=False), any_kind, share=1)
+        if closed or not any_kind:
+            verdicts |= self._untimed(self._modular, _left(timeless, verdicts), share=1)[0]
+        return verdicts | self._untimed(self._product, _left(timeless, verdicts), SHORT)[0]
 
     def _untimed(
         self, search: _Untimed, invariants: Sequence[Invariant], share: int
     ) -> tuple[dict[str, Verdict], bool]:
-        """The verdicts of the invariants that one of the two passes proves, and whether its graph closed."""
+        """The verdicts of the invariants that a pass proves, and whether its graph closed, or broke all."""
         if not invariants:
             return {}, False
         found = search(invariants, self.limits.seconds / share, self.limits.steps // share)
         self.reached = self.reached | found.reached
         if not found.closed or any(not found.reached.get(one.name) for one in self.problem.assumptions.sometimes):
-            return {}, found.closed
+            return {}, found.closed or len(found.broken) == len(invariants)
         proof = Proved(found.states, found.transitions)
         return {one.id: proof for one in invariants if one.id not in found.broken}, True
 
@@ -210,8 +218,11 @@ class _Search:
         product = Product(self._for(invariants), most, invariants)
         return product.search(seconds, self.limits.states, steps, partial(self._say, "leaving time out"))
 
-    def _modular(self, invariants: Sequence[Invariant], seconds: float, steps: int) -> UntimedResult:
-        modular = Modular(self._for(invariants), invariants)
+    def _modular(
+        self, invariants: Sequence[Invariant], seconds: float, steps: int, kinds: bool = True
+    ) -> UntimedResult:
+        problem = self._for(invariants)
+        modular = Modular(replace(problem, memory=replace(problem.memory, kinds=kinds)), invariants)
         return modular.search(
             seconds, self.limits.states, steps, partial(self._say, "following each part of the client")
         )
@@ -332,3 +343,8 @@ class _Search:
             if now - began > seconds:
                 return
         graph.closed = True
+
+
+def _left(invariants: Sequence[Invariant], verdicts: dict[str, Verdict]) -> list[Invariant]:
+    """The invariants that have no verdict."""
+    return [one for one in invariants if one.id not in verdicts]

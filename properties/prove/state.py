@@ -56,7 +56,8 @@ class Memory(Struct, frozen=True):
     the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
     was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
     it. Which tokens were `given` to the app: if an invariant reads that. When a timer was planned that a sleep
-    delayed (`lateness`): if that delay is bounded.
+    delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens are: if an invariant reads it, or if
+    time is not left out.
     """
 
     history: bool = True
@@ -68,6 +69,7 @@ class Memory(Struct, frozen=True):
     order: bool = True
     given: bool = True
     lateness: bool = False
+    kinds: bool = True
 
     @classmethod
     def needed(

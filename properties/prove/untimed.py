@@ -273,7 +273,7 @@ class Product:
         sdk, memory = self.problem.model.sdk, self.problem.memory
         known_as = names_of(sdk, client, {*calls} - settled, memory)
         self.timers_unbounded = self.timers_unbounded or len(known_as.timers) > self.most_timers
-        effect = self.effects.number(Effect(tuple(untimed(one, memory.order) for one in outputs), known_as))
+        effect = self.effects.number(Effect(tuple(untimed(one, memory) for one in outputs), known_as))
         end = effect, self.clients.number(sdk.canonical(client, UntimedForm(known_as, memory)))
         self.forms[client, outputs, calls] = end
         return end

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from model.io import CallSettled, Output, TimerSet, TokenAnnounced, TokenShown
 from model.sdk import Client, Sdk
-from model.terms import CallId, Token
+from model.terms import CallId, Token, TokenId, TokenIdStruct
 from model.world.monitor import CallRecord, Monitor
-from model.world.state import Reply, Request, System, World
+from model.world.state import PendingCall, Reply, Request, System, World
 from properties.prove.canonical import Naming, renumbered, without_age, without_history
 from properties.prove.state import NOW, Memory
 from properties.prove.zone import Instant, UnknownCount
@@ -56,15 +56,15 @@ def names_of(sdk: Sdk, client: Client, calls: Iterable[CallId], memory: Memory) 
     )
 
 
-def untimed(output: Output, ordered: bool) -> Output:
+def untimed(output: Output, memory: Memory) -> Output:
     """An output without its instants, and without the numbers of tokens."""
     match output:
         case TimerSet():
             return replace(output, due=ANY)
         case TokenAnnounced(token, before):
-            return replace(output, token=_symbol(token, ordered), before=_symbol(before, ordered))
+            return replace(output, token=_symbol(token, memory), before=_symbol(before, memory))
         case CallSettled(_, token) | TokenShown(token):
-            return replace(output, token=_symbol(token, ordered))
+            return replace(output, token=_symbol(token, memory))
         case _:
             return output
 
@@ -79,10 +79,27 @@ class AnyInstant(Instant):
 _UNKNOWN_S = cast(Any, AnyInstant((3,), (), 0, 1000))
 
 
-def _symbol(token: Token | None, ordered: bool) -> Token | None:
-    """A token without its number and instants. Which of two was issued first is unknown, where that
-    matters."""
-    return token and replace(token, number=0, issued=_UNKNOWN_S if ordered else _NOW_S, expires=_ANY_S)
+class AnyKind(Token, frozen=True):
+    """A token of which nothing is known but its session, and whether it is behind."""
+
+    def comparable(self, other: Token) -> bool:
+        """Open, if it is of the same session."""
+        return self.session == other.session and Instant.zone.choose()
+
+
+def _symbol(token: Token | None, memory: Memory) -> Token | None:
+    """A token without its number and instants. Which of two was issued first is unknown, where that matters."""
+    if token is None:
+        return None
+    issued = _UNKNOWN_S if memory.order else _NOW_S
+    if memory.kinds:
+        return replace(token, number=0, issued=issued, expires=_ANY_S)
+    return AnyKind(0, any_kind(token.token_id), issued, _ANY_S, token.behind)
+
+
+def any_kind(token_id: TokenId) -> TokenId:
+    """A token id that says no more than the session."""
+    return TokenIdStruct(session=token_id.session)
 
 
 class UntimedForm(Naming):
@@ -95,7 +112,7 @@ class UntimedForm(Naming):
 
     def token(self, token: Token | None) -> Token | None:
         """A token without its number and instants."""
-        return _symbol(token, self.memory.order)
+        return _symbol(token, self.memory)
 
     def count(self, count: int) -> int:
         """An unknown number of attempts."""
@@ -116,6 +133,7 @@ class UntimedForm(Naming):
         return replace(
             world,
             now=NOW,
+            server=world.server if self.memory.kinds else world.server.without_choice(),
             **without_age(world),
             token=replace(
                 world.token,
@@ -128,7 +146,7 @@ class UntimedForm(Naming):
             minted=0,
             timers=tuple(sorted(timers, key=lambda timer: timer.timer)),
             requests=tuple(sorted(requests, key=lambda request: request.request)),
-            calls=tuple(replace(call, call=self.call_names[call.call]) for call in world.calls),
+            calls=tuple(map(self.of_call, world.calls)),
             next_call=len(self.call_names) + 1,
             page=self.of_page(world.page),
         )
@@ -144,10 +162,17 @@ class UntimedForm(Naming):
             reply=request.reply and self.of_reply(request.reply),
         )
 
+    def of_call(self, call: PendingCall) -> PendingCall:
+        """A pending call in canonical form."""
+        token_id = call.token_id if self.memory.kinds else any_kind(call.token_id)
+        return replace(call, call=self.call_names[call.call], token_id=token_id)
+
     def of_reply(self, reply: Reply) -> Reply:
-        """A reply in canonical form."""
-        others = tuple(filter(None, map(self.token, reply.others)))
-        return replace(reply, token=self.token(reply.token), others=others, served_at=NOW - 1)
+        """A reply in canonical form. The client goes by the kinds of its tokens."""
+        memory = replace(self.memory, kinds=True)
+        others = (_symbol(token, memory) for token in reply.others)
+        token = _symbol(reply.token, memory)
+        return replace(reply, token=token, others=tuple(filter(None, others)), served_at=NOW - 1)
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
@@ -168,6 +193,8 @@ class UntimedForm(Naming):
     def of_record(self, record: CallRecord) -> CallRecord:
         """The record of a call in canonical form."""
         number = self.call_names[record.call]
+        if not self.memory.kinds:
+            record = replace(record, accepts=())
         if not self.memory.history:
             return without_history(record, number)
         return replace(record, call=number, asked_at=NOW, awake_since=NOW, healthy=False)
