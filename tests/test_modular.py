@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from model.app import App
-from model.assumptions.catalogue import ASSUMPTIONS
+from model.assumptions.sets import everything
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
 from model.io import TimerDue
@@ -224,7 +224,7 @@ def followed(steps_of: Following, run: Run, build: ModelTarget, event: Event) ->
 MOST_STEPS = 3
 """Any timer may run next, so that there are ever more ways."""
 
-EVERYTHING = tuple(name for name in ASSUMPTIONS if name != "calm")
+EVERYTHING = everything(CLERK, Runtime.HEADLESS).names
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from model import step as relation
 from model.app import App
 from model.assumptions.catalogue import ASSUMPTIONS
-from model.assumptions.sets import Assumptions
+from model.assumptions.sets import Assumptions, everything
 from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken
 from model.operations import Load, Operation
@@ -39,7 +39,7 @@ CELLS = (
     ("starvation", "stale-on-arrival", "stale-edge"),
     ("outage", "locked-keychain", "revocation"),
     ("clock-skew", "restart", "refused-credential"),
-    tuple(name for name in ASSUMPTIONS if name != "calm"),
+    everything(CLERK, Runtime.HEADLESS).names,
 )
 
 EVERYWHERE = [
@@ -201,8 +201,8 @@ def alike(event: Event) -> list[Event]:
 def test_every_kind_is_needed_somewhere_and_calm_needs_three() -> None:
     calm = kinds_of(assuming("calm"), APP, Runtime.HEADLESS)
     assert {kind.name for kind in calm} == {"time passes", "a request is answered", "the app makes a call"}
-    everything = assuming(*ASSUMPTIONS)
-    needed = {kind.name for runtime in Runtime for kind in kinds_of(everything, APP, runtime)}
+    every = assuming(*ASSUMPTIONS)
+    needed = {kind.name for runtime in Runtime for kind in kinds_of(every, APP, runtime)}
     assert needed == {kind.name for kind in KINDS}
 
 

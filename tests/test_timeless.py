@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from model.app import App
-from model.assumptions.catalogue import ASSUMPTIONS
+from model.assumptions.sets import everything
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, Touch
 from model.clerk.transition import step
@@ -50,7 +50,7 @@ APART = (
 )
 """Beside others these would make the graph of all together too large, or break what is proved: they have proofs
 of their own."""
-EVERYTHING = tuple(name for name in ASSUMPTIONS if name not in APART)
+EVERYTHING = tuple(name for name in everything(CLERK, Runtime.HEADLESS).names if name not in APART)
 TIMELESS = [one for one in INVARIANTS.values() if one.timeless and Runtime.HEADLESS in one.runtimes]
 
 
