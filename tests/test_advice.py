@@ -114,10 +114,10 @@ def test_a_judgement_in_the_table_is_that_of_the_build(target: NodeTarget) -> No
 def test_a_judgement_in_the_table_is_that_of_the_page(target: NodeTarget) -> None:
     version = target.name.partition("@")[2]
     again = {
-        one.name: judge(ready(target, Runtime.BROWSER), one, profile(TRACES), uncounted)
-        for one in findings("clerk-js", Runtime.BROWSER)
+        one.name: judge(ready(target, one.trace.runtime), one, profile(TRACES), uncounted)
+        for one in findings("clerk-js", Runtime.BROWSER, Runtime.FRAME)
     }
-    assert len(again) == 2
+    assert len(again) == 8
     assert again == {name: TABLE.judgements(name, "clerk-js")[version] for name in again}
 
 
