@@ -115,6 +115,8 @@ class Naming:
 
     def of_page(self, page: Page) -> Page:
         """A page in canonical form."""
+        if page.heard is None and page.shown is None:
+            return page
         return replace(page, heard=self.token(page.heard), shown=self.token(page.shown))
 
 
