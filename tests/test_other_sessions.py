@@ -174,7 +174,7 @@ def test_the_background_is_proved_to_spare_the_apps_session() -> None:
     found = prove(model("6.40.0"), Runtime.HEADLESS, BOTH, [INVARIANTS[HEADLINE]], APP, Limits(seconds=600))
     verdict = found.verdicts[HEADLINE]
     assert isinstance(verdict, Proved)
-    assert verdict.states == 32_741
+    assert verdict.states == 31_288
 
 
 def test_a_shortest_trace_in_which_a_sign_in_does_not_spare_it_has_five_events() -> None:
