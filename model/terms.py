@@ -49,6 +49,10 @@ class Runtime(Word):
         return self is not Runtime.HEADLESS
 
 
+PAGES = tuple(one for one in Runtime if one.is_page)
+"""The runtimes with a document around the client."""
+
+
 class TabState(Word):
     """Whether the user looks at a page, as its document says (`hasFocus()`, `visibilityState`)."""
 

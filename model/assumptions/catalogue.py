@@ -35,19 +35,19 @@ from model.assumptions.landmarks import (
     LOADED,
     LOADED_AGAIN,
     LOCKED,
+    LOOKED_AT,
     LOST_REPLY,
     OLDER_DATA,
     REFUSED_REQUESTS,
     REJECTED,
     RESTARTED,
     RETRY_AFTER,
-    SEEN,
     SKEWS,
     TOLD_BANNED,
     TOLD_GONE,
     TRUE_SIGN_OUT,
+    TURNED_AWAY,
     UNAUTHENTICATED_REQUEST,
-    UNSEEN,
     Landmark,
 )
 from model.requests import FAILURES, Ending, Outcome
@@ -301,7 +301,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "The user turns to the page's tab, and away from it: it has the focus, is visible beside another "
             "window, or is hidden. In a frame of another origin it never has the focus.",
             events=tuple(map(TurnTo, TabState)),
-            sometimes=(SEEN, UNSEEN),
+            sometimes=(LOOKED_AT, TURNED_AWAY),
         ),
         Assumption(
             "other-tab",

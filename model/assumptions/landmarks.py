@@ -12,7 +12,7 @@ from msgspec import Struct
 from model.operations import Load
 from model.requests import FAILURES, Ending, Endpoint, Outcome
 from model.sdk import Server
-from model.terms import Millis, Runtime, TabState, Timings
+from model.terms import PAGES, Millis, Runtime, TabState, Timings
 from model.world.events import FreezeKind
 from model.world.facts import (
     Answered,
@@ -149,13 +149,12 @@ DEVICE_OFFLINE = Landmark(
     lambda fact: isinstance(fact, NetworkChanged) and not fact.online,
     tuple(one for one in Runtime if one.sees_network),
 )
-PAGES = tuple(one for one in Runtime if one.is_page)
-SEEN = Landmark(
+LOOKED_AT = Landmark(
     "the user looks at the tab",
     lambda fact: isinstance(fact, TabTurned) and fact.state is not TabState.HIDDEN,
     PAGES,
 )
-UNSEEN = Landmark(
+TURNED_AWAY = Landmark(
     "the user turns to another tab",
     lambda fact: isinstance(fact, TabTurned) and fact.state is TabState.HIDDEN,
     PAGES,

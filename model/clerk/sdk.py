@@ -8,7 +8,7 @@ from model.clerk.server import Server
 from model.clerk.state import Client, Purpose
 from model.clerk.terms import OPERATIONS, PAGE_TIMINGS
 from model.sdk import Sdk
-from model.terms import Runtime
+from model.terms import PAGES, Runtime
 
 PHASES: dict[str, str] = {
     "held": "a token is cached",
@@ -54,7 +54,7 @@ CLERK = Sdk(
     server=Server(),
     runtimes=(Runtime.HEADLESS, Runtime.BROWSER_LIKE),
     provable=2,
-    timings_on={one: PAGE_TIMINGS for one in Runtime if one.is_page},
+    timings_on=dict.fromkeys(PAGES, PAGE_TIMINGS),
     rules=tuple(
         f"model.clerk.{name}" for name in ("transition", "loading", "session", "sign_in_out", "cache", "network")
     ),

@@ -93,7 +93,7 @@ def step(client: Client, stimulus: Stimulus, at: Millis) -> tuple[Client, tuple[
     """What `stimulus` does to the client at the instant `at` of the device's clock.
 
     Raises `LookupError` for a timer or request that the client does not have, and `TypeError` for an operation
-    that is not Clerk's.
+    that is not Clerk's, and for what happens to a page.
     """
     turn = Turn(client, at)
     match stimulus:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from model.requests import Endpoint
 from model.step import Step
-from model.terms import Runtime, TabState, Token
+from model.terms import PAGES, TabState, Token
 from model.world.events import Advance
 from model.world.facts import Answered, Origin, Restarted, Sent, Settled, Shown, TabTurned
 from properties.invariants.breach import Breach, GivenToken, KnownToken, Renewal
 from properties.invariants.catalogue import invariant, renews_early
 from properties.system.wording import duration
-
-PAGES = tuple(one for one in Runtime if one.is_page)
 
 
 @invariant("no-empty-token-announced", *PAGES, default=False)
