@@ -35,7 +35,7 @@ class Runtime(Word):
     HEADLESS = "headless"  # no browser around it: React Native
     BROWSER_LIKE = "browser-like"  # a browser's network status, but no page: an extension's worker
     BROWSER = "browser"  # a page in a tab of its own
-    FRAME = "frame"  # a page in a frame of a page of another origin
+    FRAME = "frame"  # a page in a frame of a page of another site
 
     @property
     def is_page(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from model.clerk.terms import GetToken, TokenId
+from model.io import Called, CallSettled
 from model.requests import Endpoint, Outcome
 from model.step import Step
 from model.terms import Runtime
@@ -25,11 +26,11 @@ from properties.run.run import Run
 from properties.targets.clerk import server as fapi
 from properties.targets.clerk.builds import PAGE_BUNDLES, fetch_build
 from properties.targets.clerk.requests import CLIENT_PATH, tokens_path
-from properties.targets.clerk.target import clerk_js_target
+from properties.targets.clerk.target import bundle_target, clerk_js_target
 from properties.targets.clerk.tokens import mint
 from properties.targets.node_target import NodeTarget
 from properties.targets.server import EPOCH
-from tests.support import FIRST, HOUR, ROOT, assuming, chromium, ready
+from tests.support import FIRST, HOUR, ROOT, assuming, chromium, fresh, ready
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,9 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 )
+
+PREFERENCES = {"profile": {"cookie_controls_mode": 0}}
+"""A frame of another site may have cookies. Without that, this Chromium lets it have partitioned ones alone."""
 
 EVERYTHING = (
     *(Advance(50_000), GetToken("api"), Answer(1, Outcome.GRANTED), Advance(5_000), Answer(2, Outcome.GRANTED)),
@@ -82,20 +86,17 @@ class Site:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def shown(self, browser: str) -> Any:
-        """What page.html posts when `browser` shows it."""
+        """What page.html posts, or a frame in it, when `browser` shows it."""
         address = f"http://127.0.0.1:{self.server.server_port}/page.html"
-        with (
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
-            subprocess.Popen(
-                [browser, *FLAGS, f"--user-data-dir={profile}", address],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ) as process,
-        ):
-            try:
-                return json.loads(self.posted.get(timeout=60))
-            finally:
-                process.terminate()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+            (Path(profile) / "Default").mkdir()
+            (Path(profile) / "Default" / "Preferences").write_text(json.dumps(PREFERENCES))
+            command = [browser, *FLAGS, f"--user-data-dir={profile}", address]
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+                try:
+                    return json.loads(self.posted.get(timeout=60))
+                finally:
+                    process.terminate()
 
 
 @pytest.fixture
@@ -175,3 +176,58 @@ def test_a_page_of_chromium_asks_and_keeps_what_ours_does(
         for words, world in zip([[], *map(seen, ran.steps)], worlds, strict=True)
     ]
     assert in_chromium(browser, site, release, ran.steps) == ours
+
+
+WRITES = (
+    "k=1; path=/; secure; samesite=none",
+    "l=1; path=/; secure; samesite=lax",
+    "p=1; path=/",
+    "k=2; path=/; secure; samesite=none; partitioned",
+    "a=1; path=/; secure; samesite=none; partitioned",
+    "k=; path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    "k=3; path=/; secure; samesite=none; partitioned",
+    "k=; path=/; secure; samesite=none; expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    "k=4; path=/; secure; samesite=none",
+)
+"""What is written to `document.cookie`: twice to remove a cookie."""
+
+NOTES = "for (const text of WRITES) { document.cookie = text; seen.push(document.cookie); }"
+
+
+CLERK_OF = """
+exports.Clerk = class {
+  addListener() {}
+  async load() {
+    this.session = { getToken: this.ask };
+    document.cookie = '__client_uat=; path=/; secure; samesite=none; expires=Thu, 01 Jan 1970 00:00:00 GMT';
+  }
+  async ask() {
+    PROGRAM
+    throw Object.assign(new Error(), { code: JSON.stringify(seen) });
+  }
+};
+"""
+"""An SDK whose getToken runs a program, and tells what that has seen."""
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_cookies_of_a_page_and_of_a_frame_are_those_of_chromium(
+    browser: str, site: Site, tmp_path: Path, framed: bool
+) -> None:
+    """To Chromium, 127.0.0.1 and localhost are two sites, and localhost is secure enough for what is `secure`."""
+    posts = "fetch('/', { method: 'POST', body: JSON.stringify(seen) })"
+    page = f"<script>const WRITES = {json.dumps(WRITES)}, seen = []; {NOTES} {posts};</script>"
+    own = f"http://localhost:{site.server.server_port}/own.html"
+    outer = f'<iframe src="{own}"></iframe>' if framed else f"<script>location = '{own}'</script>"
+    (site.folder / "own.html").write_text(page)
+    (site.folder / "page.html").write_text(outer)
+    path = tmp_path / "stub.js"
+    path.write_text(CLERK_OF.replace("PROGRAM", f"const WRITES = {json.dumps(WRITES)}, seen = []; {NOTES}"))
+    target = bundle_target(path)
+    try:
+        fresh(target, Runtime.FRAME if framed else Runtime.BROWSER)
+        (settled,) = target.feed(Called(1, GetToken()), 0)
+    finally:
+        target.close()
+    assert isinstance(settled, CallSettled) and settled.error
+    assert json.loads(settled.error) == site.shown(browser)

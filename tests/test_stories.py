@@ -8,7 +8,7 @@ from msgspec import Struct
 import properties.targets.clerk.invariants  # noqa: F401 - registers what is Clerk's alone
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, SESSION_TOKEN, GetToken, SignOut, SwitchOrganization
-from model.io import CallSettled, Output, RequestSent, Stimulus, TimerSet, TokenShown
+from model.io import CallSettled, Output, RequestSent, Stimulus, TimerSet, TokenAnnounced, TokenShown
 from model.operations import NULL_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Sdk
@@ -252,6 +252,16 @@ CASES = (
         "the answer to request 1 was nothing: the connection is lost; "
         "and so the SDK showed the app's own server no token, while the session is valid, on a device that is "
         "offline.",
+        Runtime.BROWSER,
+    ),
+    Case(
+        "newest-token-is-shown",
+        Scripted(
+            *((TokenShown(FIRST), TimerSet(1, 43 * SECOND, None)), (asks(1, None),)),
+            (TokenAnnounced(Token(2, SESSION_TOKEN, 43, 103), FIRST),),
+        ),
+        (REFRESH, Answer(1, GRANTED)),
+        REFRESHES + "the answer was a token (T2); and so T2 became the last active token.",
         Runtime.BROWSER,
     ),
     Case(

@@ -42,8 +42,8 @@ from properties.run.shrink import violates
 from properties.search.generate import KINDS, kinds_of
 from properties.system.trace import load
 from properties.targets.clerk.adapter import CLERK_ADAPTER
-from properties.targets.clerk.target import bundle_target, clerk_js_target
-from properties.targets.names import UnknownName, assumed
+from properties.targets.clerk.target import bundle_target
+from properties.targets.names import UnknownName, assumed, make_target
 from properties.targets.node_target import NodeTarget
 from tests.support import FIRST, RELEASES, Idle, app, assuming, fresh, needs_builds, of_kind, ready, run
 
@@ -63,7 +63,7 @@ FOCUSED, VISIBLE, HIDDEN = TabState.FOCUSED, TabState.VISIBLE, TabState.HIDDEN
         (Runtime.BROWSER_LIKE, HearTab(), "the runtime browser-like has no tab"),
         (PAGE, TurnTo(HIDDEN), "the tab is hidden already"),
         (PAGE, TurnTo(FOCUSED), None),
-        (FRAME, TurnTo(FOCUSED), "a frame of another origin gets no focus before the user clicks into it"),
+        (FRAME, TurnTo(FOCUSED), "a frame of another site gets no focus before the user clicks into it"),
         (FRAME, TurnTo(VISIBLE), None),
         (PAGE, HearTab(Outcome.BROKEN), "a tab that gets 'broken' has no token to tell of"),
         (PAGE, HearTab(Outcome.STALE_TOKEN), None),
@@ -271,8 +271,17 @@ FINDINGS = {
     "older-by-another-tab-6.10.1": "6.11.0",
     "closed-channel-6.21.1": "6.22.0",
     "held-lock-6.40.0": None,
+    "kept-beside-6.25.13": "6.26.0",
+    "unshown-refresh-6.40.0": None,
 }
 """Each with the release that mended it."""
+
+
+def built(spec: str) -> NodeTarget:
+    """A release of @clerk/clerk-js, in an app of its setup."""
+    target = make_target(spec, print)
+    assert isinstance(target, NodeTarget)
+    return target
 
 
 @pytest.mark.parametrize("name", FINDINGS)
@@ -280,9 +289,9 @@ def test_a_finding_is_that_of_its_release_and_not_of_the_next(name: str) -> None
     needs_builds()
     trace = load(CLERK_ADAPTER.corpus / f"{name}.json")
     assert trace.invariant is not None
-    later = FINDINGS[name]
-    for release, broken in ((trace.target.partition("@")[2], True), *([(later, False)] if later else [])):
-        target = clerk_js_target(release, print)
+    release, later = name.rpartition("-")[2], FINDINGS[name]
+    for other, broken in ((release, True), *([(later, False)] if later else [])):
+        target = built(trace.target.replace(release, other))
         try:
             assert bool(violates(trace, ready(target, trace.runtime), INVARIANTS[trace.invariant])) is broken
         finally:
@@ -298,12 +307,14 @@ def test_a_finding_is_that_of_its_release_and_not_of_the_next(name: str) -> None
         ("older-by-another-tab-6.10.1", ("given-tokens-never-go-backwards",)),
         ("closed-channel-6.21.1", ("one-refresh-at-a-time", "hidden-tab-says-so")),
         ("held-lock-6.40.0", ()),
+        ("kept-beside-6.25.13", ()),
+        ("unshown-refresh-6.40.0", ()),
     ],
 )
 def test_a_finding_breaks_its_invariant_and_those_that_it_implies(name: str, also: tuple[str, ...]) -> None:
     needs_builds()
     trace = load(CLERK_ADAPTER.corpus / f"{name}.json")
-    target = ready(clerk_js_target(trace.target.partition("@")[2], print), trace.runtime)
+    target = ready(built(trace.target), trace.runtime)
     try:
         broken = {one.id for one in INVARIANTS.values() if not one.reference and violates(trace, target, one)}
     finally:

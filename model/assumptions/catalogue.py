@@ -299,7 +299,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
         Assumption(
             "tab-switching",
             "The user turns to the page's tab, and away from it: it has the focus, is visible beside another "
-            "window, or is hidden. In a frame of another origin it never has the focus.",
+            "window, or is hidden. In a frame of another site it never has the focus.",
             events=tuple(map(TurnTo, TabState)),
             sometimes=(LOOKED_AT, TURNED_AWAY),
         ),

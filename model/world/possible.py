@@ -125,7 +125,7 @@ def _untold(world: World, event: TurnTo | HearTab | HoldLock | FreeLock | CloseC
         case _ if not world.runtime.is_page:
             return f"the runtime {world.runtime} has no tab"
         case TurnTo(TabState.FOCUSED) if world.runtime is Runtime.FRAME:
-            return "a frame of another origin gets no focus before the user clicks into it"
+            return "a frame of another site gets no focus before the user clicks into it"
         case TurnTo(state) if state is world.page.tab:
             return f"the tab is {state} already"
         case HearTab(outcome) if outcome not in (Outcome.GRANTED, Outcome.STALE_TOKEN):

@@ -124,10 +124,28 @@ def _causal_chain(facts: Sequence[Fact], breach: Breach | None, step: Index, end
         ends += found
         if place is None and found:
             waiting += _waiting(subject, facts[found[0]].at)
-    told = sorted(index for index in _ancestors(because, ends) if not isinstance(facts[index], TimerArmed))
+    told = _told(facts, because, ends)
     if place is not None and place not in told:  # a timer that was set, and nothing after it
         told.append(place)
     return CausalChain(tuple(told), place, tuple(waiting), end)
+
+
+def _told(facts: Sequence[Fact], because: Links, ends: Sequence[Index]) -> list[Index]:
+    """What led to these facts, in order, and they: without timers that were set, and without those that did no
+    more on time than to set the next one, as a ticker's do."""
+    chain = _ancestors(because, ends)
+    led = {source for one in chain if not isinstance(facts[one], TimerArmed) for source in because[one]}
+
+    def silent(index: Index) -> bool:
+        match facts[index]:
+            case TimerArmed():
+                return True
+            case TimerFired(late_by=0):
+                return index not in led and index not in ends
+            case _:
+                return False
+
+    return sorted(index for index in chain if not silent(index))
 
 
 def _place(facts: Sequence[Fact], breach: Breach | None, step: Index) -> Index | None:

@@ -9,7 +9,7 @@ from model.requests import Endpoint
 from model.step import Step
 from model.terms import PAGES, TabState, Token
 from model.world.events import Advance
-from model.world.facts import Answered, Origin, Restarted, Sent, Settled, Shown, TabTurned
+from model.world.facts import Announced, Answered, Restarted, Sent, Settled, Shown, TabTurned
 from properties.invariants.breach import Breach, GivenToken, KnownToken, Renewal
 from properties.invariants.catalogue import invariant, renews_early
 from properties.system.wording import duration
@@ -24,6 +24,21 @@ def no_empty_token_announced(step: Step) -> Breach | None:
             why = "the app's own server is shown no token, while the session is valid and the user signed in"
             return Breach(why, fact)
     return None
+
+
+@invariant("newest-token-is-shown", *PAGES, default=False)
+def newest_token_is_shown(step: Step) -> Breach | None:
+    """When a token becomes the session's last active one, the app's own server is shown no older one of the same
+    kind."""
+    world, shown = step.after, step.after.page.shown
+    announced = [fact for fact in step.facts if isinstance(fact, Announced)]
+    if not announced or shown is None or not (world.signed_in and world.valid):
+        return None
+    newest = announced[-1].token
+    if not (newest.comparable(shown) and newest.fresher_than(shown)):
+        return None
+    why = f"the app's own server is shown {shown}, though {newest} is the session's token"
+    return Breach(why, announced[-1], (KnownToken(shown),))
 
 
 @invariant("asks-on-return", *PAGES, default=False)
@@ -64,23 +79,6 @@ def expired_token_is_renewed(step: Step) -> Breach | None:
     long = duration(world.now - expired)
     why = f"for {long} the app's own server is shown {shown}, which has expired, and nothing asks"
     return Breach(why, about=(Renewal(shown),))
-
-
-@invariant("hidden-tab-says-so", *PAGES, default=False)
-def hidden_tab_says_so(step: Step) -> Breach | None:
-    """A request for a token that the background sends from a hidden tab tells the server that the tab is hidden.
-    Without that the server takes it for activity of the user, and a session that nobody uses stays active."""
-    tab = step.before.page.tab
-    for fact in step.facts:
-        match fact:
-            case TabTurned(state=state):
-                tab = state
-            case Sent(endpoint=Endpoint.MINT, origin=Origin.BACKGROUND) if (
-                tab is TabState.HIDDEN and fact.tab is not tab
-            ):
-                says = f"that the tab is {fact.tab}" if fact.tab else "nothing of the tab"
-                return Breach(f"request {fact.request} says {says}, which is hidden", fact)
-    return None
 
 
 @invariant("kept-while-fresh", *PAGES, default=False)

@@ -17,12 +17,12 @@ from properties.system.target import Target
 from properties.system.trace import Trace
 from properties.targets import npm
 from properties.targets.adapter import Adapter, Benchmark, Compared, Reproduction, Say
-from properties.targets.clerk import invariants
+from properties.targets.clerk import expo, invariants
 from properties.targets.clerk.builds import CLERK_JS, EXPO, INSTALLED
-from properties.targets.clerk.expo import JUDGED, SETUPS, ExpoTarget, model_of
+from properties.targets.clerk.expo import JUDGED, ExpoTarget, model_of
 from properties.targets.clerk.expo_model import ExpoModel
 from properties.targets.clerk.logs import logs
-from properties.targets.clerk.target import bundle_target, clerk_js_target
+from properties.targets.clerk.target import PARTITIONED_COOKIES, bundle_target, clerk_js_target
 from properties.targets.model import ModelTarget
 from properties.targets.names import UnknownName
 
@@ -32,10 +32,15 @@ POLICY_PREFIX = "CLERK_JS_"
 """The prefix of the names of released policies; the version follows, as `6_7_1`."""
 
 
+SETUPS = {EXPO.short: expo.SETUPS, CLERK_JS.short: (PARTITIONED_COOKIES,)}
+"""How an app may be set up, by the package that it installs; the name stands at the end of a target."""
+
+
 class ClerkAdapter(Adapter):
     """Specs: `clerk-js@VERSION` is a release, `expo@VERSION` one of Expo around the release that it was published
     with, `expo@VERSION+clerk-js@VERSION` around another, `path:FILE` a bundle in a file. A release may have its
-    name on npm: `@clerk/expo@VERSION`. Expo may end with one of `SETUPS`: `expo@VERSION+rejecting-cache`."""
+    name on npm: `@clerk/expo@VERSION`. It may end with one of the package's `SETUPS`:
+    `expo@VERSION+rejecting-cache`."""
 
     sdk = CLERK
     forms = (
@@ -63,12 +68,12 @@ class ClerkAdapter(Adapter):
     def target(self, spec: str, say: Say) -> Target | None:
         """Raises `UnknownName` if the version or the file is missing."""
         parts = _parts(spec)
-        setup = parts.pop()[0] if parts[-1][0] in SETUPS else ""
+        setup = parts.pop()[0] if parts[-1][0] in SETUPS.get(parts[0][0], ()) else ""
         match parts:
             case [("path:", file)] if file:
                 return bundle_target(Path(file), say)
-            case [("clerk-js", version)] if version and not setup:
-                return clerk_js_target(version, say)
+            case [("clerk-js", version)] if version:
+                return clerk_js_target(version, say, setup)
             case [("expo", version)] if version:
                 return ExpoTarget(version, say, setup=setup)
             case [("expo", version), ("clerk-js", inner)] if version and inner:
@@ -94,7 +99,7 @@ class ClerkAdapter(Adapter):
         (package, version), *others = _parts(spec)
         if package != EXPO.short:
             return ModelTarget(self.sdk, policy)
-        setup = others[-1][0] if others and others[-1][0] in SETUPS else ""
+        setup = others[-1][0] if others and others[-1][0] in SETUPS[package] else ""
         assert isinstance(policy, clerk.Policy), f"{policy.name} is no policy of Clerk's"
         return model_of(version, setup, policy) or ExpoModel(self.sdk, policy)
 

@@ -8,8 +8,8 @@ from model import sdk
 from model.clerk.policy import Policy
 from model.requests import Endpoint
 from model.step import Step
-from model.terms import Runtime
-from model.world.facts import Answered, CallStarted, Origin, Restarted, Sent, TimerFired
+from model.terms import PAGES, Runtime, TabState
+from model.world.facts import Answered, CallStarted, Origin, Restarted, Sent, TabTurned, TimerFired
 from model.world.state import Request, World
 from properties.invariants.breach import Breach, OpenRequest
 from properties.invariants.catalogue import invariant
@@ -76,4 +76,21 @@ def only_the_app_signs_out(step: Step) -> Breach | None:
     return None
 
 
-OWN = ("guard-is-headless-only", "one-start-retry-at-a-time", "only-the-app-signs-out")
+@invariant("hidden-tab-says-so", *PAGES, default=False)
+def hidden_tab_says_so(step: Step) -> Breach | None:
+    """A request for a token that the background sends from a hidden tab tells the server that the tab is hidden.
+    Without that the server takes it for activity of the user, and a session that nobody uses stays active."""
+    tab = step.before.page.tab
+    for fact in step.facts:
+        match fact:
+            case TabTurned(state=state):
+                tab = state
+            case Sent(endpoint=Endpoint.MINT, origin=Origin.BACKGROUND) if (
+                tab is TabState.HIDDEN and fact.tab is not tab
+            ):
+                says = f"that the tab is {fact.tab}" if fact.tab else "nothing of the tab"
+                return Breach(f"request {fact.request} says {says}, which is hidden", fact)
+    return None
+
+
+OWN = ("guard-is-headless-only", "one-start-retry-at-a-time", "only-the-app-signs-out", "hidden-tab-says-so")

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from model.clerk.terms import RETRY_AFTER, SESSION_TOKEN, TIMINGS, TokenId, key
 from model.requests import Endpoint, Outcome
 from model.terms import FIRST, STRANGE, Session, TabState, Token
@@ -132,17 +134,18 @@ def _answer(response: str, client: str = "null") -> str:
     return f'{{"response":{response},"client":{client}}}'
 
 
-_ENVIRONMENT = json.dumps(
-    {
-        "object": "environment",
-        "id": "env_1",
-        "auth_config": {"object": "auth_config", "id": "aconf_1", "single_session_mode": True},
-        "display_config": {"object": "display_config", "instance_environment_type": "production"},
-        "user_settings": {"attributes": {}, "social": {}, "actions": {}, "sign_in": {}, "sign_up": {}},
-        "organization_settings": {"enabled": False},
-        "maintenance_mode": False,
-    }
-)
+_ENVIRONMENT = {
+    "object": "environment",
+    "id": "env_1",
+    "auth_config": {"object": "auth_config", "id": "aconf_1", "single_session_mode": True},
+    "display_config": {"object": "display_config", "instance_environment_type": "production"},
+    "user_settings": {"attributes": {}, "social": {}, "actions": {}, "sign_in": {}, "sign_up": {}},
+    "organization_settings": {"enabled": False},
+    "maintenance_mode": False,
+    "partitioned_cookies": False,
+}
+_SETTINGS = json.dumps(_ENVIRONMENT)
+_PARTITIONED = json.dumps(_ENVIRONMENT | {"partitioned_cookies": True})
 
 
 def render(
@@ -172,7 +175,7 @@ def _body(
         client = _client(_by_sign_in(others), None)  # the one that was active last is not among them
         return _answer(_DELETED, client) if endpoint is Endpoint.SIGN_OUT else _answer(client)
     if outcome is Outcome.SETTINGS:
-        return _ENVIRONMENT
+        return _SETTINGS
     if outcome is Outcome.LEAN_SESSION:
         return _lean(token_id)
     if token is None:
@@ -204,7 +207,7 @@ def boot_answers(token: Token) -> Sequence[BootAnswer]:
     """The answers to the SDK's requests while it loads for the first time."""
     client = render(Outcome.SESSION, token, Endpoint.INTROSPECT)
     return (
-        BootAnswer(f"GET {ENVIRONMENT_PATH}", 200, _ENVIRONMENT),
+        BootAnswer(f"GET {ENVIRONMENT_PATH}", 200, _SETTINGS),
         BootAnswer(f"GET {CLIENT_PATH}", client.status, client.body),
     )
 
@@ -278,3 +281,15 @@ class ClerkServer(FakeServer):
         self._sessions = self._sessions | {one.number: one for one in known}
         endpoint, token_id = self.endpoint_of(request) or (Endpoint.MINT, SESSION_TOKEN)
         return render(outcome, token, endpoint, token_id, others)
+
+
+class PartitioningServer(ClerkServer):
+    """The same for an instance that partitions cookies since the app was loaded first: every later answer with
+    the settings says so (Environment.ts `partitionedCookies`)."""
+
+    def reply(
+        self, outcome: Outcome, token: Token | None, request: HttpRequest, others: Sequence[Token] = ()
+    ) -> HttpReply:
+        """In the format of the Frontend API."""
+        reply = super().reply(outcome, token, request, others)
+        return replace(reply, body=_PARTITIONED) if outcome is Outcome.SETTINGS else reply

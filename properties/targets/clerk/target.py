@@ -11,21 +11,26 @@ from model.clerk.sdk import CLERK
 from model.terms import Runtime
 from properties.system.target import TargetError
 from properties.targets.clerk.builds import BUNDLES, PAGE_BUNDLES, fetch_build
-from properties.targets.clerk.server import ClerkServer
+from properties.targets.clerk.server import ClerkServer, PartitioningServer
 from properties.targets.node_target import NodeTarget
 
 DRIVER = Path(__file__).parent / "driver"
 GLUE = DRIVER / "clerk_js.mjs"
 
 
-def clerk_js_target(version: str, say: Callable[[str], None]) -> NodeTarget:
+PARTITIONED_COOKIES = "partitioned-cookies"
+"""The setup of an app whose instance partitions cookies since the app was loaded first."""
+
+
+def clerk_js_target(version: str, say: Callable[[str], None], setup: str = "") -> NodeTarget:
     """The build of a release, downloaded when it is first needed. `say` gets a line about that."""
 
     def find_bundle(runtime: Runtime) -> Path:
         return fetch_build(version, say, PAGE_BUNDLES if runtime.is_page else BUNDLES)
 
-    name, policy = f"clerk-js@{version}", policy_of(version)
-    return NodeTarget(name, CLERK, GLUE, ClerkServer(), find_bundle, policy=policy, say=say)
+    name = f"clerk-js@{version}" + (f"+{setup}" if setup else "")
+    server = PartitioningServer() if setup == PARTITIONED_COOKIES else ClerkServer()
+    return NodeTarget(name, CLERK, GLUE, server, find_bundle, policy=policy_of(version), say=say)
 
 
 def bundle_target(path: Path, say: Callable[[str], None] = lambda line: None) -> NodeTarget:

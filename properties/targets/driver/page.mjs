@@ -8,25 +8,45 @@
 
 import crypto from 'node:crypto';
 
-// Cookies that expire by the instance's clock: tough-cookie looks at the real one, and counts a Max-Age from there.
-function cookieJar({ CookieJar, toughCookie: { Cookie } }) {
+// The cookies of a page, or of a frame of another site: that neither sets nor sees any but those with `SameSite=None`,
+// in a browser that does not refuse those, too. `Partitioned` ones are kept apart, also from others of the same name
+// (CHIPS), and both are sent. One with a new value goes to the end, as in Chromium. They expire by the instance's clock:
+// tough-cookie looks at the real one, and counts a Max-Age from there.
+function cookieJar({ CookieJar, toughCookie: { Cookie, MemoryCookieStore, cookieCompare } }, frame) {
+  class Store extends MemoryCookieStore {
+    updateCookie(old, cookie, callback) {
+      const { lastAccessed: creation } = cookie;
+      if (old.value !== cookie.value) Object.assign(cookie, { creation, creationIndex: new Cookie().creationIndex });
+      return super.updateCookie(old, cookie, callback);
+    }
+  }
+  const partition = new CookieJar(new Store());
+  const reaches = ({ sameSite, secure }) => !frame || (sameSite === 'none' && secure);
   return new (class extends CookieJar {
     writes = 0;
     now = null; // of the page that has it
     setCookie(text, url, options, callback) {
-      this.writes++;
       const cookie = Cookie.parse(text, { loose: true });
-      if (typeof cookie?.maxAge === 'number') {
+      if (!cookie || !reaches(cookie)) return callback(null, undefined);
+      this.writes++;
+      if (typeof cookie.maxAge === 'number') {
         cookie.expires = new Date(this.now() + cookie.maxAge * 1000);
         cookie.maxAge = null;
       }
-      return super.setCookie(cookie ?? text, url, { ...options, now: new Date(this.now()) }, callback);
+      const apart = cookie.extensions?.some(one => one.toLowerCase() === 'partitioned');
+      const set = apart ? partition.setCookie.bind(partition) : super.setCookie.bind(this);
+      return set(cookie, url, { ...options, now: new Date(this.now()) }, callback);
     }
     getCookies(url, options, callback) {
       const live = cookies => cookies.filter(cookie => (cookie.expiryTime() ?? Infinity) > this.now());
-      return super.getCookies(url, { ...options, expire: false }, (error, all) => callback(error, all && live(all)));
+      const all = { ...options, expire: false };
+      return super.getCookies(url, all, (error, own) =>
+        partition.getCookies(url, all, (other, apart) =>
+          callback(error ?? other, own && apart && live([...own, ...apart]).sort(cookieCompare)),
+        ),
+      );
     }
-  })();
+  })(new Store());
 }
 
 // The Web Locks API, for one page: exclusive, first come, first served; who aborts while it waits gives up. Another
@@ -88,7 +108,7 @@ function channels() {
   };
 }
 
-// What is around a page in a frame of another origin: a page that it cannot look into.
+// What is around a page in a frame of another site: a page that it cannot look into.
 const ABOVE = {
   get location() {
     throw new DOMException('a frame of another origin may not look', 'SecurityError');
@@ -129,9 +149,9 @@ const REAL = ['performance', 'XMLHttpRequest', 'WebSocket']; // with a clock or 
 
 // A page of its own at `url`: its globals, and what can be asked of it. `cookies` are there before the SDK is. Loaded
 // anew, in the place of `before`, it has what that has left: cookies, and storage of both kinds. In a frame it is in
-// one of another origin.
+// one of another site.
 export function pageOf(jsdom, now, { url, cookies }, frame, before = null) {
-  const jar = before?.jar ?? cookieJar(jsdom);
+  const jar = before?.jar ?? cookieJar(jsdom, frame);
   jar.now = now;
   const { window } = new jsdom.JSDOM('', { url, cookieJar: jar });
   for (const name of REAL) delete window[name];
@@ -149,7 +169,7 @@ export function pageOf(jsdom, now, { url, cookies }, frame, before = null) {
   const seen = { writes: 0, name: null, value: null }; // to read a cookie costs more than most timers do
   const cookie = name => {
     if (seen.writes !== jar.writes || seen.name !== name) {
-      const found = jar.getCookiesSync(url).find(({ key }) => key === name);
+      const found = jar.getCookiesSync(url).find(({ key }) => key === name); // as servers do, the first
       Object.assign(seen, { writes: jar.writes, name, value: found?.value || null });
     }
     return seen.value;

@@ -9,7 +9,8 @@ export const PUBLISHABLE_KEY = `pk_live_${Buffer.from('clerk.test$').toString('b
 
 // A page before it loads has the server's word that somebody is signed in, and since when (EPOCH of server.py, in s).
 // Without it the SDK of a production instance takes the user for signed out.
-export const page = { url: 'https://app.clerk.test/', cookies: ['__client_uat=1767225600; path=/'] };
+const SIGNED_IN = '__client_uat=1767225600; path=/; secure; samesite=none';
+export const page = { url: 'https://app.clerk.test/', cookies: [SIGNED_IN] };
 
 // Who may sign in, by number (USERS of server.py).
 const USERS = ['ada@example.com', 'eve@example.com'];
