@@ -13,10 +13,10 @@ from model.assumptions.sets import everything
 from model.clerk.sdk import CLERK
 from model.clerk.terms import PERSONAL, GetToken, SwitchOrganization, Touch
 from model.clerk.transition import step
-from model.io import TimerDue
-from model.sdk import Client
+from model.io import Replied, Stimulus, TimerDue, TimerSet, TokenAnnounced
+from model.sdk import Client, Reaction, Sdk, Turn
 from model.step import Span, enabled
-from model.terms import Runtime
+from model.terms import Millis, Runtime, Token
 from model.world.course import begin, without_timer
 from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp
 from model.world.facts import Answered, TimerFired
@@ -36,6 +36,8 @@ from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, assuming, model, proposed
 from tests.support import app as calling
 from tests.test_prove import ONE_CALL, wandering
+from tests.toy import sdk as toy
+from tests.toy.sdk import TOY, Policy
 
 QUIET = proposed("FIX_QUIET_BACKGROUND")
 APART = (
@@ -241,3 +243,46 @@ def test_each_step_of_an_app_that_switches_is_in_the_tables(model: ModelTarget, 
                 }
             assert tables.number(run.system, target.client) in reached, run.events
     assert {SwitchOrganization, RestartApp, Touch, Advance, Freeze} <= played
+
+
+# -- two tokens that only their age tells apart ---------------------------------------------------------------
+
+
+class Two(toy.Client, frozen=True):
+    """A client with a token to spare."""
+
+    spare: Token | None = None
+
+
+def two(policy: Policy, runtime: Runtime, token: Token) -> Reaction:
+    """It asks for a second token at once."""
+    turn = toy.send(Turn(Two(policy, token, timer=1), 0), None).put(TimerSet(1, 20_000, None))
+    return turn.client, turn.outputs
+
+
+def swapping(client: Client, stimulus: Stimulus, at: Millis) -> Reaction:
+    """Says nothing of a token that arrives, and takes the other one whenever its timer runs."""
+    assert isinstance(client, Two)
+    turn = Turn(client, at)
+    match stimulus:
+        case Replied(token=Token() as token):
+            turn = turn.but(spare=token, waiting=())
+        case TimerDue():
+            turn = turn.put(TimerSet(1, at + 20_000, None))
+            if client.spare and client.spare != client.token:
+                turn = turn.but(token=client.spare, spare=client.token)
+                turn = turn.put(TokenAnnounced(client.spare, client.token))
+    return turn.client, turn.outputs
+
+
+SWAPS = Sdk("swaps", TOY.operations, TOY.policies, two, swapping)
+
+
+def test_what_needs_the_order_of_two_tokens_is_not_proved_without_times() -> None:
+    """Without times they are equal, and that one takes the place of the other is not seen."""
+    judged = [INVARIANTS["tokens-never-go-backwards"]]
+    target = ModelTarget(SWAPS, TOY.policies["TOY_1"])
+    found = prove(target, Runtime.HEADLESS, assuming("late-replies"), judged, App((), calls=0))
+    (verdict,) = found.verdicts.values()
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) == 4

@@ -55,6 +55,9 @@ class Invariant(Struct, frozen=True):
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
     kinds: bool = False
     """Reads of which kind a token is, so a proof has to keep that. Said only of those that are `timeless`."""
+    order: bool = False
+    """Reads which of two tokens was minted first. Where it can be either, two tokens that a client holds are
+    equal without times, so a proof needs these. Said only of those that are `timeless`."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -107,6 +110,7 @@ def invariant(
     history: bool = False,
     ages: bool = False,
     kinds: bool = False,
+    order: bool = False,
     waits: bool = False,
     timeless: bool = False,
     recovers: bool = False,
@@ -125,6 +129,7 @@ def invariant(
             history=history or waits,
             ages=ages,
             kinds=kinds,
+            order=order,
             waits=waits,
             timeless=timeless,
             recovers=recovers,
@@ -275,7 +280,7 @@ def _too_short(step: Step, margin: Seconds) -> Breach | None:
     return None
 
 
-@invariant("tokens-never-go-backwards", timeless=True, kinds=True)
+@invariant("tokens-never-go-backwards", timeless=True, kinds=True, order=True)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:

@@ -181,6 +181,8 @@ class _Search:
         switches between tokens the product hardly closes, and comes last. The modular pass leaves out the kinds
         of tokens at first. If it does not close so, it does not with them."""
         timeless = [one for one in invariants if one.timeless]
+        if self._for(timeless).memory.order:
+            timeless = [one for one in timeless if not one.order]
         if self.problem.model.sdk.parts is None:
             return self._untimed(self._product, timeless, share)[0]
         if self.problem.memory.switches:
