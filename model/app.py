@@ -44,6 +44,16 @@ class App(Struct, frozen=True):
             return False
         return not impossible(world, operation)
 
+    @property
+    def enters(self) -> bool:
+        """May it enter another session, one of those that are named?"""
+        return any(one.enters for one in self.operations or ())
+
+    @property
+    def switches(self) -> bool:
+        """May it change which token is the session's own, by one of those that are named?"""
+        return self.enters or any(one.changes_session for one in self.operations or ())
+
     def __str__(self) -> str:
         calls = "one call" if self.calls == 1 else f"up to {self.calls} calls"
         which = "" if self.operations is None else f" of {', '.join(map(str, self.operations))}"

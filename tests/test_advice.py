@@ -121,6 +121,7 @@ def test_a_judgement_in_the_table_is_that_of_the_page(target: NodeTarget) -> Non
     assert again == {name: TABLE.judgements(name, "clerk-js")[version] for name in again}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [spec(ON_EXPO)], indirect=True)
 def test_what_is_said_of_expo_around_any_clerk_js_is_what_happens_on_the_two(target: NodeTarget) -> None:
     for said in answers(SDK, TABLE, ON_EXPO):

@@ -177,6 +177,7 @@ def test_the_background_is_proved_to_spare_the_apps_session() -> None:
     assert verdict.states == 31_288
 
 
+@pytest.mark.slow
 def test_a_shortest_trace_in_which_a_sign_in_does_not_spare_it_has_five_events() -> None:
     verdict = prove(model("6.40.0"), Runtime.HEADLESS, BOTH, [SURVIVES], APP).verdicts[SURVIVES.id]
     assert isinstance(verdict, Violated)

@@ -322,6 +322,7 @@ def test_a_run_of_one_policy_is_one_of_another_only_if_that_chooses_the_same(nam
             states |= {repr(after): after for _, after in successors(one, state, known)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["stale-on-arrival", "session-gone"])
 def test_what_policies_share_is_what_each_would_be_found_to_do(
     names: str, monkeypatch: pytest.MonkeyPatch

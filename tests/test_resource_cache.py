@@ -79,6 +79,7 @@ def test_each_load_that_fails_starts_retries_of_its_own_before_the_fix(expo: Exp
     assert retries(ran) == ([3, 3, 5, 5] if piles_up else [3, 5])
 
 
+@pytest.mark.slow
 @before_and_after
 def test_random_search_finds_retries_that_pile_up(expo: ExpoTarget, piles_up: bool) -> None:
     names = ("outage", "locked-keychain", "failing-start")
@@ -105,6 +106,7 @@ def test_a_cache_that_can_be_read_while_the_keychain_is_locked_starts_the_app(ow
     assert not own.threw
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [PILES_UP], indirect=True)
 def test_with_such_a_cache_no_retries_pile_up_and_nothing_is_uncaught(own: ExpoTarget) -> None:
     """On the release whose retries do, with Expo's own cache."""

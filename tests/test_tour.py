@@ -74,6 +74,7 @@ def test_two_seeds_take_other_ways_and_one_seed_the_same() -> None:
     assert traces(1) != traces(2)
 
 
+@pytest.mark.slow
 def test_the_traces_of_a_tour_are_permitted_and_play_to_their_end() -> None:
     seen = planned(model("6.7.4"), "starvation")
     for trace in walk(seen, random.Random(3), Limits(), lambda line: None).traces:
@@ -83,6 +84,7 @@ def test_the_traces_of_a_tour_are_permitted_and_play_to_their_end() -> None:
             run.play(event)
 
 
+@pytest.mark.slow
 def test_a_mistake_on_the_edge_of_the_guard_is_met_by_the_tour(monkeypatch: pytest.MonkeyPatch) -> None:
     """`>=` for `>`: only a freeze that ends at the instant of expiry tells, and the tour goes to the edges."""
     seen = planned(model("6.7.4"), "starvation")
@@ -114,6 +116,7 @@ def test_a_graph_that_is_not_closed_is_no_plan() -> None:
         planned(model("6.7.4"), "outage", states=10)
 
 
+@pytest.mark.slow
 def test_what_was_found_of_it_is_if_asked_for(builds: dict[str, NodeTarget]) -> None:
     """It says that there may be more; the same limit finds the same."""
     ready(builds["6.40.0"])

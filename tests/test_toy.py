@@ -239,6 +239,7 @@ def edited(old: str, new: str) -> Iterator[None]:
     BUNDLE.write_text(text)
 
 
+@pytest.mark.slow
 def test_the_gate_passes_what_is_known_and_fails_at_what_is_gone_or_new() -> None:
     accepted = sessionproof("baseline", "--update", *GATE)
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr

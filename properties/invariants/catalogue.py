@@ -16,6 +16,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.app import App
+from model.assumptions.sets import Assumptions
 from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Policy
@@ -55,9 +57,9 @@ class Invariant(Struct, frozen=True):
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
     kinds: bool = False
     """Reads of which kind a token is, so a proof has to keep that. Said only of those that are `timeless`."""
-    order: bool = False
-    """Reads which of two tokens was minted first. Where it can be either, two tokens that a client holds are
-    equal without times, so a proof needs these. Said only of those that are `timeless`."""
+    needs_times: Callable[[Assumptions, App], bool] | None = None
+    """Of one that is `timeless`: where a proof needs times nevertheless. Without them two tokens of a kind are
+    equal, so that a client takes one of those that it holds in place of the other is not seen."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -110,7 +112,7 @@ def invariant(
     history: bool = False,
     ages: bool = False,
     kinds: bool = False,
-    order: bool = False,
+    needs_times: Callable[[Assumptions, App], bool] | None = None,
     waits: bool = False,
     timeless: bool = False,
     recovers: bool = False,
@@ -129,7 +131,7 @@ def invariant(
             history=history or waits,
             ages=ages,
             kinds=kinds,
-            order=order,
+            needs_times=needs_times,
             waits=waits,
             timeless=timeless,
             recovers=recovers,
@@ -280,7 +282,12 @@ def _too_short(step: Step, margin: Seconds) -> Breach | None:
     return None
 
 
-@invariant("tokens-never-go-backwards", timeless=True, kinds=True, order=True)
+def _may_go_back(assumptions: Assumptions, app: App) -> bool:
+    """May a token take the place of one that was minted later?"""
+    return assumptions.may_delay or app.switches
+
+
+@invariant("tokens-never-go-backwards", timeless=True, kinds=True, needs_times=_may_go_back)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:
@@ -301,7 +308,7 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
     return None
 
 
-@invariant("no-token-of-another-user", timeless=True, kinds=True)
+@invariant("no-token-of-another-user", timeless=True, needs_times=lambda _, app: app.enters)
 def no_token_of_another_user(step: Step) -> Breach | None:
     """No call returns a token of another user, and none becomes the last active token."""
     user = step.before.session.user

@@ -77,15 +77,14 @@ class Memory(Struct, frozen=True):
     ) -> Memory:
         """What a proof under these assumptions has to keep, for invariants that read the `history` of calls, how
         long they have waited (`waits`), or the `ages` of tokens."""
-        switches = any(one.changes_session or one.enters for one in app.operations or ())
         return cls(
             history,
             history or not assumptions.may_hang,
             assumptions.may_lag,
             -min(assumptions.skews, default=0),
             waits,
-            switches,
-            ages or switches or assumptions.may_delay,
+            app.switches,
+            ages or app.switches or assumptions.may_delay,
             ages,
         )
 
