@@ -159,12 +159,16 @@ def test_so_it_is_without_the_kinds_of_tokens(names: str) -> None:
     compare(model("6.24.0"), names, app=calling(*ORGANIZATIONS), kinds=False)
 
 
+WITH_KINDS = "tokens-never-go-backwards"
+"""What reads of which kind a token is. Of an app with many kinds it has no proof without times."""
+
+
 def compare(target: ModelTarget, *names: str, app: App = ONE_CALL, kinds: bool = True) -> None:
     """The product breaks and reaches nothing else than the parts."""
     exact = tables_of(target, *names, judged=TIMELESS, app=app).search(600, 1_000_000, 1_000_000)
     found = modular(target, *names, app=app, kinds=kinds).search(600, 1_000_000, 1_000_000)
     assert exact.closed and found.closed
-    assert {one for one in exact.broken if kinds or not INVARIANTS[one].kinds} <= found.broken
+    assert exact.broken - ({WITH_KINDS} if not kinds else set()) <= found.broken
     assert exact.reached.keys() <= found.reached.keys()
 
 

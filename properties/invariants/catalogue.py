@@ -55,11 +55,10 @@ class Invariant(Struct, frozen=True):
     """Reads the history of calls, so a proof has to keep it in the state."""
     ages: bool = False
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
-    kinds: bool = False
-    """Reads of which kind a token is, so a proof has to keep that. Said only of those that are `timeless`."""
     needs_times: Callable[[Assumptions, App], bool] | None = None
     """Of one that is `timeless`: where a proof needs times nevertheless. Without them two tokens of a kind are
-    equal, so that a client takes one of those that it holds in place of the other is not seen."""
+    equal, so that a client takes one of those that it holds in place of the other is not seen. Where the app
+    switches between kinds within a session, all of its tokens are."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -111,7 +110,6 @@ def invariant(
     *runtimes: Runtime,
     history: bool = False,
     ages: bool = False,
-    kinds: bool = False,
     needs_times: Callable[[Assumptions, App], bool] | None = None,
     waits: bool = False,
     timeless: bool = False,
@@ -130,7 +128,6 @@ def invariant(
             frozenset(runtimes or Runtime),
             history=history or waits,
             ages=ages,
-            kinds=kinds,
             needs_times=needs_times,
             waits=waits,
             timeless=timeless,
@@ -287,7 +284,7 @@ def _may_go_back(assumptions: Assumptions, app: App) -> bool:
     return assumptions.may_delay or app.switches
 
 
-@invariant("tokens-never-go-backwards", timeless=True, kinds=True, needs_times=_may_go_back)
+@invariant("tokens-never-go-backwards", timeless=True, needs_times=_may_go_back)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:

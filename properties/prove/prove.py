@@ -197,7 +197,7 @@ class _Search:
         """The same for an app that switches between tokens. Only one that does so within a session has many
         kinds of them."""
         many = any(one.changes_session for one in self.problem.app.operations or ())
-        any_kind = [one for one in timeless if many and not one.kinds]
+        any_kind = timeless if many else []
         verdicts, closed = self._untimed(partial(self._modular, kinds=False), any_kind, share=1)
         if closed or not any_kind:
             verdicts |= self._untimed(self._modular, _left(timeless, verdicts), share=1)[0]

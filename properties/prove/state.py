@@ -56,8 +56,8 @@ class Memory(Struct, frozen=True):
     the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
     was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
     it. Which tokens were `given` to the app: if an invariant reads that. When a timer was planned that a sleep
-    delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens are: if an invariant reads it, or if
-    time is not left out.
+    delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens are: not at first where time is left
+    out and the app has many.
     """
 
     history: bool = True
