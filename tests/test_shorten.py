@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from model.app import App
 from model.clerk.sdk import CLERK
+from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.run.distinct import NOTHING, simpler
 from properties.run.run import Violation
@@ -75,3 +76,55 @@ def test_one_that_does_not_count_is_not_taken() -> None:
         return violation.trace.events == reduced.trace.events
 
     assert shorter(reduced, target, GIVEN, counts, App(CLERK.operations)) is reduced
+
+
+# -- moves of shrinking that need a quick target, or a few events ----------------------------------------------
+
+
+def shrunk(target: Target, name: str, text: str) -> str:
+    """The events that are left of a trace."""
+    document = document_in(text.encode(), "above", target=target.name)
+    violation = violates(decode(document, "above"), target, INVARIANTS[name])
+    assert violation
+    counts = simpler(violation, NOTHING)
+    return str(reduce(violation, target, INVARIANTS[name], counts).trace)
+
+
+def test_a_call_takes_the_place_of_all_that_comes_before_it() -> None:
+    """What a search for `late-client-6.40.0` ended with, for one seed of ten: a touch does as well as a sign-out
+    and a sign-in."""
+    name = "valid-session-survives"
+    text = f"""\
+runtime: headless
+assume: late-replies,several-sessions
+invariant: {name}
+signOut()
+answer(1, no-session)
+signIn(user=1)
+signIn(user=2)
+serve(2, session)
+answer(3, session)
+answer(4, session)
+deliver(2)
+"""
+    assert shrunk(model("6.40.0"), name, text) == (
+        "touch() -> signIn(user=2) -> serve(1, session) -> answer(2, session) -> answer(3, session) -> deliver(1)"
+    )
+
+
+def test_a_short_trace_of_a_build_without_a_model_is_made_shorter_by_two_events(
+    builds: dict[str, NodeTarget],
+) -> None:
+    """On a page: that the tab is shown, hidden and shown again is no more than that it is shown."""
+    name = "asks-on-return"
+    text = f"""\
+runtime: frame
+assume: tab-switching,starvation
+invariant: {name}
+showTab()
+sleep(1 min 1 s)
+hideTab()
+showTab()
+"""
+    build = ready(builds["6.7.4"], Runtime.FRAME)
+    assert shrunk(build, name, text) == "sleep(1 min 1 s) -> showTab()"

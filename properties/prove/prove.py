@@ -67,7 +67,7 @@ class Limits(Struct, frozen=True):
     steps: int = 1_000_000_000
 
 
-SHORT = 5
+SHORT_PASS = 5
 """A short pass gets this fraction of its limits: a fifth. The exact pass is short if the graph did not close:
 most of it would only show up to which depth the invariants hold."""
 
@@ -171,7 +171,7 @@ class _Search:
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`. The untimed pass is short if it cannot decide all of them: a timed
         graph is needed anyway then, and decides the same if it closes."""
-        verdicts = self.untimed(invariants, share=1 if all(one.timeless for one in invariants) else SHORT)
+        verdicts = self.untimed(invariants, share=1 if all(one.timeless for one in invariants) else SHORT_PASS)
         verdicts |= self.timed([one for one in invariants if one.id not in verdicts])
         return {one.id: verdicts[one.id] for one in invariants}
 
@@ -201,7 +201,7 @@ class _Search:
         verdicts, closed = self._untimed(partial(self._modular, kinds=False), any_kind, share=1)
         if closed or not any_kind:
             verdicts |= self._untimed(self._modular, _left(timeless, verdicts), share=1)[0]
-        return verdicts | self._untimed(self._product, _left(timeless, verdicts), SHORT)[0]
+        return verdicts | self._untimed(self._product, _left(timeless, verdicts), SHORT_PASS)[0]
 
     def _untimed(
         self, search: _Untimed, invariants: Sequence[Invariant], share: int
@@ -264,7 +264,7 @@ class _Search:
         open_ones = [one for one in invariants if not closure.closed or one.id in closure.broken]
         if open_ones:
             may_break = closure.closed or closure.breaks(invariants)
-            self.explore(exact, open_ones, hull=False, share=1 if may_break else SHORT)
+            self.explore(exact, open_ones, hull=False, share=1 if may_break else SHORT_PASS)
         reached = closure.reached | exact.reached
         never = tuple(one.name for one in self.problem.assumptions.sometimes if not reached.get(one.name))
         verdicts: dict[str, Verdict] = {}

@@ -51,7 +51,9 @@ def _minimal(violation: Violation, target: Target, invariant: Invariant, counts:
         violation, better = better, None
         events, sent = violation.trace.events, requests_sent(violation.trace, target)
         near = ((moved, False) for moved in _near(violation.trace, sent, target))
-        far = ((moved, True) for moved in _far(violation.trace, sent, target)) if as_model(target) else ()
+        alone = model_like(target, violation.trace.runtime) is None
+        quick = as_model(target) or (alone and len(events) <= FEW)
+        far = ((moved, True) for moved in _far(violation.trace, sent, target)) if quick else ()
         for moved, skips in chain(near, far):
             if moved in tried:
                 continue
@@ -141,10 +143,11 @@ def _near(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...
 
 
 def _far(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...]]:
-    """Moves for which only a model is fast enough: a call replaced wherever it is made, one event dropped and an
-    earlier call replaced or another event of another length, two events dropped, and of a short trace two dropped
-    and a call replaced. What they make impossible is to be skipped."""
-    events, operations = trace.events, target.sdk.operations
+    """Moves for which only a model is fast enough, or a few events: a call replaced wherever it is made, one
+    event dropped and an earlier call replaced or another event of another length, a call replaced and all before
+    it dropped, two events dropped, and of a short trace two dropped and a call replaced. What they make
+    impossible is to be skipped."""
+    events, operations, timings = trace.events, target.sdk.operations, target.timings(trace.runtime)
     for call in dict.fromkeys(event for event in events if isinstance(event, Operation)):
         for other in operations:
             yield tuple(other if event == call else event for event in events)
@@ -154,18 +157,26 @@ def _far(trace: Trace, sent: Sent, target: Target) -> Iterator[tuple[Event, ...]
         fewer = _dropped(events, place)  # its requests may be sent in the step of another
         for at, lasts in enumerate(fewer):
             if isinstance(lasts, Advance | Freeze):
-                for longer in _otherwise(lasts, events[place], target.timings(trace.runtime)):
+                for longer in _otherwise(lasts, events[place], timings):
                     yield replaced(fewer, at, longer)
+        if isinstance(events[place], Operation):
+            fewer = without(events, [place], sent)
+            for at, lasts in enumerate(fewer):
+                if isinstance(lasts, Advance):
+                    yield from (replaced(fewer, at, Advance(ms)) for ms in menu(timings, freezes=False))
+    for place in (at for at, event in enumerate(events) if isinstance(event, Operation)):
+        yield from (without(replaced(events, place, other), range(place), sent) for other in operations)
     pairs = [without(events, pair, sent) for pair in combinations(range(len(events)), 2)]
     yield from pairs
-    if len(events) <= SHORT:
+    if len(events) <= FEW:
         for fewer in pairs:
             for at, event in enumerate(fewer):
                 yield from (replaced(fewer, at, other) for other in alternatives(event, operations))
 
 
-SHORT = 8
-"""The number of events of a trace for which there are not too many moves of three events."""
+FEW = 9
+"""The number of events of a trace for which there are not too many moves of three events, nor too many of two on
+a build without a model."""
 
 
 def _otherwise(event: Advance | Freeze, dropped: Event, timings: Timings) -> Iterator[Event]:

@@ -25,7 +25,7 @@ from properties.targets.model import as_model
 SHORTEST = 2
 """A trace with so few events is not looked into."""
 
-SHORT = 4
+FEW = 4
 """One with so few is only compared with those near it."""
 
 TRACES = 300
@@ -52,7 +52,7 @@ def shorter(violation: Violation, target: Target, invariant: Invariant, counts: 
     if model is None or violates(violation.trace, model, invariant, counts=counts) is None:
         return violation
     draw, best = random.Random(str(violation.trace)), violation
-    for drawn, least in ((partial(_near, events), SHORTEST), (_of_any_kind, SHORT)):
+    for drawn, least in ((partial(_near, events), SHORTEST), (_of_any_kind, FEW)):
         tried = fruitless = 0
         while len(best.trace.events) > least and tried < TRACES and fruitless < FRUITLESS:
             tried += 1
