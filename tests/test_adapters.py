@@ -74,6 +74,7 @@ def test_an_sdk_is_added_by_naming_it_in_the_environment() -> None:
         ("expo@3.2.1+clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
         ("@clerk/expo@3.2.1+@clerk/clerk-js@6.7.4", "expo@3.2.1+clerk-js@6.7.4"),
         ("@clerk/expo@3.2.1+rejecting-cache", "expo@3.2.1+rejecting-cache"),
+        ("@clerk/clerk-js@6.7.4+partitioned-cookies", "clerk-js@6.7.4+partitioned-cookies"),
         ("expo@3.2.1+clerk-js@6.7.4+rejecting-cache", "expo@3.2.1+clerk-js@6.7.4+rejecting-cache"),
         ("path:a+b/@clerk/clerk-js@6.7.4.js", "path:a+b/@clerk/clerk-js@6.7.4.js"),
     ],
@@ -87,6 +88,7 @@ def test_a_target_has_its_names_on_npm_too(spec: str, name: str) -> None:
     [
         *("expo@3.2.1+", "expo@3.2.1+clerk-js@", "clerk-js@6.7.4+expo@3.2.1", "path:"),
         *("clerk-js@6.7.4+rejecting-cache", "expo@3.2.1+rejecting-cache+clerk-js@6.7.4"),
+        *("expo@3.2.1+partitioned-cookies", "expo@3.2.1+clerk-js@6.7.4+partitioned-cookies"),
     ],
 )
 def test_a_target_of_two_packages_names_both(spec: str) -> None:

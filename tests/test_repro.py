@@ -297,6 +297,13 @@ def test_a_script_plays_a_bundle_in_a_file(install: Install) -> None:
     assert "nowhere.js" in missing.stderr.splitlines()[0]
 
 
+def test_how_an_app_is_set_up_for_a_page_is_left_out_of_a_script() -> None:
+    trace = replace(story(SEED), target="clerk-js@6.7.1+partitioned-cookies")
+    how = CLERK_ADAPTER.reproduction(trace)
+    assert how is not None
+    assert how.commands[0] == "npm i @clerk/clerk-js@6.7.1 @sinonjs/fake-timers"
+
+
 def expected(facts: Iterable[Fact]) -> Iterator[tuple[Millis, str]]:
     """What the SDK did, by the driver's account."""
     for fact in facts:

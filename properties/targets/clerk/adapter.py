@@ -142,8 +142,10 @@ class ClerkAdapter(Adapter):
 
     def reproduction(self, trace: Trace) -> Reproduction | None:
         """Of a release of @clerk/clerk-js, or of a bundle in a file. None for Expo, and on a page, because a
-        script has no document."""
+        script has no document. How the app is set up matters on a page alone."""
         build = self.build_of(trace.target.removeprefix(MODEL_PREFIX)) or trace.target
+        if build.startswith(BUILD_PREFIX):
+            build = build.removesuffix(f"+{PARTITIONED_COOKIES}")
         if trace.runtime.is_page or not build.startswith((BUILD_PREFIX, FILE_PREFIX)):
             return None
         # Imported here, because it imports the invariants, which import this module.
