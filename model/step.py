@@ -82,8 +82,9 @@ Feed: TypeAlias = Callable[[Stimulus, Millis], tuple[Output, ...]]
 """A client with its memory: what it puts out in return for a stimulus, at an instant of its device's clock."""
 
 TICKS_AT_ONCE = 60
-"""How often a ticker may run in one `Advance`. It bounds the work of one step: a month would be half a million
-runs. A freeze needs no such bound, for a ticker runs at most once in it, at thaw."""
+"""How often a ticker with the period `Timings.ticker` may run in one `Advance`. It bounds the work of one step:
+a month would be half a million runs. A freeze needs no such bound, for a ticker runs at most once in it, at
+thaw."""
 
 
 TIMERS_PER_STEP = 10_000

@@ -38,9 +38,8 @@ waits to try again, goes on.
 Known gaps
 ----------
 A page is not modelled: its cookie service has a poller, and its load() goes on without an answer. The network
-layer adds random jitter to its retries; here, as in our driver, it is always 0. Not modelled either: a 403 to GET
-/client, which signs the user out as a 500 does; setActive with `redirectUrl` or `navigate`; the session minter;
-sessions that are pending; and what tabs tell each other.
+layer adds random jitter to its retries; here, as in our driver, it is always 0. Not modelled either: setActive
+with `redirectUrl` or `navigate`; the session minter; sessions that are pending; and what tabs tell each other.
 
 Paths in comments are relative to packages/clerk-js/src/core in clerk/javascript, unless they say otherwise.
 """
