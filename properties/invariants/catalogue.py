@@ -69,6 +69,10 @@ class Invariant(Struct, frozen=True):
     reference: Callable[[Policy], Policy] | None = None
     """Compares the target with a reference client. Maps the target's policy to the reference client's."""
 
+    def decided_without_times(self, assumptions: Assumptions, app: App) -> bool:
+        """May a proof check it in the untimed graph here?"""
+        return self.timeless and not (self.needs_times and self.needs_times(assumptions, app))
+
     @property
     def some(self) -> bool:
         """Does it apply to some runtimes only?"""
@@ -305,6 +309,7 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
     return None
 
 
+# Of one session it needs none: the first token of another user is not equal to one of the session's own.
 @invariant("no-token-of-another-user", timeless=True, needs_times=lambda _, app: app.enters)
 def no_token_of_another_user(step: Step) -> Breach | None:
     """No call returns a token of another user, and none becomes the last active token."""

@@ -181,9 +181,7 @@ class _Search:
         switches between tokens the product hardly closes, and comes last. The modular pass leaves out the kinds
         of tokens at first. If it does not close so, it does not with them."""
         cell = self.problem.assumptions, self.problem.app
-        timeless = [
-            one for one in invariants if one.timeless and not (one.needs_times and one.needs_times(*cell))
-        ]
+        timeless = [one for one in invariants if one.decided_without_times(*cell)]
         if self.problem.model.sdk.parts is None:
             return self._untimed(self._product, timeless, share)[0]
         if self.problem.memory.switches:

@@ -47,12 +47,12 @@ def _minimal(violation: Violation, target: Target, invariant: Invariant, counts:
     """The violation with a trace that no move makes simpler."""
     tried: set[tuple[Event, ...]] = set()
     better: Violation | None = violation
+    is_model, alone = as_model(target) is not None, model_like(target, violation.trace.runtime) is None
     while better:
         violation, better = better, None
         events, sent = violation.trace.events, requests_sent(violation.trace, target)
         near = ((moved, False) for moved in _near(violation.trace, sent, target))
-        alone = model_like(target, violation.trace.runtime) is None
-        quick = as_model(target) or (alone and len(events) <= FEW)
+        quick = is_model or (alone and len(events) <= FEW)
         far = ((moved, True) for moved in _far(violation.trace, sent, target)) if quick else ()
         for moved, skips in chain(near, far):
             if moved in tried:
