@@ -280,6 +280,31 @@ def test_an_interrupt_that_a_library_has_made_an_error_of_is_one(monkeypatch: py
     assert told(ArgumentError("argument 2: KeyboardInterrupt: ")) == told(KeyboardInterrupt())
 
 
+IN_A_CALLBACK = """
+import os, signal, sys, weakref
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "properties.cli.main":
+            there = {""}
+            self.kept = weakref.ref(there, lambda _: os.kill(os.getpid(), signal.SIGINT))
+
+sys.meta_path.insert(0, Interrupting())
+from sessionproof import main
+main()
+"""
+"""The command, interrupted in a callback of a weak reference while it is imported. The import system has such."""
+
+
+def test_an_interrupt_that_python_would_ignore_ends_the_command_while_it_is_imported() -> None:
+    """Python prints "Exception ignored" for one that is raised there, and the command ran to its end."""
+    command = [sys.executable, "-P", "-c", IN_A_CALLBACK, "prove"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_what_an_interrupted_proof_leaves_is_not_scanned() -> None:
     """The scan took 7 s after 5 s of a search, and the command did not end."""
     try:

@@ -8,6 +8,7 @@ the path of an editable one.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -25,12 +26,11 @@ PACKAGES = ("model", "properties")
 
 def main() -> None:
     """The `sessionproof` command."""
-    try:
-        _stop_on_collision()
-        from properties.cli.main import main as command  # noqa: PLC0415 (not before names are known to be ours)
-    except KeyboardInterrupt:
-        sys.stderr.write("sessionproof: interrupted\n")
-        raise SystemExit(130) from None
+    if callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python ignores an interrupt in a callback of its imports
+    _stop_on_collision()
+    from properties.cli.main import main as command  # noqa: PLC0415 (not before names are known to be ours)
+
     try:
         command()
     finally:

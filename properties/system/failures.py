@@ -37,7 +37,7 @@ def heed_interrupts() -> None:
     """Let SIGTERM raise `Terminated`, as Ctrl-C raises an interrupt, so that the processes of this one are ended,
     too. An interrupt in a finalizer, which Python ignores, comes again."""
     signal.signal(signal.SIGTERM, _interrupt)
-    if callable(signal.getsignal(signal.SIGINT)):  # a shell starts what runs in the background without it
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell starts what runs in the background without it
         signal.signal(signal.SIGINT, _interrupt)
     sys.unraisablehook = _again
 
