@@ -110,7 +110,7 @@ NECESSARY: dict[str, tuple[str, str, str, str, Cause]] = {
         *("6.40.0", "calm", GIVEN),
         "getToken template=api; answer 1 granted; setActive org_b; getToken template=api; advance 5s; "
         "answer 3 granted; setActive personal; getToken template=api",
-        ("setActive", "a call gets a token"),
+        ("setActive", "a call gets a token", "of another kind"),
     ),
     "a switch between the fetches that are refreshed": (
         *("6.40.0", "calm", ONE),
@@ -121,12 +121,12 @@ NECESSARY: dict[str, tuple[str, str, str, str, Cause]] = {
     "a clock that is set wrong twice": (
         *("6.40.0", "clock-skew", CHAIN),
         "setClock 1h ahead; advance 43s; setClock 1h behind; getToken",
-        ("a clock ahead", "a timer", "a clock behind", "a call gets a token"),
+        ("a clock ahead", "a timer", "sends nothing", "a clock behind", "a call gets a token"),
     ),
     "a fetch after the last token has expired": (
         *("6.40.0", "starvation", CHAIN),
         "freeze 61s; getToken organization=personal; answer 1 granted; advance 43s; getToken",
-        ("expired before it was sent", "a timer", "a call gets a token"),
+        ("expired before it was sent", "a timer", "sends nothing", "a call gets a token"),
     ),
 }
 """What is necessary for a violation: the release, assumptions, invariant and events, and the cause."""

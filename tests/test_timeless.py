@@ -140,7 +140,7 @@ def plainly(tables: Product, system: System, client: Client) -> Iterator[int]:
     for timer in system.world.timers:
         rest = without_timer(system, timer.timer)
         for after, outputs in either_way(partial(step, client, TimerDue(timer.timer), at)):
-            yield tables.number(absorb(rest, outputs, tainted=False)[0], after)
+            yield tables.number(absorb(rest, outputs)[0], after)
     Instant.zone = UntimedZone()
     Instant.zone.assume_nothing = True
     freezes = [Freeze(ANY_LENGTH, kind) for kind in FreezeKind if assumptions.may_freeze]
@@ -151,7 +151,7 @@ def plainly(tables: Product, system: System, client: Client) -> Iterator[int]:
                 yield tables.number(begun, client)
                 continue
             for after, outputs in either_way(partial(step, client, cue.stimulus, at)):
-                yield tables.number(absorb(begun, outputs, tainted=False)[0], after)
+                yield tables.number(absorb(begun, outputs)[0], after)
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,8 @@ def next_due(system: System, until: Millis) -> tuple[System, Fact, Cue] | None:
     now = max(world.now, first.due)
     tainted = first.timer in system.monitor.tainted_timers
     fired = TimerFired(now, first.timer, first.set_at, now - first.planned)
-    return without_timer(system, first.timer).but(now=now), fired, Cue(TimerDue(first.timer), tainted)
+    cue = Cue(TimerDue(first.timer), tainted, first.about)
+    return without_timer(system, first.timer).but(now=now), fired, cue
 
 
 def without_timer(system: System, timer: TimerId) -> System:

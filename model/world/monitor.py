@@ -35,6 +35,7 @@ class Monitor(Struct, frozen=True, cache_hash=True):
     tainted_timers: tuple[TimerId, ...] = ()
     tainted_requests: tuple[RequestId, ...] = ()
     given: tuple[Token, ...] = ()  # the freshest token of each kind and session that a call has got
+    newest: tuple[Token, ...] = ()  # of each kind that a request was for, in this process; but the session's own
 
     def call(self, number: CallId) -> CallRecord:
         """The record of a call under way."""
@@ -52,6 +53,13 @@ class Monitor(Struct, frozen=True, cache_hash=True):
         """The history after a call got `token`, and had got none fresher."""
         others = tuple(one for one in self.given if not one.comparable(token))
         return replace(self, given=(*others, token))
+
+    def fetched(self, token: Token) -> Monitor:
+        """The history after an answer brought `token`, which is not the session's own."""
+        known = next((one for one in self.newest if one.comparable(token)), None)
+        if known and known.number > token.number:
+            return self
+        return replace(self, newest=(*(one for one in self.newest if one is not known), token))
 
     def each(self, but: Container[CallId] = (), **changes: Any) -> Monitor:
         """The same history with fields of every call changed, `but` of these."""

@@ -17,7 +17,7 @@ from model.io import (
     TokenShown,
 )
 from model.requests import OF_DEVICE
-from model.terms import CallId, Token
+from model.terms import CallId, Token, TokenId
 from model.world.course import without_timer
 from model.world.facts import (
     Announced,
@@ -37,18 +37,22 @@ from model.world.monitor import CallRecord
 from model.world.state import Request, System, Timer
 
 
-def absorb(system: System, outputs: tuple[Output, ...], tainted: bool) -> tuple[System, tuple[Fact, ...]]:
-    """Take what the client put out in return for a cue: the system after it, and what was seen. `tainted` is the
-    cue's."""
+def absorb(
+    system: System, outputs: tuple[Output, ...], tainted: bool = False, about: TokenId | None = None
+) -> tuple[System, tuple[Fact, ...]]:
+    """Take what the client put out in return for a cue: the system after it, and what was seen. `tainted` and
+    `about` are the cue's."""
     facts: list[Fact] = []
     for output in outputs:
-        system, fact = _absorb_one(system, output, tainted)
+        system, fact = _absorb_one(system, output, tainted, about)
         if fact:
             facts.append(fact)
     return system, tuple(facts)
 
 
-def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, Fact | None]:
+def _absorb_one(
+    system: System, output: Output, tainted: bool, about: TokenId | None
+) -> tuple[System, Fact | None]:
     world = system.world
     match output:
         case TimerSet(timer, due_on_device, cause):
@@ -58,7 +62,7 @@ def _absorb_one(system: System, output: Output, tainted: bool) -> tuple[System, 
             if tainted and not world.ticks(due - world.now):
                 monitor = system.monitor
                 system = system.noting(replace(monitor, tainted_timers=(*monitor.tainted_timers, timer)))
-            return system.but(timers=(*world.timers, Timer(timer, due, due, world.now, cause))), armed
+            return system.but(timers=(*world.timers, Timer(timer, due, due, world.now, cause, about))), armed
         case TimerCleared(timer):
             return without_timer(system, timer), None
         case RequestSent(number, endpoint, token_id, cause, credential, tab=tab):

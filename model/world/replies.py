@@ -18,10 +18,12 @@ LISTS = (Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.NO_SESSION)
 
 class Cue(Struct, frozen=True):
     """A stimulus for the client. It is `tainted` if it is an answer that was not honest, or the callback of a
-    tainted timer: the timers that the client sets and the requests that it sends in return are tainted too."""
+    tainted timer: the timers that the client sets and the requests that it sends in return are tainted too. The
+    timers are `about` the same token as the answer, or as the timer that ran."""
 
     stimulus: Stimulus
     tainted: bool = False
+    about: TokenId | None = None
 
 
 def _others(world: World, but: Session) -> tuple[World, tuple[Token, ...]]:
@@ -97,7 +99,7 @@ def hear(system: System, outcome: Outcome) -> tuple[System, tuple[Fact, ...], Cu
     token = _minted(world, world.server.session_token.of(world.session))
     token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
     system = system.but(minted=token.number, page=replace(world.page, heard=token))
-    return system, (TabHeard(world.now, token),), Cue(TokenHeard(token))
+    return system, (TabHeard(world.now, token),), Cue(TokenHeard(token), about=token.token_id)
 
 
 def deliver(
@@ -129,6 +131,8 @@ def deliver(
     own = token is not None and token.session != STRANGE and world.server.authenticates(token.token_id)
     if token and own and token.number > world.token.number:
         world = world.but(token=token)
+    if token and token.session == world.session and not world.is_session_token(token.token_id):
+        monitor = monitor.fetched(token)
     world = _told(world, request.endpoint, reply)
     if not honest:
         monitor = monitor.fault()
@@ -140,11 +144,12 @@ def deliver(
         for record in monitor.calls
     )
     tainted = tuple(other for other in monitor.tainted_requests if other != number)
+    about = request.token_id if request.endpoint not in OF_DEVICE else token.token_id if token else None
     monitor = replace(monitor, calls=records, tainted_requests=tainted)
     return (
         System(world, monitor),
         (answered,),
-        Cue(Replied(number, outcome, token, reply.others), tainted=not honest),
+        Cue(Replied(number, outcome, token, reply.others), not honest, about),
     )
 
 

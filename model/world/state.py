@@ -56,6 +56,7 @@ class Timer(Struct, frozen=True, cache_hash=True):
     planned: Millis  # `due` as it was set; an `ASLEEP` freeze moves `due`
     set_at: Millis
     cause: CallId | None = None  # the call that goes on when it runs
+    about: TokenId | None = None  # of the answer that the client set it for; then, of the timer that it followed
 
 
 class Reply(Struct, frozen=True, cache_hash=True):

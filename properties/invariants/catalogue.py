@@ -22,7 +22,7 @@ from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Policy
 from model.step import Step
-from model.terms import Runtime, Seconds, Token
+from model.terms import Runtime, Seconds, Token, TokenId
 from model.world.facts import (
     Announced,
     Answered,
@@ -55,6 +55,8 @@ class Invariant(Struct, frozen=True):
     """Reads the history of calls, so a proof has to keep it in the state."""
     ages: bool = False
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
+    newest: bool = False
+    """Reads which token of each kind is the newest, so a proof has to keep that."""
     needs_times: Callable[[Assumptions, App], bool] | None = None
     """Of one that is `timeless`: where a proof needs times nevertheless. Without them two tokens of a kind are
     equal, so that a client takes one of those that it holds in place of the other is not seen. Where the app
@@ -114,6 +116,7 @@ def invariant(
     *runtimes: Runtime,
     history: bool = False,
     ages: bool = False,
+    newest: bool = False,
     needs_times: Callable[[Assumptions, App], bool] | None = None,
     waits: bool = False,
     timeless: bool = False,
@@ -132,6 +135,7 @@ def invariant(
             frozenset(runtimes or Runtime),
             history=history or waits,
             ages=ages,
+            newest=newest,
             needs_times=needs_times,
             waits=waits,
             timeless=timeless,
@@ -393,60 +397,70 @@ def no_request_storm(step: Step) -> Breach | None:
 
 @invariant("refresh-chain-survives", history=True)
 def refresh_chain_survives(step: Step) -> Breach | None:
-    """Whenever a call has returned a session token, its renewal is under way: a timer is due before the token
-    expires, or a request is in flight that is not overdue."""
+    """Whenever a call has returned a token of the app's session, its renewal is under way: a timer that may be
+    for it is due before it expires, or a request for one of its kind is in flight that is not overdue."""
     world = step.after
     for place, fact in enumerate(step.facts):
-        if not isinstance(fact, Settled) or fact.token is None or not world.is_session_token(fact.token.token_id):
+        if not isinstance(fact, Settled) or fact.token is None or fact.token.session != world.session:
             continue
-        patience = world.timings.patience
-        coming = any(timer.due < fact.token.expires * 1000 for timer in world.timers)
-        asking = any(_renews(world, one) and world.now - one.sent_at <= patience for one in world.requests)
-        later = [one for one in step.facts[place:] if isinstance(one, Sent) and _renews(world, one)]
+        patience, kind = world.timings.patience, _kind(world, fact.token.token_id)
+        meant = [one for one in world.timers if one.about is None or _kind(world, one.about) == kind]
+        coming = any(timer.due < fact.token.expires * 1000 for timer in meant)
+        renewing = [one for one in world.requests if _renews(world, one) == kind]
+        asking = any(world.now - one.sent_at <= patience for one in renewing)
+        later = [one for one in step.facts[place:] if isinstance(one, Sent) and _renews(world, one) == kind]
         asked = any(one.at < fact.token.expires * 1000 for one in later)
         if not coming and not asking and not asked:
             why = f"call {fact.call} got {fact.token}, and nothing is under way that could renew it"
-            overdue = (OpenRequest(one.request) for one in world.requests if _renews(world, one))
+            overdue = (OpenRequest(one.request) for one in renewing)
             return Breach(why, fact, (Renewal(fact.token), *overdue))
     return None
 
 
-@invariant("one-refresh-at-a-time")
+@invariant("one-refresh-at-a-time", newest=True)
 def one_refresh_at_a_time(step: Step) -> Breach | None:
-    """The background requests a session token at most once in the lifetime of each: not while such a request is
-    in flight, and not before a third of the newest one's lifetime has passed. Checked until another token becomes
-    the session's own."""
+    """The background requests a token of each kind at most once in the lifetime of each: not while such a request
+    is in flight, and not before a third of the newest one's lifetime has passed. Checked until another token
+    becomes the session's own."""
     world = step.before
     if any(map(str, world.server.session_tokens)):
         return None  # a slot that was filled with another is refreshed for the session's own, on every release
-    newest = world.token if world.is_session_token(world.token.token_id) else None
+    newest = {_kind(world, one.token_id): one for one in (world.token, *step.start.monitor.newest)}
     background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)
-    asking = {one.request for one in background if _renews(world, one)}
+    asking = {one.request: kind for one in background if (kind := _renews(world, one))}
     for fact in step.facts:
         match fact:
-            case Answered(token=Token() as token) if world.is_session_token(token.token_id):
-                newest = token
+            case Answered(request=request, token=token):
+                asking.pop(request, None)
+                if token:
+                    newest[_kind(world, token.token_id)] = token
             case Restarted():
-                newest, asking = None, set()  # the tokens of the process ended with it, and what was in flight
-            case Sent(origin=Origin.BACKGROUND) if _renews(world, fact):
+                newest, asking = {}, {}  # the tokens of the process ended with it, and what was in flight
+            case Sent(origin=Origin.BACKGROUND) if kind := _renews(world, fact):
                 sends = f"the background sends request {fact.request}"
-                if asking:
-                    why = f"{sends} while it waits for request {min(asking)}"
-                    return Breach(why, fact, (OpenRequest(min(asking)), Choice(world.token)))
-                if newest and renews_early(world, fact, newest):
-                    why = f"{sends}, with most of the life of {newest} to go"
-                    return Breach(why, fact, (KnownToken(newest), Choice(newest)))
-                asking = {fact.request}
-        if isinstance(fact, Answered):
-            asking.discard(fact.request)
+                if waiting := [one for one, its in asking.items() if its == kind]:
+                    why = f"{sends} while it waits for request {waiting[0]}"
+                    return Breach(why, fact, (OpenRequest(waiting[0]), Choice(world.token)))
+                if (known := newest.get(kind)) and renews_early(world, fact, known):
+                    why = f"{sends}, with most of the life of {known} to go"
+                    return Breach(why, fact, (KnownToken(known), Choice(known)))
+                asking[fact.request] = kind
     return None
 
 
 def renews_early(world: World, sent: Sent, newest: Token) -> bool:
-    """Does the background ask for a session token before a third of the lifetime of the `newest` has passed?"""
+    """Does the background ask for a token before a third of the lifetime of the `newest` of its kind is over?"""
     early = sent.at < newest.expires * 1000 - world.timings.lifetime * 2000 // 3
-    return early and sent.origin is Origin.BACKGROUND and _renews(world, sent)
+    return early and sent.origin is Origin.BACKGROUND and _renews(world, sent) == _kind(world, newest.token_id)
 
 
-def _renews(world: World, request: Sent | Request) -> bool:
-    return request.endpoint is Endpoint.MINT and world.is_session_token(request.token_id)
+def _renews(world: World, request: Sent | Request) -> TokenId | None:
+    """The kind of token of the app's session that a request is for, if it is for one."""
+    ours = request.endpoint is Endpoint.MINT and request.token_id.session == world.session
+    return _kind(world, request.token_id) if ours else None
+
+
+def _kind(world: World, token_id: TokenId) -> TokenId:
+    """The kind of a token. The session's own are of one kind, of which there are several while the app has chosen
+    another and the server has not been told."""
+    return world.session_tokens[0] if world.is_session_token(token_id) else token_id

@@ -8,6 +8,7 @@ The row of each kind of fact says what that kind needs and provides (`properties
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -205,7 +206,8 @@ def _course(begun: list[Index], facts: Sequence[Fact], because: Links) -> list[I
 
 def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
     """The last attempt to renew a token: the answer to a request for a token with the same id, or else a timer
-    that fired, or else what delayed the timers; or else such an answer while the token itself was under way."""
+    that fired, one of the token's own if there is any, or else what delayed the timers; or else such an answer
+    while the token itself was under way."""
     came = max(_arrival(token, facts), default=-1)
     alike = {fact.request for fact in facts if isinstance(fact, Sent) and fact.token_id == token.token_id}
 
@@ -213,8 +215,11 @@ def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
         return isinstance(fact, Answered) and fact.endpoint is Endpoint.MINT and fact.request in alike
 
     later = facts[came + 1 :]
+    reaction = takewhile(lambda fact: not row_of(fact).reaches_client, later)
+    own = {fact.timer for fact in reaction if isinstance(fact, TimerArmed)}
     found = (
         _last(later, attempted)
+        or _last(later, lambda fact: isinstance(fact, TimerFired) and fact.timer in own)
         or _last(later, lambda fact: isinstance(fact, TimerFired))
         or _last(later, lambda fact: isinstance(fact, Frozen | ClockSet))
     )

@@ -9,12 +9,14 @@ is one of a trace from which no event can be dropped.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import takewhile
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from model.requests import FAILURES
 from model.step import Step
+from model.world.facts import Fact, Sent, TimerFired
 from properties.invariants.breach import Breach
 from properties.invariants.causes import causal_chain
 from properties.system.fact_kind import Before, DependencyKind
@@ -25,7 +27,7 @@ Cause: TypeAlias = tuple[str, ...]
 
 NOTHING_UNUSUAL = "nothing unusual"
 ANY_FAILURE = "failed"
-CALL_WAITS, REQUEST_HANGS = "a call waits", "a request hangs"
+CALL_WAITS, REQUEST_HANGS, SENDS_NOTHING = "a call waits", "a request hangs", "sends nothing"
 
 
 def cause_of(played: Sequence[Step], breach: Breach) -> Cause:
@@ -39,8 +41,17 @@ def cause_of(played: Sequence[Step], breach: Breach) -> Cause:
         row = row_of(fact)
         if answered.isdisjoint(row.brings(fact)):  # else its answer says what it was
             marks += row.marks(fact, Before(facts[:index], told[:place]))
+            marks += [SENDS_NOTHING] * _idle(index, facts)
     marks += [CALL_WAITS if one.call is not None else REQUEST_HANGS for one in chain.waiting]
     return tuple(dict.fromkeys(marks)) or (NOTHING_UNUSUAL,)
+
+
+def _idle(index: int, facts: Sequence[Fact]) -> bool:
+    """Is this a timer that ran, and the client sent nothing then?"""
+    if not isinstance(facts[index], TimerFired):
+        return False
+    then = takewhile(lambda fact: not row_of(fact).reaches_client, facts[index + 1 :])
+    return not any(isinstance(fact, Sent) for fact in then)
 
 
 def explains(known: Collection[str], cause: Cause) -> bool:

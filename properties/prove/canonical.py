@@ -247,6 +247,7 @@ class CanonicalForm(Naming):
             monitor,
             calls=tuple(map(self.of_record, monitor.calls)),
             given=self.of_given(monitor.given),
+            newest=self.of_newest(monitor.newest),
             tainted_timers=tuple(sorted(self.timer_names[one] for one in monitor.tainted_timers if history)),
             tainted_requests=tuple(
                 sorted(self.request_names[one] for one in monitor.tainted_requests if history)
@@ -259,6 +260,11 @@ class CanonicalForm(Naming):
             return ()
         kept = sorted(given, key=lambda one: str(one.token_id))
         return tuple(filter(None, map(self.token, kept)))
+
+    def of_newest(self, newest: Sequence[Token]) -> tuple[Token, ...]:
+        """The newest tokens. An invariant reads how much of their lives is left: not those that have expired."""
+        kept = (one for one in newest if self.memory.newest and not self.gone(one))
+        return tuple(filter(None, map(self.token, sorted(kept, key=lambda one: str(one.token_id)))))
 
     def of_record(self, record: CallRecord) -> CallRecord:
         """The record of a call in canonical form."""

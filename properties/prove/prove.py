@@ -138,9 +138,9 @@ def problem(
 ) -> Problem:
     """The problem, with as much memory as these invariants need."""
     history, waits = any(one.history for one in invariants), any(one.waits for one in invariants)
-    ages = any(one.ages for one in invariants)
+    ages, newest = any(one.ages for one in invariants), any(one.newest for one in invariants)
     app = app or one_call(model.sdk, assumptions)
-    memory = Memory.needed(assumptions, app, history, waits, ages)
+    memory = Memory.needed(assumptions, app, history, waits, ages, newest)
     return Problem(model, runtime, assumptions, app, memory, reference_policy(model.policy, invariants))
 
 

@@ -55,9 +55,9 @@ class Memory(Struct, frozen=True):
     which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
     the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
     was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
-    it. Which tokens were `given` to the app: if an invariant reads that. When a timer was planned that a sleep
-    delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens are: not at first where time is left
-    out and the app has many.
+    it. Which tokens were `given` to the app, and which is the `newest` of each kind: if an invariant reads that.
+    When a timer was planned that a sleep delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens
+    are: not at first where time is left out and the app has many.
     """
 
     history: bool = True
@@ -68,15 +68,22 @@ class Memory(Struct, frozen=True):
     switches: bool = True
     order: bool = True
     given: bool = True
+    newest: bool = True
     lateness: bool = False
     kinds: bool = True
 
     @classmethod
     def needed(
-        cls, assumptions: Assumptions, app: App, history: bool, waits: bool = False, ages: bool = False
+        cls,
+        assumptions: Assumptions,
+        app: App,
+        history: bool,
+        waits: bool = False,
+        ages: bool = False,
+        newest: bool = False,
     ) -> Memory:
         """What a proof under these assumptions has to keep, for invariants that read the `history` of calls, how
-        long they have waited (`waits`), or the `ages` of tokens."""
+        long they have waited (`waits`), the `ages` of tokens, or the `newest` of them."""
         return cls(
             history,
             history or not assumptions.may_hang,
@@ -86,6 +93,7 @@ class Memory(Struct, frozen=True):
             app.switches,
             ages or app.switches or assumptions.may_delay,
             ages,
+            newest,
         )
 
 

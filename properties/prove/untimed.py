@@ -292,7 +292,7 @@ class Product:
         form = UntimedForm(effect.names, self.problem.memory)
         ends = self.absorbed[system, number] = [
             (after, facts, self.worlds.number(form.of_system(after)) << BITS)
-            for after, facts in either_way(lambda: absorb(system, effect.outputs, tainted=False))
+            for after, facts in either_way(lambda: absorb(system, effect.outputs))
         ]
         return ends
 

@@ -126,7 +126,9 @@ class UntimedForm(Naming):
         """A world in canonical form. The last token has always expired: no assumption permits less in that
         case."""
         timers = (
-            replace(timer, timer=self.timer_names[timer.timer], due=ANY, planned=ANY, set_at=0, cause=None)
+            replace(
+                timer, timer=self.timer_names[timer.timer], due=ANY, planned=ANY, set_at=0, cause=None, about=None
+            )
             for timer in world.timers
         )
         requests = map(self.of_request, world.requests)
@@ -176,13 +178,14 @@ class UntimedForm(Naming):
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
-        when."""
+        when. No timeless invariant reads which tokens are the newest."""
         return replace(
             monitor,
             calls=tuple(map(self.of_record, monitor.calls)),
             tainted_timers=(),
             tainted_requests=(),
             given=self.of_given(monitor.given),
+            newest=(),
         )
 
     def of_given(self, given: Sequence[Token]) -> tuple[Token, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.operations import NO_SESSION_ERROR
 from model.requests import Endpoint
-from model.terms import Millis, Token
+from model.terms import FIRST, Millis, Token
 from model.world.facts import (
     Announced,
     Answered,
@@ -137,7 +137,12 @@ def _settled_marks(fact: Settled, before: Before) -> tuple[str, ...]:
         return ("a call gets another token",)
     if fact.at >= fact.token.expires * 1000:
         return ("a call gets an expired token",)
-    return (*["another answer meanwhile"] * _overtaken(fact, before.seen), "a call gets a token")
+    of_another_kind = bool(str(fact.token_id.of(FIRST)))
+    return (
+        *["another answer meanwhile"] * _overtaken(fact, before.seen),
+        "a call gets a token",
+        *["of another kind"] * of_another_kind,
+    )
 
 
 def _overtaken(fact: Settled, seen: Sequence[Fact]) -> bool:
