@@ -54,6 +54,14 @@ def test_two_sessions_have_their_own_timers_and_tokens() -> None:
     assert asked == {1, 2}
 
 
+def test_a_timer_that_an_answer_with_both_has_set_may_be_for_either() -> None:
+    """A sign-in is answered with every session of the device: the token of the app's own has its timer then."""
+    judged = Run(model("6.40.0"), Runtime.HEADLESS, SEVERAL, [INVARIANTS["refresh-chain-survives"]])
+    for event in (SignIn(1), Answer(1, Outcome.SESSION), GetToken()):
+        judged.play(event)
+    assert {timer.about for timer in judged.world.timers} == {None}
+
+
 def test_the_app_changes_between_its_sessions() -> None:
     ran = new(*IN_AS_2, SwitchSession(), Answer(3, Outcome.SESSION), GetToken())
     assert ran.world.session == Session(1)

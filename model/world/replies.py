@@ -19,7 +19,7 @@ LISTS = (Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.NO_SESSION)
 class Cue(Struct, frozen=True):
     """A stimulus for the client. It is `tainted` if it is an answer that was not honest, or the callback of a
     tainted timer: the timers that the client sets and the requests that it sends in return are tainted too. The
-    timers are `about` the same token as the answer, or as the timer that ran."""
+    timers are `about` the same token as the answer, if it was about one, or as the timer that ran."""
 
     stimulus: Stimulus
     tainted: bool = False
@@ -144,12 +144,12 @@ def deliver(
         for record in monitor.calls
     )
     tainted = tuple(other for other in monitor.tainted_requests if other != number)
-    about = request.token_id if request.endpoint not in OF_DEVICE else token.token_id if token else None
+    named = request.token_id if request.endpoint not in OF_DEVICE else token.token_id if token else None
     monitor = replace(monitor, calls=records, tainted_requests=tainted)
     return (
         System(world, monitor),
         (answered,),
-        Cue(Replied(number, outcome, token, reply.others), not honest, about),
+        Cue(Replied(number, outcome, token, reply.others), not honest, None if reply.others else named),
     )
 
 
