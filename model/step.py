@@ -169,7 +169,8 @@ def first_token(sdk: Sdk, runtime: Runtime, timings: Timings | None = None) -> T
 def enabled(
     system: System, assumptions: Assumptions, app: App, like: Event | None = None
 ) -> Iterator[Event | Span]:
-    """What may happen now: events at an instant, then spans of time.
+    """What may happen now: events at an instant, then spans of time. Of an app that may make any call (`ANY_APP`)
+    it lists none.
 
     With `like`, yields only the options that decide whether that event is enabled. An engine that forks at each
     comparison of instants (properties/prove/runs.py) must make no other comparison.

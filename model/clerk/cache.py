@@ -33,8 +33,8 @@ def swap(turn: Turn, entry: Entry, other: Entry | None) -> Turn:
 
 
 def spend(turn: Turn, entry: Entry, spent: Entry) -> Turn:
-    """Replace an entry by `spent`, the same without the timer that ran. A replaced entry is kept for its timers
-    only: it is removed with the last of them."""
+    """Replace an entry by `spent`, the same without its timer that ran: a callback in tokenCache.ts setInternal.
+    A replaced entry is kept for its timers only: it is removed with the last of them."""
     over = spent.replaced and spent.eviction is None and spent.refresh is None
     return swap(turn, entry, None if over else spent)
 
@@ -48,8 +48,8 @@ def vacate(turn: Turn, token_id: TokenId) -> Turn:
 
 
 def keep(turn: Turn, slot: Entry | Flight, token: Token) -> Turn:
-    """Put a token, or a fresher one that the slot has held, into a slot, and arm its timers. `slot` is the entry
-    or the flight that names the slot."""
+    """Put a token, or a fresher one that the slot has held, into a slot, and arm its timers (tokenCache.ts
+    setInternal). `slot` is the entry or the flight that names the slot."""
     token = fresher(turn, freshest(turn, slot.token_id), token)
     entry = Entry(slot.token_id, slot.holder, token, asks=slot.asks, announces=slot.announces, cause=slot.cause)
     return arm(vacate(turn, slot.token_id), entry)

@@ -53,12 +53,13 @@ def answered(turn: Turn, flight: Flight, outcome: Outcome, tokens: tuple[Token, 
 
 def in_order(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
     """The tokens of the sessions that GET /client lists, in the order of the list: that of their sign-ins, on our
-    server. The SDK relies on none."""
+    server. The SDK may take the first (clerk.ts #defaultSession)."""
     return tuple(sorted(tokens, key=lambda one: one.session.number))
 
 
 def failed(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
-    """One of the two requests failed. The first failure ends load(); nobody is told of another."""
+    """One of the two requests failed. The first failure ends load(); nobody is told of another (clerk.ts
+    #loadInNonStandardBrowser, the Promise.all)."""
     if flight.cause not in turn.client.loading:
         return turn
     error = session.error_name(turn, failure)

@@ -67,7 +67,7 @@ def answered(
 
 
 def _starts_recovery(policy: Policy, flight: Flight) -> bool:
-    """Does a 401 to this request start a recovery? In every release it does."""
+    """Does a 401 to this request start a recovery? In every release it does (Base.ts _baseFetch)."""
     match flight.purpose:
         case Purpose.REFRESH:
             return not policy.background_401_marks_stale
@@ -109,8 +109,8 @@ def _rethrown(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
-    """A recovery is over: the request that waits for it fails, if there is one. Without one, the 401 of a nested
-    recovery is uncaught."""
+    """A recovery is over: the request that waits for it fails, if there is one (Base.ts _baseFetch). Without one,
+    the 401 of a nested recovery is uncaught."""
     if flight.parent:
         reject = loading.failed if flight.parent.purpose in PARTS else session.reject
         return reject(turn, flight.parent, failure)
@@ -118,7 +118,7 @@ def _fail_parent(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
 
 
 def _resent_later(turn: Turn, flight: Flight) -> Turn:
-    """Set the timer that sends a lost GET again."""
+    """Set the timer that sends a lost GET again (fapiClient.ts request)."""
     timer = turn.client.next_timer
     resend = (timer, replace(flight, tries=flight.tries + 1))
     turn = turn.but(resends=(*turn.client.resends, resend), next_timer=timer + 1)

@@ -69,7 +69,8 @@ def comparable(known: Token | None, token: Token) -> Token | None:
 
 
 def attempt(turn: Turn, call: Call) -> Turn:
-    """One try of a call of getToken: read the cache, wait for a pending fetch, or send one."""
+    """One try of a call of getToken: read the cache, wait for a pending fetch, or send one (Session.ts
+    _getToken)."""
     token_id = turn.client.meant(call)
     entry = None if call.skip_cache else turn.client.entry(token_id)
     if entry and entry.token and cache.unreadable(turn, entry.token):
@@ -112,7 +113,8 @@ def switch(turn: Turn, call: CallId, holder: int, organization: str | None) -> T
 
 
 def resolve(turn: Turn, flight: Flight, token: Token) -> Turn:
-    """A fetch brought a token: cache it, announce it, and end every call that waits for it.
+    """A fetch brought a token: cache it, announce it, and end every call that waits for it (Session.ts
+    #fetchToken).
 
     If the promise of the fetch is no longer in the slot, releases differ in what becomes of the token there.
     """
@@ -284,7 +286,7 @@ def is_offline(client: Client) -> bool:
 
 
 def _retry_later(turn: Turn, call: Call) -> Turn:
-    """Set the retry timer of a call."""
+    """Set the retry timer of a call (Session.ts getToken)."""
     timer = turn.client.next_timer
     later = replace(call, failures=call.failures + 1, waits_for=None, retry=timer)
     turn = turn.but(calls=(*turn.client.calls, later), next_timer=timer + 1)
@@ -308,7 +310,8 @@ def _guarded(turn: Turn, entry: Entry) -> bool:
 
 
 def refresh(turn: Turn, entry: Entry) -> Turn:
-    """A refresh timer fired: send a request for this token, unless one is in flight, or the guard skips it."""
+    """A refresh timer fired: send a request for this token, unless one is in flight, or the guard skips it
+    (Session.ts #refreshTokenInBackground)."""
     if entry.token_id in turn.client.refreshing or _guarded(turn, entry):
         return cache.rearm(turn, entry)
     turn = turn.but(refreshing=turn.client.refreshing | {entry.token_id})

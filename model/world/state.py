@@ -246,7 +246,8 @@ class World(Struct, frozen=True, cache_hash=True):
         return self.server.refusal(endpoint, self.of(session).ended or Ending.REVOKED)
 
     def honest_answer(self, request: Request) -> Outcome:
-        """The honest answer to this request. An unauthenticated one is refused: it names no user."""
+        """What a healthy server answers this request. An unauthenticated one is refused, for it names no user.
+        That refusal says nothing of the user's session, so its fact is not `honest`."""
         endpoint = request.endpoint
         if request.unauthenticated:
             return self.server.refusal(endpoint)
