@@ -210,6 +210,22 @@ def test_traces_full_of_touches_agree_too(builds: dict[str, NodeTarget]) -> None
     assert isinstance(search(pair, cell, [conforms(pair)], profile, app=app).verdicts[CONFORMS], Held)
 
 
+def test_the_app_of_a_proof_may_have_organizations_and_templates_of_its_own() -> None:
+    place = ("prove", "--policy=CLERK_JS_6_40_0", "--assume=calm", "--invariant=one-refresh-at-a-time")
+    calls = ("getToken(organization=acme)", "getToken(organization=other)", "getToken(template=hasura)")
+    done = sessionproof(*place, *(f"--operation={one}" for one in calls))
+    assert done.returncode == 0, done.stderr
+    assert "proved" in done.stdout
+    assert ", ".join(calls) in done.stdout
+
+
+@pytest.mark.parametrize("call", ["getToken(colour=red)", "signIn(user=9)", "load", "advance 1s"])
+def test_no_other_words_are_a_call(call: str) -> None:
+    done = sessionproof("prove", f"--operation={call}")
+    assert done.returncode == 2
+    assert f"unknown operation '{call}'" in done.stderr
+
+
 def test_a_touch_is_the_cause_of_its_request_and_of_the_recovery(builds: dict[str, NodeTarget]) -> None:
     target = fresh(builds["6.40.0"])
     assert target.feed(Called(7, Touch()), 10) == (RequestSent(1, Endpoint.MUTATE, SESSION_TOKEN, 7),)

@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from model.app import MAX_CALLS, App
 from model.assumptions.catalogue import ASSUMPTIONS
 from model.assumptions.sets import Assumptions
+from model.operations import Load, Operation
 from model.sdk import Sdk
 from model.terms import Runtime
 from properties.invariants.catalogue import INVARIANTS
 from properties.prove.prove import one_call
 from properties.render.tables import WIDTH
+from properties.system.event_kinds import parsed
 from properties.targets.names import assumed, one_of
 
 RUNTIMES = click.Choice([one.value for one in Runtime])
@@ -78,7 +80,7 @@ app_options = options(
         "operations",
         multiple=True,
         metavar="NAME",
-        help="a call that the app may make: getToken, 'getToken(skipCache)' or 'all'; repeatable "
+        help="a call that the app may make: getToken, 'getToken(organization=acme)' or 'all'; repeatable "
         "(default: those with which proofs close)",
     ),
     click.option(
@@ -94,14 +96,24 @@ app_options = options(
 
 def app_of(sdk: Sdk, names: Collection[str], calls: int, assumptions: Assumptions) -> App:
     """The app that makes these calls, each named with or without arguments; without any, the default one of a
-    proof. Raises `UnknownName`."""
+    proof. A call may have arguments of its own: another template, another organization. Raises `UnknownName`."""
     if not names:
         return replace(one_call(sdk, assumptions), calls=calls)
-    known = {str(one): one for one in sdk.operations}
+    known = ("all", *dict.fromkeys(one.verb for one in sdk.operations), *map(str, sdk.operations))
+    further = {name: call for name in names if name not in known and (call := _call(sdk, name))}
     for name in names:
-        one_of("operation", name, ("all", *dict.fromkeys(one.verb for one in sdk.operations), *known))
+        one_of("operation", name, (*known, *further))
     chosen = [one for one in sdk.operations if "all" in names or one.verb in names or str(one) in names]
-    return App(tuple(chosen), calls, loads=1)
+    return App(tuple(dict.fromkeys((*chosen, *further.values()))), calls, loads=1)
+
+
+def _call(sdk: Sdk, words: str) -> Operation | None:
+    """The call that these words are, if they are one. The users are those of the SDK's own operations."""
+    try:
+        call = parsed(words, [sdk])
+    except ValueError:
+        return None
+    return call if isinstance(call, Operation) and not isinstance(call, Load) and call.user is None else None
 
 
 def parse_assumptions(names: str, runtime: str) -> Assumptions:
