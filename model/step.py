@@ -155,7 +155,7 @@ def initial(
     timings = timings or sdk.timings(runtime)
     token = first_token(sdk, runtime, timings)
     system = System(World(runtime, timings, sdk.server, token))
-    return absorb(system, start(runtime, token), about=token.token_id)[0]
+    return absorb(system, start(runtime, token), token_id=token.token_id)[0]
 
 
 def first_token(sdk: Sdk, runtime: Runtime, timings: Timings | None = None) -> Token:
@@ -297,4 +297,4 @@ def _without_end(start: Millis, now: Millis) -> str:
 def _fed(system: System, cue: Cue, feed: Feed) -> tuple[System, tuple[Fact, ...]]:
     """Feed a cue to the client and absorb its outputs."""
     outputs = feed(cue.stimulus, system.world.device_now)
-    return absorb(system, outputs, cue.tainted, cue.about)
+    return absorb(system, outputs, cue.tainted, cue.token_id)

@@ -59,7 +59,7 @@ def test_a_timer_that_an_answer_with_both_has_set_may_be_for_either() -> None:
     judged = Run(model("6.40.0"), Runtime.HEADLESS, SEVERAL, [INVARIANTS["refresh-chain-survives"]])
     for event in (SignIn(1), Answer(1, Outcome.SESSION), GetToken()):
         judged.play(event)
-    assert {timer.about for timer in judged.world.timers} == {None}
+    assert {timer.token_id for timer in judged.world.timers} == {None}
 
 
 def test_the_app_changes_between_its_sessions() -> None:

@@ -221,7 +221,7 @@ def next_due(system: System, until: Millis) -> tuple[System, Fact, Cue] | None:
     now = max(world.now, first.due)
     tainted = first.timer in system.monitor.tainted_timers
     fired = TimerFired(now, first.timer, first.set_at, now - first.planned)
-    cue = Cue(TimerDue(first.timer), tainted, first.about)
+    cue = Cue(TimerDue(first.timer), tainted, first.token_id)
     return without_timer(system, first.timer).but(now=now), fired, cue
 
 

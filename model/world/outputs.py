@@ -38,13 +38,13 @@ from model.world.state import Request, System, Timer
 
 
 def absorb(
-    system: System, outputs: tuple[Output, ...], tainted: bool = False, about: TokenId | None = None
+    system: System, outputs: tuple[Output, ...], tainted: bool = False, token_id: TokenId | None = None
 ) -> tuple[System, tuple[Fact, ...]]:
     """Take what the client put out in return for a cue: the system after it, and what was seen. `tainted` and
-    `about` are the cue's."""
+    `token_id` are the cue's."""
     facts: list[Fact] = []
     for output in outputs:
-        system, fact = _absorb_one(system, output, tainted, about)
+        system, fact = _absorb_one(system, output, tainted, token_id)
         if fact:
             facts.append(fact)
     return system, tuple(facts)

@@ -19,11 +19,11 @@ LISTS = (Outcome.SESSION, Outcome.STALE_TOKEN, Outcome.NO_SESSION)
 class Cue(Struct, frozen=True):
     """A stimulus for the client. It is `tainted` if it is an answer that was not honest, or the callback of a
     tainted timer: the timers that the client sets and the requests that it sends in return are tainted too. The
-    timers are `about` the same token as the answer, if it was about one, or as the timer that ran."""
+    timers are for the same token as the answer, if that was for one, or as the timer that ran (`token_id`)."""
 
     stimulus: Stimulus
     tainted: bool = False
-    about: TokenId | None = None
+    token_id: TokenId | None = None
 
 
 def _others(world: World, but: Session) -> tuple[World, tuple[Token, ...]]:
@@ -99,7 +99,7 @@ def hear(system: System, outcome: Outcome) -> tuple[System, tuple[Fact, ...], Cu
     token = _minted(world, world.server.session_token.of(world.session))
     token = replace(token, behind=outcome is Outcome.STALE_TOKEN)
     system = system.but(minted=token.number, page=replace(world.page, heard=token))
-    return system, (TabHeard(world.now, token),), Cue(TokenHeard(token), about=token.token_id)
+    return system, (TabHeard(world.now, token),), Cue(TokenHeard(token), token_id=token.token_id)
 
 
 def deliver(

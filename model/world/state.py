@@ -56,7 +56,7 @@ class Timer(Struct, frozen=True, cache_hash=True):
     planned: Millis  # `due` as it was set; an `ASLEEP` freeze moves `due`
     set_at: Millis
     cause: CallId | None = None  # the call that goes on when it runs
-    about: TokenId | None = None  # of the answer that the client set it for; then, of the timer that it followed
+    token_id: TokenId | None = None  # the token that it may be for; None if it may be for any
 
 
 class Reply(Struct, frozen=True, cache_hash=True):

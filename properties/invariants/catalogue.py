@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -404,7 +404,7 @@ def refresh_chain_survives(step: Step) -> Breach | None:
         if not isinstance(fact, Settled) or fact.token is None or fact.token.session != world.session:
             continue
         patience, kind = world.timings.patience, _kind(world, fact.token.token_id)
-        meant = [one for one in world.timers if one.about is None or _kind(world, one.about) == kind]
+        meant = [one for one in world.timers if one.token_id is None or _kind(world, one.token_id) == kind]
         coming = any(timer.due < fact.token.expires * 1000 for timer in meant)
         renewing = [one for one in world.requests if _renews(world, one) == kind]
         asking = any(world.now - one.sent_at <= patience for one in renewing)
@@ -422,36 +422,52 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
     """The background requests a token of each kind at most once in the lifetime of each: not while such a request
     is in flight, and not before a third of the newest one's lifetime has passed. Checked until another token
     becomes the session's own."""
-    world = step.before
-    if any(map(str, world.server.session_tokens)):
-        return None  # a slot that was filled with another is refreshed for the session's own, on every release
-    newest = {_kind(world, one.token_id): one for one in (world.token, *step.start.monitor.newest)}
+    world, early = step.before, {sent.request: token for sent, token in early_renewals(step)}
+    if _switched(world):
+        return None
     background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)
     asking = {one.request: kind for one in background if (kind := _renews(world, one))}
     for fact in step.facts:
         match fact:
-            case Answered(request=request, token=token):
+            case Answered(request=request):
                 asking.pop(request, None)
-                if token:
-                    newest[_kind(world, token.token_id)] = token
             case Restarted():
-                newest, asking = {}, {}  # the tokens of the process ended with it, and what was in flight
+                asking = {}  # what was in flight ended with the process
             case Sent(origin=Origin.BACKGROUND) if kind := _renews(world, fact):
                 sends = f"the background sends request {fact.request}"
                 if waiting := [one for one, its in asking.items() if its == kind]:
                     why = f"{sends} while it waits for request {waiting[0]}"
                     return Breach(why, fact, (OpenRequest(waiting[0]), Choice(world.token)))
-                if (known := newest.get(kind)) and renews_early(world, fact, known):
-                    why = f"{sends}, with most of the life of {known} to go"
-                    return Breach(why, fact, (KnownToken(known), Choice(known)))
+                if token := early.get(fact.request):
+                    why = f"{sends}, with most of the life of {token} to go"
+                    return Breach(why, fact, (KnownToken(token), Choice(token)))
                 asking[fact.request] = kind
     return None
 
 
-def renews_early(world: World, sent: Sent, newest: Token) -> bool:
-    """Does the background ask for a token before a third of the lifetime of the `newest` of its kind is over?"""
-    early = sent.at < newest.expires * 1000 - world.timings.lifetime * 2000 // 3
-    return early and sent.origin is Origin.BACKGROUND and _renews(world, sent) == _kind(world, newest.token_id)
+def early_renewals(step: Step) -> Iterator[tuple[Sent, Token]]:
+    """The requests of the background for a token of the app's session before a third of the lifetime of the
+    newest of its kind is over, each with that token. None once another token has become the session's own."""
+    world = step.before
+    if _switched(world):
+        return
+    newest = {_kind(world, one.token_id): one for one in (world.token, *step.start.monitor.newest)}
+    for fact in step.facts:
+        match fact:
+            case Answered(token=Token() as token):
+                newest[_kind(world, token.token_id)] = token
+            case Restarted():
+                newest = {}  # they ended with the process
+            case Sent(origin=Origin.BACKGROUND) if kind := _renews(world, fact):
+                known = newest.get(kind)
+                if known and fact.at < known.expires * 1000 - world.timings.lifetime * 2000 // 3:
+                    yield fact, known
+
+
+def _switched(world: World) -> bool:
+    """Has another token become the session's own? A slot that was filled before is refreshed for that then, on
+    every release."""
+    return any(map(str, world.server.session_tokens))
 
 
 def _renews(world: World, request: Sent | Request) -> TokenId | None:

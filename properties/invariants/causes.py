@@ -8,7 +8,6 @@ The row of each kind of fact says what that kind needs and provides (`properties
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import takewhile
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -40,7 +39,7 @@ from properties.invariants.breach import (
     WaitingCall,
 )
 from properties.system.fact_kind import STIMULUS, Before, Dependency, DependencyKind
-from properties.system.fact_kinds import facts_of, row_of
+from properties.system.fact_kinds import facts_of, reaction, row_of
 from properties.system.wording import duration
 
 Index: TypeAlias = int
@@ -215,8 +214,7 @@ def _attempt(token: Token, facts: Sequence[Fact]) -> list[Index]:
         return isinstance(fact, Answered) and fact.endpoint is Endpoint.MINT and fact.request in alike
 
     later = facts[came + 1 :]
-    reaction = takewhile(lambda fact: not row_of(fact).reaches_client, later)
-    own = {fact.timer for fact in reaction if isinstance(fact, TimerArmed)}
+    own = {fact.timer for fact in reaction(later) if isinstance(fact, TimerArmed)}
     found = (
         _last(later, attempted)
         or _last(later, lambda fact: isinstance(fact, TimerFired) and fact.timer in own)

@@ -9,7 +9,6 @@ is one of a trace from which no event can be dropped.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from itertools import takewhile
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ from model.world.facts import Fact, Sent, TimerFired
 from properties.invariants.breach import Breach
 from properties.invariants.causes import causal_chain
 from properties.system.fact_kind import Before, DependencyKind
-from properties.system.fact_kinds import facts_of, row_of
+from properties.system.fact_kinds import facts_of, reaction, row_of
 
 Cause: TypeAlias = tuple[str, ...]
 """The marks of a violation, each once, in causal order. Never empty."""
@@ -48,10 +47,8 @@ def cause_of(played: Sequence[Step], breach: Breach) -> Cause:
 
 def _idle(index: int, facts: Sequence[Fact]) -> bool:
     """Is this a timer that ran, and the client sent nothing then?"""
-    if not isinstance(facts[index], TimerFired):
-        return False
-    then = takewhile(lambda fact: not row_of(fact).reaches_client, facts[index + 1 :])
-    return not any(isinstance(fact, Sent) for fact in then)
+    ran = isinstance(facts[index], TimerFired)
+    return ran and not any(isinstance(fact, Sent) for fact in reaction(facts[index + 1 :]))
 
 
 def explains(known: Collection[str], cause: Cause) -> bool:

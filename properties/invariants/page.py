@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from model.requests import Endpoint
 from model.step import Step
-from model.terms import PAGES, TabState, Token
+from model.terms import PAGES, TabState
 from model.world.events import Advance
-from model.world.facts import Announced, Answered, Restarted, Sent, Settled, Shown, TabTurned
+from model.world.facts import Announced, Settled, Shown, TabTurned
 from properties.invariants.breach import Breach, GivenToken, KnownToken, Renewal
-from properties.invariants.catalogue import invariant, renews_early
+from properties.invariants.catalogue import early_renewals, invariant
 from properties.system.wording import duration
 
 
@@ -85,19 +85,10 @@ def expired_token_is_renewed(step: Step) -> Breach | None:
 def kept_while_fresh(step: Step) -> Breach | None:
     """A session token that an answer has brought is kept: the background asks for no other before a third of its
     lifetime has passed. Checked until another token becomes the session's own."""
-    world = step.before
-    if any(map(str, world.server.session_tokens)):
-        return None
-    newest = world.token if world.is_session_token(world.token.token_id) else None
-    for fact in step.facts:
-        match fact:
-            case Answered(token=Token() as token) if world.is_session_token(token.token_id):
-                newest = token
-            case Restarted():
-                newest = None
-            case Sent() if newest and renews_early(world, fact, newest):
-                why = f"the background sends request {fact.request}, with most of the life of {newest} to go"
-                return Breach(why, fact, (KnownToken(newest),))
+    for sent, newest in early_renewals(step):
+        if step.before.is_session_token(sent.token_id):
+            why = f"the background sends request {sent.request}, with most of the life of {newest} to go"
+            return Breach(why, sent, (KnownToken(newest),))
     return None
 
 

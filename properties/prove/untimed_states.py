@@ -127,7 +127,13 @@ class UntimedForm(Naming):
         case."""
         timers = (
             replace(
-                timer, timer=self.timer_names[timer.timer], due=ANY, planned=ANY, set_at=0, cause=None, about=None
+                timer,
+                timer=self.timer_names[timer.timer],
+                due=ANY,
+                planned=ANY,
+                set_at=0,
+                cause=None,
+                token_id=None,
             )
             for timer in world.timers
         )

@@ -7,7 +7,8 @@ does. Every report is made from the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -29,6 +30,11 @@ FACT_KINDS: dict[type[Any], FactKind[Any]] = {row.kind: row for row in (*WORLD_F
 def row_of(fact: Fact) -> FactKind[Any]:
     """The row of this fact's kind."""
     return FACT_KINDS[type(fact)]
+
+
+def reaction(facts: Iterable[Fact]) -> Iterator[Fact]:
+    """The first of these facts, up to the next that reaches the client: what it did in return for the last."""
+    return takewhile(lambda fact: not row_of(fact).reaches_client, facts)
 
 
 def lane(fact: Fact) -> str:
