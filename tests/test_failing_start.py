@@ -20,12 +20,28 @@ from model.world.facts import Loaded, Sent, SessionDropped, SessionRegained, Set
 from model.world.possible import NotEnabled
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.causes import cause_sentence
-from properties.invariants.verdict import Proved
+from properties.invariants.verdict import Cell, Proved, Violated
 from properties.prove.prove import Limits, one_call, prove
 from properties.run.run import Run, Violation
+from properties.run.shrink import violates
+from properties.search.search import search
+from properties.system.trace import load
+from properties.targets.clerk.adapter import CLERK_ADAPTER
 from properties.targets.clerk.expo import ExpoTarget
 from properties.targets.node_target import NodeTarget
-from tests.support import HEADLINE, MINUTE, SECOND, assuming, explore, in_lock_step, judged, model, of_kind, run
+from tests.support import (
+    HEADLINE,
+    MINUTE,
+    SECOND,
+    assuming,
+    explore,
+    in_lock_step,
+    judged,
+    model,
+    of_kind,
+    profile_of,
+    run,
+)
 
 SETTINGS, SESSION, BROKEN, LOST = Outcome.SETTINGS, Outcome.SESSION, Outcome.BROKEN, Outcome.LOST
 STARTED = (StartApp(), Answer(1, SETTINGS), Answer(2, SESSION))
@@ -223,6 +239,19 @@ def test_a_start_offline_ends_without_a_session(builds: dict[str, NodeTarget], r
             ran.play(Answer(request.request, LOST))
     assert loads(ran) == [(None, False)]
     assert [fact.valid for fact in ran.facts if isinstance(fact, SessionDropped)] == [True]
+
+
+def test_a_search_finds_a_start_whose_last_attempt_is_offline() -> None:
+    """`offline-start-6.40.0`, for a seed that did not find it while the network came back as often as it went."""
+    target, survives = model("6.40.0"), INVARIANTS["valid-session-survives"]
+    trace = load(CLERK_ADAPTER.corpus / "offline-start-6.40.0.json")
+    known = violates(trace, target, survives)
+    assert known
+    cell = Cell(target.name, Runtime.BROWSER_LIKE, trace.assumptions)
+    found = search(target, cell, [survives], profile_of(1000), seed=3, aim=known.trace.cause)
+    verdict = found.verdicts[survives.id]
+    assert isinstance(verdict, Violated)
+    assert len(verdict.trace.events) == len(trace.events)
 
 
 def test_a_phone_that_starts_locked_loads_without_a_session() -> None:

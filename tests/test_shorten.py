@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from model.app import App
 from model.clerk.sdk import CLERK
 from model.terms import Runtime
@@ -12,6 +14,7 @@ from properties.run.shrink import reduce, violates
 from properties.search.shorten import shorter
 from properties.system.target import Target
 from properties.system.trace import decode, document_in
+from properties.targets.names import make_target
 from properties.targets.node_target import NodeTarget
 from tests.support import model, ready
 
@@ -66,6 +69,28 @@ def test_it_is_one_of_the_build(builds: dict[str, NodeTarget]) -> None:
     assert len(found.trace.events) == 6
     assert found.trace.target == target.name
     assert violates(found.trace, target, GIVEN)
+
+
+def test_where_no_model_is_like_the_build_the_shorter_one_is_found_on_the_build() -> None:
+    """What a search for `kept-beside-6.25.13` ended with, for one seed of ten. A page has no model."""
+    shown = INVARIANTS["newest-token-is-shown"]
+    text = """\
+runtime: frame
+assume: restart
+invariant: newest-token-is-shown
+restart()
+touch()
+advance(10 s)
+answer(3, session)
+"""
+    with closing(make_target("clerk-js@6.25.13+partitioned-cookies", lambda line: None)) as target:
+        assert isinstance(target, NodeTarget)
+        ready(target, Runtime.FRAME)
+        document = document_in(text.encode(), "above", target=target.name)
+        violation = violates(decode(document, "above"), target, shown)
+        assert violation
+        found = shorter(violation, target, shown, simpler(violation, NOTHING), App(CLERK.operations))
+    assert len(found.trace.events) == 2
 
 
 def test_one_that_does_not_count_is_not_taken() -> None:

@@ -196,6 +196,11 @@ def _close_channel(place: Place, number: int) -> list[Event]:
     return _of(place, CloseChannel(), CloseChannel) if number % CHOICES < RARELY else []
 
 
+def _go_online(place: Place, number: int) -> list[Event]:
+    """Seldom: what a client does without the network is often its last attempt of several."""
+    return _of(place, GoOnline(), GoOnline) if number % CHOICES < RARELY else []
+
+
 def _on_page(event: Event) -> Callable[[Assumptions, App, Runtime], bool]:
     return lambda assumptions, _, runtime: runtime.is_page and event in assumptions.events
 
@@ -226,7 +231,7 @@ KINDS = (
         lambda assumptions, _, __: LockKeychain() in assumptions.events,
     ),
     Kind("the device loses the network", lambda place, _: _of(place, GoOffline(), GoOffline), _offline),
-    Kind("the device has the network back", lambda place, _: _of(place, GoOnline(), GoOnline), _offline),
+    Kind("the device has the network back", _go_online, _offline),
     Kind(
         "the user turns to the tab or away",
         lambda place, _: _of(place, TurnTo(TabState.FOCUSED), TurnTo),

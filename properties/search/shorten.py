@@ -1,8 +1,9 @@
-"""A shorter trace with the same violation, by a second search on the model.
+"""A shorter trace with the same violation, by a second search, on the model where there is one.
 
 Shrinking (`run/shrink.py`) ends in a trace that no move of a few events makes simpler. Another trace of the same
 cause may be shorter by far: one in which the app asks for something else, or nothing goes wrong before. So more
-violations that count are looked for, which costs little on a model, and each is shrunk.
+violations that count are looked for, which costs little on a model, and each is shrunk. Where no model is like
+the target, fewer are looked for, on the target itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from functools import partial
+
+from msgspec import Struct
 
 from model.app import App
 from model.operations import Operation
@@ -22,17 +25,21 @@ from properties.search.generate import SWARM, WIDTH, read
 from properties.system.target import Target
 from properties.targets.model import as_model
 
-SHORTEST = 2
-"""A trace with so few events is not looked into."""
-
 FEW = 4
 """One with so few is only compared with those near it."""
 
-TRACES = 300
-"""So many are tried near the one that was found, and so many of any kind."""
 
-FRUITLESS = 8
-"""After so many violations that shrink to nothing shorter, no more are looked for."""
+class Effort(Struct, frozen=True):
+    """What a shorter trace is worth. One of `shortest` events is not looked into. For each event of the one that
+    was found, so many `traces` near it are tried, and as many of any kind; after `fruitless` violations that
+    shrink to nothing shorter, no more."""
+
+    shortest: int
+    traces: int
+    fruitless: int
+
+
+ON_MODEL, ON_BUILD = Effort(2, 60, 8), Effort(3, 10, 2)
 
 OFTEN = 0.3
 """The probability that an event is left out, that one comes before it, and that a call becomes another."""
@@ -49,16 +56,21 @@ def shorter(violation: Violation, target: Target, invariant: Invariant, counts: 
     `TargetError`."""
     runtime, events = violation.trace.runtime, violation.trace.events
     model = as_model(target) or model_like(target, runtime)
-    if model is None or violates(violation.trace, model, invariant, counts=counts) is None:
+    if model and violates(violation.trace, model, invariant, counts=counts) is None:
         return violation
+    on, effort = (model, ON_MODEL) if model else (target, ON_BUILD)
     draw, best = random.Random(str(violation.trace)), violation
-    for drawn, least in ((partial(_near, events), SHORTEST), (_of_any_kind, FEW)):
+    for drawn, least in ((partial(_near, events), effort.shortest), (_of_any_kind, FEW)):
         tried = fruitless = 0
-        while len(best.trace.events) > least and tried < TRACES and fruitless < FRUITLESS:
+        while (
+            len(best.trace.events) > least
+            and tried < effort.traces * len(events)
+            and fruitless < effort.fruitless
+        ):
             tried += 1
-            run = Run(model, runtime, violation.trace.assumptions, [invariant], counts)
+            run = Run(on, runtime, violation.trace.assumptions, [invariant], counts)
             if found := _played(run, drawn(run, app, draw)):
-                found = reduce(found, model, invariant, counts)
+                found = reduce(found, on, invariant, counts)
                 better = len(found.trace.events) < len(best.trace.events)
                 best, fruitless = (found, 0) if better else (best, fruitless + 1)
     return (best is not violation and violates(best.trace, target, invariant, counts=counts)) or violation
