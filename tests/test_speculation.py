@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import pytest
 
@@ -11,8 +12,10 @@ from model.clerk.sdk import CLERK
 from model.step import Step
 from model.terms import Runtime
 from model.world.events import Event
+from model.world.facts import Fact
 from properties.invariants.catalogue import INVARIANTS, Invariant
 from properties.invariants.verdict import Cell, Findings, Verdict
+from properties.run.speculation import Speculated
 from properties.search import search as engine
 from properties.search.search import search
 from properties.system.target import Target
@@ -40,12 +43,15 @@ def target(request: pytest.FixtureRequest) -> Iterator[NodeTarget]:
     target.close()
 
 
-def searched(target: Target, *assumptions: str) -> tuple[list[Event], dict[str, Verdict], dict[str, int]]:
-    """What was played, what was judged, and what was reached."""
-    played: list[Event] = []
+Played: TypeAlias = list[tuple[Event, tuple[Fact, ...]]]
+
+
+def searched(target: Target, *assumptions: str) -> tuple[Played, dict[str, Verdict], dict[str, int]]:
+    """What was played and what happened, what was judged, and what was reached."""
+    played: Played = []
 
     def note(step: Step) -> None:
-        played.append(step.event)
+        played.append((step.event, step.facts))
 
     judged = [Invariant("notes-events", "", note, frozenset(Runtime)), INVARIANTS[HEADLINE]]
     cell = Cell(target.name, Runtime.HEADLESS, assuming(*assumptions))
@@ -67,12 +73,12 @@ def test_speculation_changes_no_trace_and_no_verdict(
 ) -> None:
     """Whether the model is right about the build or not."""
     with_it = searched(target, *assumptions)
-    monkeypatch.setattr(engine, "speculating", lambda target, _runtime: lambda _play: target)
+    monkeypatch.setattr(engine, "speculating", lambda target, _runtime: lambda _play: (target, None))
     assert searched(target, *assumptions) == with_it
 
 
 @pytest.mark.parametrize("target", [("6.40.0", "6.40.0")], indirect=True)
-def test_a_trace_is_one_message_where_the_model_is_right(
+def test_a_trace_is_one_message_and_one_play_where_the_model_is_right(
     target: NodeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = 0
@@ -85,6 +91,7 @@ def test_a_trace_is_one_message_where_the_model_is_right(
 
     searched(target, "starvation")  # until each kind of request was seen once
     monkeypatch.setattr(Driver, "hear", counted)
+    monkeypatch.delattr(Speculated, "feed")  # the steps are those that the model has taken
     _, verdicts, _ = searched(target, "starvation")
     assert {type(one).__name__ for one in verdicts.values()} == {"Held"}
     assert heard == 40

@@ -422,9 +422,12 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
     """The background requests a token of each kind at most once in the lifetime of each: not while such a request
     is in flight, and not before a third of the newest one's lifetime has passed. Checked until another token
     becomes the session's own."""
-    world, early = step.before, {sent.request: token for sent, token in early_renewals(step)}
+    world = step.before
+    if not any(isinstance(fact, Sent) and fact.origin is Origin.BACKGROUND for fact in step.facts):
+        return None
     if _switched(world):
         return None
+    early = {sent.request: token for sent, token in early_renewals(step)}
     background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)
     asking = {one.request: kind for one in background if (kind := _renews(world, one))}
     for fact in step.facts:

@@ -115,6 +115,10 @@ class Run:
         step = stepped(self.system, event, self.target)
         if isinstance(self.target, LockStep) and self.target.difference:
             step = replace(step, diverged=str(self.target.difference))
+        return self.judge(step)
+
+    def judge(self, step: Step) -> Step:
+        """Add the step that the target takes next, and check the invariants."""
         self.system = step.end
         self.steps.append(step)
         for invariant in self.invariants:

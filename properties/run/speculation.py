@@ -1,8 +1,9 @@
 """Speculative execution: the model predicts the stimuli of a trace, and the build gets them in one message.
 
 A step on a build costs a round trip to Node, a trace some 30. A model needs none, and the build mostly does what
-its model does. The trace is then judged step by step by what the build put out. At the first step whose stimulus
-is not the predicted one the build starts again, gets the stimuli up to there, and goes on one step at a time.
+its model does. If it put out just what the model did, the steps of the model are its steps. Else the trace is
+judged step by step by what the build put out. At the first step whose stimulus is not the predicted one the build
+starts again, gets the stimuli up to there, and goes on one step at a time.
 
 Traces and verdicts are the same as without speculation.
 """
@@ -10,9 +11,23 @@ Traces and verdicts are the same as without speculation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from model.io import Output, Stimulus
-from model.terms import Millis, Runtime, Token
+from msgspec.structs import replace
+
+from model.io import (
+    Called,
+    CallSettled,
+    Output,
+    RequestSent,
+    SignedIn,
+    SignedOut,
+    Started,
+    Stimulus,
+    TimerSet,
+)
+from model.step import Step
+from model.terms import CallId, Millis, Runtime, Token
 from properties.run.reference import model_like
 from properties.system.target import Exchange, Target, TargetError
 from properties.targets.model import ModelTarget
@@ -80,21 +95,63 @@ class Speculated:
             self._build.finish()
 
 
-def speculating(target: Target, runtime: Runtime) -> Callable[[Callable[[Target], None]], Target]:
-    """A function that speculates where a model describes the target: it gets a function that plays a trace on a
-    target, and returns the target to judge the trace on. Raises `TargetError`."""
+Play: TypeAlias = Callable[[Target], Sequence[Step]]
+"""Plays a trace on a target, and returns its steps."""
+
+
+def speculating(target: Target, runtime: Runtime) -> Callable[[Play], tuple[Target, Sequence[Step] | None]]:
+    """A function that speculates where a model describes the target: it gets a function that plays a trace, and
+    returns the target to judge it on, and the steps of the trace if the build did just what the model does.
+    Raises `TargetError`."""
     model = model_like(target, runtime) if isinstance(target, NodeTarget) else None
 
-    def speculate(play: Callable[[Target], None]) -> Target:
+    def speculate(play: Play) -> tuple[Target, Sequence[Step] | None]:
         if model is None or not isinstance(target, NodeTarget):
-            return target
+            return target, None
         recorder = Recorder(model)
         try:
-            play(recorder)
+            steps = play(recorder)
         except TargetError:  # the model does not come to rest
-            return target
+            return target, None
         assert recorder.token is not None
         outputs = target.play(runtime, recorder.token, recorder.exchanges)
-        return target if outputs is None else Speculated(target, recorder.exchanges, outputs)
+        if outputs is None:
+            return target, None
+        same = _alike(recorder.exchanges, outputs)
+        return Speculated(target, recorder.exchanges, outputs), steps if same else None
 
     return speculate
+
+
+def _alike(predicted: Sequence[Exchange], outputs: Sequence[tuple[Output, ...]]) -> bool:
+    """Did the build put out what was predicted, as far as the world can tell?"""
+    pending: set[CallId] = set()
+    for one, built in zip(predicted, outputs, strict=True):
+        if isinstance(one.stimulus, Called | Started):
+            pending.add(one.stimulus.call)
+        if one.outputs != built and _causal(one.outputs, pending) != _causal(built, pending):
+            return False
+        pending -= _settled(built)
+    return True
+
+
+def _causal(outputs: tuple[Output, ...], pending: set[CallId]) -> list[Output]:
+    """The outputs without causes that have settled: to the world, these are none (`World.origin`). A timer's may
+    settle later on, for no timer fires until then."""
+    open_now, open_after = pending.copy(), pending - _settled(outputs)
+
+    def without(output: Output) -> Output:
+        match output:
+            case CallSettled(call):
+                open_now.discard(call)
+            case TimerSet(cause=cause) if cause not in open_after:
+                return replace(output, cause=None)
+            case RequestSent(cause=cause) | SignedOut(cause) | SignedIn(cause) if cause not in open_now:
+                return replace(output, cause=None)
+        return output
+
+    return [*map(without, outputs)]
+
+
+def _settled(outputs: tuple[Output, ...]) -> set[CallId]:
+    return {output.call for output in outputs if isinstance(output, CallSettled)}

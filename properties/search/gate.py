@@ -24,6 +24,7 @@ from properties.run.shrink import readdressed, reduce, violates
 from properties.search.search import search
 from properties.system.target import Target
 from properties.system.trace import Trace, load
+from properties.targets.adapter import Adapter
 from properties.targets.names import adapter_of
 
 MOST_CAUSES = 20
@@ -33,8 +34,6 @@ throughout, and whoever reads that many needs no more of them."""
 Events: TypeAlias = tuple[Event, ...]
 Happens: TypeAlias = dict[str, list[Violated]]
 """The violations that happen, by invariant."""
-
-_loaded = cache(load)
 
 
 def judge(
@@ -166,12 +165,24 @@ def _traces(cell: Cell, accepted: Mapping[str, Iterable[Finding]]) -> Iterator[T
     def far(trace: Trace) -> tuple[bool, bool, int]:
         return trace.invariant not in accepted, elsewhere(trace), len(trace.events)
 
-    paths = [Path(it.trace) for some in accepted.values() for it in some if it.trace]
-    adapter = adapter_of(cell.target)
-    traces = [*map(_loaded, (*paths, *(adapter.known_traces if adapter else ())))]
-    traces += [one for one in map(_loaded, adapter.proved_traces if adapter else ()) if not elsewhere(one)]
+    known, proved = _of_sdk(adapter_of(cell.target))
+    traces = [_loaded(it.trace) for some in accepted.values() for it in some if it.trace]
+    traces += [*known, *(one for one in proved if not elsewhere(one))]
     for events in dict.fromkeys(one.events for one in sorted(traces, key=far)):
         yield Trace(cell.target, cell.runtime, cell.assumptions, events)
+
+
+@cache
+def _loaded(path: str) -> Trace:
+    return load(Path(path))
+
+
+@cache
+def _of_sdk(adapter: Adapter | None) -> tuple[tuple[Trace, ...], tuple[Trace, ...]]:
+    """The traces of all that is known of an SDK, and the counterexamples of its models."""
+    if adapter is None:
+        return (), ()
+    return tuple(map(load, adapter.known_traces)), tuple(map(load, adapter.proved_traces))
 
 
 def _without_trace(

@@ -25,6 +25,7 @@ from hypothesis.errors import Flaky
 from msgspec.structs import replace
 
 from model.app import App
+from model.step import Step
 from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explains
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
@@ -229,20 +230,21 @@ def _round(
             tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known, aim))
         return tally.running
 
-    def count(run: Run) -> None:
+    def count(run: Run, reached: set[str]) -> None:
         tally.traces += 1
         tally.steps += len(run.steps)
-        tally.reached.update(run.reached(landmarks))
+        tally.reached.update(reached)
         keep(run.trace)
         tell(tally.traces, profile.max_examples)
 
     speculate = speculating(target, cell.runtime)
 
-    def predict(drawn: bytes, on: Target) -> None:
+    def predict(drawn: bytes, on: Target) -> list[Step]:
         run = Run(on, cell.runtime, cell.assumptions, ())
         for event in read(drawn, run, app):
             run.play(event)
         run.recover()
+        return run.steps
 
     def trace(drawn: bytes) -> None:
         nonlocal skipped
@@ -251,11 +253,16 @@ def _round(
             skipped += 1
             return
         with tally.stopping_at_errors():
-            run = new_run(speculate(partial(predict, drawn)))
+            on, foreseen = speculate(partial(predict, drawn))
+            run = new_run(on)
         try:
-            for event in read(drawn, run, app):
-                act(partial(run.play, event))
-            act(run.recover)
+            if foreseen is not None and run.target is on:
+                for step in foreseen:
+                    act(partial(run.judge, step))
+            else:
+                for event in read(drawn, run, app):
+                    act(partial(run.play, event))
+                act(run.recover)
         except Violation as violation:
             if tally.first is None:
                 tally.first, tally.first_at = violation, time.perf_counter()
@@ -264,9 +271,11 @@ def _round(
             raise
         act(run.target.finish)
         observe(run.trace)
-        for name in run.reached(LANDMARKS):
-            note(name)
-        count(run)
+        reached = run.reached(landmarks)
+        for landmark in LANDMARKS:
+            if landmark.name in reached:
+                note(landmark.name)
+        count(run, reached)
 
     def act(play: Callable[[], object]) -> None:
         tally.heed_interrupts()
