@@ -5,7 +5,7 @@ The random search, replays and tests all drive a `Run`, which depends on none of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -78,11 +78,14 @@ class Run:
         assumptions: Assumptions,
         invariants: Iterable[Invariant],
         counts: Counts = always,
+        foreseen: Sequence[Step] | None = None,
     ) -> None:
+        """`foreseen`: the first steps of what will be played, if they are known (run/speculation.py)."""
         self.counts = counts
         self.assumptions = assumptions
         self.invariants = tuple(one for one in invariants if runtime in one.runtimes)
         self.target = with_reference(target, self.invariants)
+        self.foreseen = foreseen if self.target is target else None
         self.steps: list[Step] = []
         self.system: System = started(self.target, runtime)
 
@@ -112,13 +115,12 @@ class Run:
 
     def play(self, event: Event) -> Step:
         """Take the step of one event, and check the invariants."""
-        step = stepped(self.system, event, self.target)
+        if self.foreseen is not None and len(self.steps) < len(self.foreseen):
+            step = self.foreseen[len(self.steps)]
+        else:
+            step = stepped(self.system, event, self.target)
         if isinstance(self.target, LockStep) and self.target.difference:
             step = replace(step, diverged=str(self.target.difference))
-        return self.judge(step)
-
-    def judge(self, step: Step) -> Step:
-        """Add the step that the target takes next, and check the invariants."""
         self.system = step.end
         self.steps.append(step)
         for invariant in self.invariants:

@@ -10,13 +10,16 @@ events at once, or one while another changes. What comes of that is shrunk furth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import chain, combinations, count, pairwise, takewhile
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from model.operations import Operation
+from model.step import Step
 from model.terms import Millis, RequestId, Timings
 from model.world import facts
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, FreezeKind, Serve
@@ -26,6 +29,7 @@ from properties.invariants.catalogue import Invariant
 from properties.run.lengths import menu, outlives_token, to_refresh
 from properties.run.reference import model_like
 from properties.run.run import Counts, Run, Violation, always
+from properties.run.speculation import speculating
 from properties.system.target import Target, TargetError
 from properties.system.trace import Trace
 from properties.targets.model import as_model
@@ -77,22 +81,42 @@ def violates(
     """Play `trace`. Returns its first violation that counts; None if there is none, or if the assumptions do not
     permit some event. `beyond_assumptions` leaves that check out, and `skips` leaves out such an event. Raises
     `TargetError`."""
-    run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
+    play = partial(permitted, trace, beyond_assumptions=beyond_assumptions, skips=skips)
+    run = run_of(trace, target, invariants, counts, play)
     try:
-        for wanted in trace.events:
-            event = readdressed(wanted, run.world)
-            if not (beyond_assumptions or run.permits(event)):
-                if skips:
-                    continue
-                return None
-            run.play(event)
+        play(run)
     except Violation as violation:
         return violation.with_traceback(None)
-    except NotEnabled:
-        return None
     finally:
-        target.finish()
+        run.target.finish()
     return None
+
+
+def run_of(
+    trace: Trace,
+    target: Target,
+    invariants: Collection[Invariant],
+    counts: Counts,
+    play: Callable[[Run], list[Step]],
+) -> Run:
+    """A run for a trace, which `play` plays; where a model is right about the target, its steps are foreseen."""
+    on, foreseen = speculating(target, trace.runtime)(
+        lambda model: play(Run(model, trace.runtime, trace.assumptions, ()))
+    )
+    return Run(on, trace.runtime, trace.assumptions, invariants, counts, foreseen)
+
+
+def permitted(trace: Trace, run: Run, *, beyond_assumptions: bool = False, skips: bool = False) -> list[Step]:
+    """Play a trace as far as the assumptions permit, or as far as it can happen (`beyond_assumptions`), or
+    without what they do not permit (`skips`). Returns its steps. Raises `TargetError` and `Violation`."""
+    with suppress(NotEnabled):
+        for wanted in trace.events:
+            event = readdressed(wanted, run.world)
+            if beyond_assumptions or run.permits(event):
+                run.play(event)
+            elif not skips:
+                break
+    return run.steps
 
 
 def readdressed(event: Event, world: World) -> Event:

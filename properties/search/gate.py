@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
@@ -19,8 +19,8 @@ from properties.invariants.identity import Cause, explained
 from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Verdict, Violated
 from properties.run.distinct import simpler, widened
 from properties.run.known import Finding
-from properties.run.run import Counts, Run, Violation
-from properties.run.shrink import readdressed, reduce, violates
+from properties.run.run import Counts, Violation
+from properties.run.shrink import permitted, readdressed, reduce, run_of, violates
 from properties.search.search import search
 from properties.system.target import Target
 from properties.system.trace import Trace, load
@@ -141,14 +141,14 @@ def replay_together(
         begun = [trace.events[: place + 1] for place in range(len(trace.events))]
         if next((one for one in begun if one not in played), None) in {None, *refused}:
             continue
-        run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
+        run = run_of(trace, target, invariants, counts, partial(permitted, trace))
         for before, after in pairwise([(), *begun]):
             refused |= {(*before, it) for it in following[before] if not run.permits(readdressed(it, run.world))}
             if after in refused:
                 break
             run.play(readdressed(after[-1], run.world))
             played.add(after)
-        target.finish()
+        run.target.finish()
 
 
 def _happens(finding: Finding, listed: Iterable[Violated]) -> bool:

@@ -222,12 +222,13 @@ def _round(
             tally.met.setdefault((name, one), violation)
         return not explaining and explains(aim, cause)
 
-    def new_run(on: Target) -> Run:
+    def new_run(on: Target, foreseen: Sequence[Step] | None) -> Run:
         if tally.first is None:
-            tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts)
+            tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts, foreseen)
         else:  # the same violation again; do not slip to another
             judged = [one for one in invariants if one.id == tally.first.trace.invariant]
-            tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known, aim))
+            only = simpler(tally.first, known, aim)
+            tally.running = Run(on, cell.runtime, cell.assumptions, judged, only, foreseen)
         return tally.running
 
     def count(run: Run, reached: set[str]) -> None:
@@ -254,11 +255,11 @@ def _round(
             return
         with tally.stopping_at_errors():
             on, foreseen = speculate(partial(predict, drawn))
-            run = new_run(on)
+            run = new_run(on, foreseen)
         try:
-            if foreseen is not None and run.target is on:
-                for step in foreseen:
-                    act(partial(run.judge, step))
+            if run.foreseen is not None:
+                for step in run.foreseen:
+                    act(partial(run.play, step.event))
             else:
                 for event in read(drawn, run, app):
                     act(partial(run.play, event))
