@@ -96,11 +96,14 @@ def _searched(target: Target, known: Trace, seed: int, traces: int) -> Compared:
 def _replayed(target: Target, cell: Cell, invariant: Invariant) -> float | None:
     """The median of the seconds until the replay of what is known violates the invariant. Start-up is apart: the
     instance has booted."""
-    found = []
+    found = list[float]()
     for _ in range(REPLAYS):
         time.sleep(BOOT)
-        found.append(first_known(target, cell, [invariant]))
-    return median(one for one in found if one is not None) if any(found) else None
+        seconds = first_known(target, cell, [invariant])
+        if seconds is None:
+            return None
+        found.append(seconds)
+    return median(found)
 
 
 def _proved(target: Target, known: Trace) -> int | None:

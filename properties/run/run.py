@@ -5,7 +5,7 @@ The random search, replays and tests all drive a `Run`, which depends on none of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import cause_of
 from properties.run.lockstep import LockStep
 from properties.run.reference import with_reference
+from properties.run.speculation import Speculated
 from properties.system.fact_kinds import facts_of
 from properties.system.target import Target, started, stepped
 from properties.system.trace import Trace
@@ -78,16 +79,15 @@ class Run:
         assumptions: Assumptions,
         invariants: Iterable[Invariant],
         counts: Counts = always,
-        foreseen: Sequence[Step] | None = None,
     ) -> None:
-        """`foreseen`: the first steps of what will be played, if they are known (run/speculation.py)."""
         self.counts = counts
         self.assumptions = assumptions
         self.invariants = tuple(one for one in invariants if runtime in one.runtimes)
         self.target = with_reference(target, self.invariants)
-        self.foreseen = foreseen if self.target is target else None
         self.steps: list[Step] = []
         self.system: System = started(self.target, runtime)
+        self.foreseen = self.target.foreseen() if isinstance(self.target, Speculated) else None
+        """The steps of what is played first, if they are known."""
 
     @property
     def world(self) -> World:
@@ -117,6 +117,7 @@ class Run:
         """Take the step of one event, and check the invariants."""
         if self.foreseen is not None and len(self.steps) < len(self.foreseen):
             step = self.foreseen[len(self.steps)]
+            assert step.event == event, "the steps foreseen are those of what is played"
         else:
             step = stepped(self.system, event, self.target)
         if isinstance(self.target, LockStep) and self.target.difference:

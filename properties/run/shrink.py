@@ -77,12 +77,16 @@ def violates(
     beyond_assumptions: bool = False,
     skips: bool = False,
     counts: Counts = always,
+    speculates: bool = True,
 ) -> Violation | None:
     """Play `trace`. Returns its first violation that counts; None if there is none, or if the assumptions do not
-    permit some event. `beyond_assumptions` leaves that check out, and `skips` leaves out such an event. Raises
-    `TargetError`."""
+    permit some event. `beyond_assumptions` leaves that check out, and `skips` leaves out such an event. Unless
+    this `speculates`, a build is asked one step at a time. Raises `TargetError`."""
     play = partial(permitted, trace, beyond_assumptions=beyond_assumptions, skips=skips)
-    run = run_of(trace, target, invariants, counts, play)
+    if speculates:
+        run = begun(trace, target, invariants, counts, play)
+    else:
+        run = Run(target, trace.runtime, trace.assumptions, invariants, counts)
     try:
         play(run)
     except Violation as violation:
@@ -92,18 +96,17 @@ def violates(
     return None
 
 
-def run_of(
+def begun(
     trace: Trace,
     target: Target,
     invariants: Collection[Invariant],
     counts: Counts,
     play: Callable[[Run], list[Step]],
 ) -> Run:
-    """A run for a trace, which `play` plays; where a model is right about the target, its steps are foreseen."""
-    on, foreseen = speculating(target, trace.runtime)(
-        lambda model: play(Run(model, trace.runtime, trace.assumptions, ()))
-    )
-    return Run(on, trace.runtime, trace.assumptions, invariants, counts, foreseen)
+    """A run for a trace, which `play` plays. Its steps are foreseen if the target does what its model does."""
+    cell = trace.runtime, trace.assumptions
+    on = speculating(target, trace.runtime)(lambda model: play(Run(model, *cell, ())))
+    return Run(on, *cell, invariants, counts)
 
 
 def permitted(trace: Trace, run: Run, *, beyond_assumptions: bool = False, skips: bool = False) -> list[Step]:

@@ -37,11 +37,12 @@ from properties.targets.node_target import NodeTarget
 class Recorder:
     """A model that records what it is fed, and what it puts out."""
 
-    def __init__(self, model: ModelTarget) -> None:
+    def __init__(self, model: ModelTarget, build: Target) -> None:
         self.name, self.sdk, self.exchanges = model.name, model.sdk, list[Exchange]()
         self.token: Token | None = None
         self._model = model
-        self.timings, self.prepare, self.described_by = model.timings, model.prepare, model.described_by
+        self.timings = build.timings  # the world is the build's
+        self.prepare, self.described_by = model.prepare, model.described_by
         self.finish, self.close = model.finish, model.close
 
     def start(self, runtime: Runtime, token: Token) -> tuple[Output, ...]:
@@ -61,9 +62,16 @@ class Recorder:
 class Speculated:
     """A build that was fed the predicted stimuli. While they come true, it returns what the build put out."""
 
-    def __init__(self, build: Target, fed: Sequence[Exchange], outputs: Sequence[tuple[Output, ...]]) -> None:
+    def __init__(
+        self,
+        build: Target,
+        fed: Sequence[Exchange],
+        outputs: Sequence[tuple[Output, ...]],
+        steps: Sequence[Step],
+    ) -> None:
+        """`steps`: those of the model."""
         self.name, self.sdk = build.name, build.sdk
-        self._build, self._fed, self._outputs = build, fed, outputs
+        self._build, self._fed, self._outputs, self._steps = build, fed, outputs, steps
         self._began: tuple[Runtime, Token] | None = None
         self._next: int | None = 0  # the exchange that comes next; None after a wrong prediction
         self.timings, self.prepare, self.described_by = build.timings, build.prepare, build.described_by
@@ -73,6 +81,14 @@ class Speculated:
         """What the build put out at the start."""
         self._began, self._next = (runtime, token), 1
         return self._outputs[0]
+
+    def foreseen(self) -> Sequence[Step] | None:
+        """The steps of the trace if the build did just what the model does; else None. To be asked after `start`,
+        by whoever feeds only what comes after these steps."""
+        if not _alike(self._fed, self._outputs):
+            return None
+        self._next = len(self._fed)
+        return self._steps
 
     def feed(self, stimulus: Stimulus, at: Millis) -> tuple[Output, ...]:
         """What the build put out in return for a stimulus that was predicted, or puts out now. Raises
@@ -99,26 +115,22 @@ Play: TypeAlias = Callable[[Target], Sequence[Step]]
 """Plays a trace on a target, and returns its steps."""
 
 
-def speculating(target: Target, runtime: Runtime) -> Callable[[Play], tuple[Target, Sequence[Step] | None]]:
+def speculating(target: Target, runtime: Runtime) -> Callable[[Play], Target]:
     """A function that speculates where a model describes the target: it gets a function that plays a trace, and
-    returns the target to judge it on, and the steps of the trace if the build did just what the model does.
-    Raises `TargetError`."""
+    returns the target to judge it on. Raises `TargetError`."""
     model = model_like(target, runtime) if isinstance(target, NodeTarget) else None
 
-    def speculate(play: Play) -> tuple[Target, Sequence[Step] | None]:
+    def speculate(play: Play) -> Target:
         if model is None or not isinstance(target, NodeTarget):
-            return target, None
-        recorder = Recorder(model)
+            return target
+        recorder = Recorder(model, target)
         try:
             steps = play(recorder)
         except TargetError:  # the model does not come to rest
-            return target, None
+            return target
         assert recorder.token is not None
         outputs = target.play(runtime, recorder.token, recorder.exchanges)
-        if outputs is None:
-            return target, None
-        same = _alike(recorder.exchanges, outputs)
-        return Speculated(target, recorder.exchanges, outputs), steps if same else None
+        return target if outputs is None else Speculated(target, recorder.exchanges, outputs, steps)
 
     return speculate
 
@@ -136,8 +148,8 @@ def _alike(predicted: Sequence[Exchange], outputs: Sequence[tuple[Output, ...]])
 
 
 def _causal(outputs: tuple[Output, ...], pending: set[CallId]) -> list[Output]:
-    """The outputs without causes that have settled: to the world, these are none (`World.origin`). A timer's may
-    settle later on, for no timer fires until then."""
+    """The outputs without causes that have settled: to the world, these are none (`World.origin`). That of
+    a timer counts if its call is pending after these outputs: nothing reads it before."""
     open_now, open_after = pending.copy(), pending - _settled(outputs)
 
     def without(output: Output) -> Output:

@@ -20,7 +20,7 @@ from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Verdict
 from properties.run.distinct import simpler, widened
 from properties.run.known import Finding
 from properties.run.run import Counts, Violation
-from properties.run.shrink import permitted, readdressed, reduce, run_of, violates
+from properties.run.shrink import begun, permitted, readdressed, reduce, violates
 from properties.search.search import search
 from properties.system.target import Target
 from properties.system.trace import Trace, load
@@ -138,11 +138,11 @@ def replay_together(
     played: set[Events] = set()
     refused: set[Events] = set()
     for trace in sorted(traces, key=lambda one: len(one.events), reverse=True):
-        begun = [trace.events[: place + 1] for place in range(len(trace.events))]
-        if next((one for one in begun if one not in played), None) in {None, *refused}:
+        starts = [trace.events[: place + 1] for place in range(len(trace.events))]
+        if next((one for one in starts if one not in played), None) in {None, *refused}:
             continue
-        run = run_of(trace, target, invariants, counts, partial(permitted, trace))
-        for before, after in pairwise([(), *begun]):
+        run = begun(trace, target, invariants, counts, partial(permitted, trace))
+        for before, after in pairwise([(), *starts]):
             refused |= {(*before, it) for it in following[before] if not run.permits(readdressed(it, run.world))}
             if after in refused:
                 break

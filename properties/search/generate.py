@@ -102,7 +102,7 @@ FREEZE_KINDS: tuple[FreezeKind, ...] = tuple(FreezeKind)
 CHOICES = 120
 """What the options may use of a number, and RARELY and SELDOM are shares of. The rest chooses one of them."""
 RARELY = 40
-"""For events after which little of interest can happen."""
+"""For events after which less of interest can happen than before."""
 SELDOM = 12
 """For changing a clock that is already wrong: its effects take time to show."""
 
@@ -197,7 +197,7 @@ def _close_channel(place: Place, number: int) -> list[Event]:
 
 
 def _go_online(place: Place, number: int) -> list[Event]:
-    """Seldom: what a client does without the network is often its last attempt of several."""
+    """Rarely: what a client does without the network is often the last of several attempts."""
     return _of(place, GoOnline(), GoOnline) if number % CHOICES < RARELY else []
 
 

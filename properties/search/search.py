@@ -160,7 +160,7 @@ def search(
             break
         trace = tally.found.trace
         for one in open_ones:  # a trace may violate several invariants: no need to search again
-            if also := violates(trace, target, one, counts=new(causes, aim)):
+            if also := violates(trace, target, one, counts=new(causes, aim), speculates=False):
                 also = widened(also, target, one)
                 if one.id == trace.invariant:
                     tally.keep(also)
@@ -222,13 +222,12 @@ def _round(
             tally.met.setdefault((name, one), violation)
         return not explaining and explains(aim, cause)
 
-    def new_run(on: Target, foreseen: Sequence[Step] | None) -> Run:
+    def new_run(on: Target) -> Run:
         if tally.first is None:
-            tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts, foreseen)
+            tally.running = Run(on, cell.runtime, cell.assumptions, invariants, counts)
         else:  # the same violation again; do not slip to another
             judged = [one for one in invariants if one.id == tally.first.trace.invariant]
-            only = simpler(tally.first, known, aim)
-            tally.running = Run(on, cell.runtime, cell.assumptions, judged, only, foreseen)
+            tally.running = Run(on, cell.runtime, cell.assumptions, judged, simpler(tally.first, known, aim))
         return tally.running
 
     def count(run: Run, reached: set[str]) -> None:
@@ -254,8 +253,7 @@ def _round(
             skipped += 1
             return
         with tally.stopping_at_errors():
-            on, foreseen = speculate(partial(predict, drawn))
-            run = new_run(on, foreseen)
+            run = new_run(speculate(partial(predict, drawn)))
         try:
             if run.foreseen is not None:
                 for step in run.foreseen:

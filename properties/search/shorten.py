@@ -84,6 +84,8 @@ def _played(run: Run, events: Iterator[Event]) -> Violation | None:
         run.recover()
     except Violation as violation:
         return violation.with_traceback(None)
+    finally:
+        run.target.finish()
     return None
 
 

@@ -138,9 +138,11 @@ class NodeTarget:
         """
         self._begin(runtime, token)
         commands: list[protocol.Command | None] = []
+        skews: list[Millis] = []
         for one in expected:
             command = self._command(one.stimulus, one.at) if one.stimulus else protocol.BeginCommand()
             commands.append(command)
+            skews.append(self._skew)
             for sent in (output for output in one.outputs if isinstance(output, RequestSent)):
                 if (like := self._known.get((sent.endpoint, sent.token_id))) is None:
                     return None
@@ -148,10 +150,9 @@ class NodeTarget:
         answered = dict(self._asked)
         try:
             heard = iter(self._batch([command for command in commands if command]))
-            outputs = [
-                self._outputs(next(heard), one.at) if command else ()
-                for command, one in zip(commands, expected, strict=True)
-            ]
+            outputs: list[tuple[Output, ...]] = []
+            for command, one, self._skew in zip(commands, expected, skews, strict=True):
+                outputs.append(self._outputs(next(heard), one.at) if command else ())
         except TargetError:
             return None  # one step at a time, it says when
         finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -167,7 +168,7 @@ class ExpoTarget(NodeTarget):
         """The credentials of the requests of this trace, in order; empty for a request without one."""
         self._version, self._clerk_js, self._setup = version, clerk_js, setup
 
-    @property
+    @cached_property
     def release(self) -> str:
         """The version of @clerk/clerk-js. Raises `TargetError`."""
         return self._clerk_js or self._published_with(CLERK_JS.name)
