@@ -17,7 +17,7 @@ from properties.cli.main import main
 from properties.prove.untimed import gc_paused
 from properties.system import failures
 from properties.system.failures import LONGEST_LINE, Failure, told
-from tests.support import HEADLINE, ROOT, Tried, exit_codes, needs_builds
+from tests.support import HEADLINE, ROOT, Tried, exit_codes, needs_builds, run_python
 from tests.test_kills import RUNS, SIGNALS, poll, processes_with, seconds_of_work
 
 NOWHERE = "/proc/nowhere"
@@ -303,6 +303,45 @@ def test_an_interrupt_that_python_would_ignore_ends_the_command_while_it_is_impo
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+IN_A_FINALIZER = """
+import ctypes, signal, time
+from properties.system.failures import heed_interrupts, told
+
+class Argument(ctypes.c_void_p):
+    @classmethod
+    def from_param(cls, value):
+        if KIND == "converted":
+            signal.raise_signal(signal.SIGTERM)
+        return cls(0)
+
+class Freed:
+    def __del__(self):
+        if KIND == "plain":
+            signal.raise_signal(signal.SIGTERM)
+        free(0)
+
+free = ctypes.CDLL(None).free
+free.argtypes = [Argument]
+heed_interrupts()
+try:
+    Freed()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        pass
+except BaseException as error:
+    raise SystemExit(told(error)[1])
+"""
+
+
+@pytest.mark.parametrize("kind", ["plain", "converted"])
+def test_an_interrupt_in_a_finalizer_comes_again(kind: str) -> None:
+    """Python ignores what a finalizer raises. z3 frees its objects there, through ctypes, which makes an error of
+    its own of an interrupt that comes while it converts an argument."""
+    done = run_python("-c", f"KIND = {kind!r}{IN_A_FINALIZER}")
+    assert done.returncode == 143, done.stderr
+    assert not done.stderr
 
 
 def test_what_an_interrupted_proof_leaves_is_not_scanned() -> None:

@@ -48,12 +48,19 @@ def _interrupt(number: int, _: object) -> None:
 
 
 def _again(ignored: Any) -> None:
-    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+    if not (interrupts and _is_interrupt(ignored.exc_type, ignored.exc_value)):
         sys.__unraisablehook__(ignored)
         return
-    number = signal.SIGTERM if issubclass(ignored.exc_type, Terminated) else signal.SIGINT
+    number = signal.SIGTERM if isinstance(interrupts[-1], Terminated) else signal.SIGINT
     signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
     signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
+def _is_interrupt(kind: type[BaseException], error: BaseException | None) -> bool:
+    """Is this an interrupt, or the error that ctypes makes of one while it converts an argument? That has no more
+    than its name."""
+    made = kind.__name__ == "ArgumentError" and type(interrupts[-1]).__name__ in str(error)
+    return made or issubclass(kind, KeyboardInterrupt)
 
 
 def is_defect(error: BaseException) -> bool:
