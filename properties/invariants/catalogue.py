@@ -423,9 +423,8 @@ def one_refresh_at_a_time(step: Step) -> Breach | None:
     is in flight, and not before a third of the newest one's lifetime has passed. Checked until another token
     becomes the session's own."""
     world = step.before
-    if not any(isinstance(fact, Sent) and fact.origin is Origin.BACKGROUND for fact in step.facts):
-        return None
-    if _switched(world):
+    sends_something = any(isinstance(fact, Sent) and fact.origin is Origin.BACKGROUND for fact in step.facts)
+    if not sends_something or _switched(world):
         return None
     early = {sent.request: token for sent, token in early_renewals(step)}
     background = (one for one in world.requests if world.origin(one.cause) is Origin.BACKGROUND)

@@ -40,6 +40,7 @@ class Effort(Struct, frozen=True):
 
 
 ON_MODEL, ON_BUILD = Effort(2, 60, 8), Effort(3, 10, 2)
+"""A trace takes some ms on a model, and on a page, which has none, fifty."""
 
 OFTEN = 0.3
 """The probability that an event is left out, that one comes before it, and that a call becomes another."""
