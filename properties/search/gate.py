@@ -22,7 +22,7 @@ from properties.run.known import Finding
 from properties.run.run import Counts, Violation
 from properties.run.shrink import begun, permitted, readdressed, reduce, violates
 from properties.search.search import search
-from properties.system.target import Target
+from properties.system.target import Target, TargetError
 from properties.system.trace import Trace, load
 from properties.targets.adapter import Adapter
 from properties.targets.names import adapter_of
@@ -112,7 +112,10 @@ def _replay(
         listed, findings = happens[name], [it for it in accepted[name] if it.has(violation.trace)]
         causes = _causes(accepted[name], listed)
         if not explained(causes, violation.trace.cause):
-            reduced = reduce(violation, target, by_id[name], simpler(violation, {name: causes}))
+            counts = simpler(violation, {name: causes})
+            reduced = reduce(violation, target, by_id[name], counts)
+            if violates(reduced.trace, target, by_id[name], counts=counts, speculates=False) is None:
+                raise TargetError(f"{reduced.trace}: found once and not again: not deterministic")
             listed.append(_violated(widened(reduced, target, by_id[name]), ()))
             new.append(listed[-1].trace)
         elif any(not _happens(it, listed) for it in findings):
