@@ -12,14 +12,25 @@ from msgspec.structs import replace
 
 from model.app import App
 from model.assumptions.sets import everything
+from model.clerk import session
 from model.clerk.sdk import CLERK
-from model.clerk.terms import PERSONAL, GetToken, SignIn, SignOut, SwitchOrganization, SwitchSession, Touch
+from model.clerk.state import Call, Flight, Purpose, Turn
+from model.clerk.terms import (
+    PERSONAL,
+    GetToken,
+    SignIn,
+    SignOut,
+    SwitchOrganization,
+    SwitchSession,
+    TokenId,
+    Touch,
+)
 from model.io import TimerDue
 from model.operations import Operation
 from model.parts import OF_ANOTHER
 from model.requests import Outcome
 from model.terms import CallId, Runtime
-from model.world.events import OF_REQUEST, Advance, Answer, Event, Freeze, RestartApp, SetClock
+from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, RestartApp, Serve, SetClock
 from model.world.facts import Answered, Origin, TimerFired
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import HeldTo, Proved, Violated
@@ -172,6 +183,33 @@ def compare(target: ModelTarget, *names: str, app: App = ONE_CALL, kinds: bool =
     assert exact.reached.keys() <= found.reached.keys()
 
 
+def a_switch_waits_for_a_template(patch: pytest.MonkeyPatch) -> None:
+    """A mistake by which the app gets the Session object on which it called setActive."""
+    right = session.touched
+
+    def touched(turn: Turn, flight: Flight, failure: Outcome | None = None) -> Turn:
+        if flight.purpose is Purpose.TOUCH or failure or flight.cause is None:
+            return right(turn, flight, failure)
+        of_template = Call(flight.cause, TokenId("api"), skip_cache=False, holder=flight.holder, switches=True)
+        return session.attempt(turn, of_template)
+
+    patch.setattr(session, "touched", touched)
+
+
+def test_a_held_token_that_takes_the_place_of_a_newer_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without times nothing but the object that has it tells the one from the other."""
+    backwards = INVARIANTS["tokens-never-go-backwards"]
+    target, app = model("6.40.0"), calling(*SWITCHES)
+    (right,) = prove(target, Runtime.HEADLESS, assuming("outage"), [backwards], app).verdicts.values()
+    assert isinstance(right, Proved)
+    a_switch_waits_for_a_template(monkeypatch)
+    (verdict,) = prove(target, Runtime.HEADLESS, assuming("outage"), [backwards], app).verdicts.values()
+    assert isinstance(verdict, Violated)
+    assert not any(isinstance(event, Serve | Deliver) for event in verdict.trace.events)
+    for kinds in (True, False):
+        assert backwards.id in modular(target, "outage", app=app, kinds=kinds).search(60, 10_000, 10_000).broken
+
+
 # -- nothing is left out ----------------------------------------------------------------------------------------
 
 
@@ -212,17 +250,19 @@ class Following(Modular):
 
 
 def followed(steps_of: Following, run: Run, build: ModelTarget, event: Event) -> bool:
-    """Play an event. Is what it leads to among the steps of the parts?"""
+    """Play an event. Is what it leads to among the steps of the parts, and what it breaks?"""
     memory = steps_of.problem.memory
     before = Apart(CLERK, memory, run.system, build.client)
-    facts = run.play(event).facts
+    step = run.play(event)
+    facts = step.facts
     steps = sum(isinstance(fact, TimerFired) for fact in facts) + (not isinstance(event, Advance))
     if isinstance(event, RestartApp):
         steps += sum(isinstance(fact, Answered) for fact in facts)
     if steps > MOST_STEPS:
         return True
     steps_of.follow(before, event, steps)
-    return steps_of.has(Apart(CLERK, memory, run.system, build.client))
+    broken = {one.id for one in steps_of.invariants if one.check(step)}
+    return broken <= steps_of.broken and steps_of.has(Apart(CLERK, memory, run.system, build.client))
 
 
 MOST_STEPS = 3
@@ -274,7 +314,7 @@ def test_each_step_of_a_trace_is_one_of_its_parts(
     """Too much for a test is all that such an app can reach: so each step is looked for where it began."""
     app = calling(*ORGANIZATIONS, Touch(), *operations, calls=calls)
     problem, draw = modular(target, *names, runtime=runtime, app=app, kinds=kinds).problem, random.Random(1)
-    steps_of = Following(problem, ())
+    steps_of = Following(problem, TIMELESS)
     played: set[type[Event]] = set()
     for _ in range(60):
         build = problem.fresh()
@@ -323,6 +363,19 @@ def test_a_promise_that_comes_late_renews_the_token_in_its_slot() -> None:
         refreshed.append([entry.refresh for entry in build.client.cache if entry.token])
     assert refreshed[-2] == [None]
     assert refreshed[-1] not in ([], [None])
+
+
+def test_so_does_one_whose_reply_came_late() -> None:
+    """Its token and the one that was cached meanwhile are two, though nothing tells them apart without times."""
+    problem = modular(model("6.40.0"), "late-replies", app=calling(GetToken(skip_cache=True))).problem
+    build, steps_of = problem.fresh(), Following(problem, ())
+    run = Run(build, Runtime.HEADLESS, problem.assumptions, ())
+    overtaken: list[Event] = [Advance(43_000), GetToken(skip_cache=True), Answer(1, GRANTED), Advance(43_000)]
+    for event in [*overtaken, Serve(2, GRANTED), Deliver(2)]:
+        assert followed(steps_of, run, build, event), run.events
+    (cached,) = build.client.cache
+    assert cached.token == run.world.token
+    assert cached.refresh is not None
 
 
 def a_switch_that_went_on() -> tuple[Following, Run, ModelTarget]:

@@ -269,7 +269,7 @@ def swapping(client: Client, stimulus: Stimulus, at: Millis) -> Reaction:
             turn = turn.but(spare=token, waiting=())
         case TimerDue():
             turn = turn.put(TimerSet(1, at + 20_000, None))
-            if client.spare and client.spare != client.token:
+            if client.spare and not client.spare.is_same(client.token):
                 turn = turn.but(token=client.spare, spare=client.token)
                 turn = turn.put(TokenAnnounced(client.spare, client.token))
     return turn.client, turn.outputs

@@ -164,7 +164,7 @@ def _started(turn: Turn) -> Turn:
 def announced(before: Client, turn: Turn) -> tuple[Client, tuple[Output, ...]]:
     """Tell the app of the current Session object's last active token, if that is another one than before."""
     old, new = before.last_seen, turn.client.last_active(turn.client.current)
-    if new is not None and new != old and turn.client.has_session:
+    if new is not None and not new.is_same(old) and turn.client.has_session:
         turn = turn.put(TokenAnnounced(new, old))
     return turn.client, turn.outputs
 

@@ -16,8 +16,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from model.app import App
-from model.assumptions.sets import Assumptions
 from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Policy
@@ -57,10 +55,6 @@ class Invariant(Struct, frozen=True):
     """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
     newest: bool = False
     """Reads which token of each kind is the newest, so a proof has to keep that."""
-    needs_times: Callable[[Assumptions, App], bool] | None = None
-    """Of one that is `timeless`: where a proof needs times nevertheless. Without them two tokens of a kind are
-    equal, so that a client takes one of those that it holds in place of the other is not seen. Where the app
-    switches between kinds within a session, all of its tokens are."""
     waits: bool = False
     """Reads how long a call has waited, so a proof has to keep that in the state, too."""
     timeless: bool = False
@@ -70,10 +64,6 @@ class Invariant(Struct, frozen=True):
     """Has a liveness part, so a proof also checks that every state of the closed graph recovers."""
     reference: Callable[[Policy], Policy] | None = None
     """Compares the target with a reference client. Maps the target's policy to the reference client's."""
-
-    def decided_without_times(self, assumptions: Assumptions, app: App) -> bool:
-        """May a proof check it in the untimed graph here?"""
-        return self.timeless and not (self.needs_times and self.needs_times(assumptions, app))
 
     @property
     def some(self) -> bool:
@@ -117,7 +107,6 @@ def invariant(
     history: bool = False,
     ages: bool = False,
     newest: bool = False,
-    needs_times: Callable[[Assumptions, App], bool] | None = None,
     waits: bool = False,
     timeless: bool = False,
     recovers: bool = False,
@@ -136,7 +125,6 @@ def invariant(
             history=history or waits,
             ages=ages,
             newest=newest,
-            needs_times=needs_times,
             waits=waits,
             timeless=timeless,
             recovers=recovers,
@@ -287,12 +275,7 @@ def _too_short(step: Step, margin: Seconds) -> Breach | None:
     return None
 
 
-def _may_go_back(assumptions: Assumptions, app: App) -> bool:
-    """May a token take the place of one that was minted later?"""
-    return assumptions.may_delay or app.switches
-
-
-@invariant("tokens-never-go-backwards", timeless=True, needs_times=_may_go_back)
+@invariant("tokens-never-go-backwards", timeless=True)
 def tokens_never_go_backwards(step: Step) -> Breach | None:
     """The last active token of a session is never replaced by one that was made from older data."""
     for fact in step.facts:
@@ -313,8 +296,7 @@ def given_tokens_never_go_backwards(step: Step) -> Breach | None:
     return None
 
 
-# Of one session it needs none: the first token of another user is not equal to one of the session's own.
-@invariant("no-token-of-another-user", timeless=True, needs_times=lambda _, app: app.enters)
+@invariant("no-token-of-another-user", timeless=True)
 def no_token_of_another_user(step: Step) -> Breach | None:
     """No call returns a token of another user, and none becomes the last active token."""
     user = step.before.session.user

@@ -180,8 +180,7 @@ class _Search:
         of the limits. The product comes first: if it closes, the modular pass proves no more. But of an app that
         switches between tokens the product hardly closes, and comes last. The modular pass leaves out the kinds
         of tokens at first. If it does not close so, it does not with them."""
-        cell = self.problem.assumptions, self.problem.app
-        timeless = [one for one in invariants if one.decided_without_times(*cell)]
+        timeless = [one for one in invariants if one.timeless]
         if self.problem.model.sdk.parts is None:
             return self._untimed(self._product, timeless, share)[0]
         if self.problem.memory.switches:

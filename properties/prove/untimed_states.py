@@ -2,6 +2,9 @@
 
 It is the canonical form of `canonical.py` with less in it: no instants, no numbers of attempts, and of timers
 only their owners. World and client are brought into canonical form separately, so that tables can combine them.
+
+A token that was minted before a step is `Held`. One that is minted in the step is newer. Of two that are held
+either may be newer, and they may be one.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ from model.world.monitor import CallRecord, Monitor
 from model.world.state import PendingCall, Reply, Request, System, World
 from properties.prove.canonical import Naming, renumbered, without_age, without_history
 from properties.prove.state import NOW, Memory
-from properties.prove.zone import Instant, UnknownCount
+from properties.prove.zone import AT_MOST_0, Instant, UnknownCount
 
 ANY = cast(Any, Instant((1,), (), 0))
 """An instant without bounds."""
 
 _NOW_S, _ANY_S = NOW.as_seconds(), ANY.as_seconds()
+_IS_NOW = NOW.ups, NOW.downs, NOW.ms
 
 DEVICE_TIME = cast(Any, Instant((2,), (), 0))
 """The time on the device's clock, if that may be wrong."""
@@ -62,39 +66,60 @@ def untimed(output: Output, memory: Memory) -> Output:
         case TimerSet():
             return replace(output, due=ANY)
         case TokenAnnounced(token, before):
-            return replace(output, token=_symbol(token, memory), before=_symbol(before, memory))
+            new = _symbol(token, memory)
+            if new and not isinstance(token, Held):  # it has just been minted
+                new = Token(0, new.token_id, _NOW_S, _ANY_S, token.behind)
+            return replace(output, token=new, before=_symbol(before, memory))
         case CallSettled(_, token) | TokenShown(token):
             return replace(output, token=_symbol(token, memory))
         case _:
             return output
 
 
-class AnyInstant(Instant):
-    """An instant of which nothing is known, not even whether it is the same as another."""
+class PastInstant(Instant):
+    """An instant of which nothing is known but that it is not later than now, not even whether it is the same as
+    another."""
 
     def _holds(self, other: Instant | int, bound: int) -> bool:
-        return self.zone.choose() if not self.zone.assume_nothing else True
+        if bound == AT_MOST_0 and isinstance(other, Instant) and (other.ups, other.downs, other.ms) == _IS_NOW:
+            return True
+        return self.zone.assume_nothing or self.zone.choose()
 
 
-_UNKNOWN_S = cast(Any, AnyInstant((3,), (), 0, 1000))
+_PAST_S = cast(Any, PastInstant((3,), (), 0, 1000))
 
 
-class AnyKind(Token, frozen=True):
-    """A token of which nothing is known but its session, and whether it is behind."""
+class Held(Token, frozen=True):
+    """A token that was minted before this step. Of two of a kind it is open which is the newer one, and whether
+    they are the same one, unless they are one object: a form makes another for each place."""
+
+    def is_same(self, other: Token | None) -> bool:
+        """Open, if they have the same form."""
+        return self is other or (self == other and Instant.zone.choose())
+
+    def __ne__(self, other: object) -> bool:
+        raise TypeError("a model asks `Token.is_same` whether two tokens are one: `!=` does not leave it open")
+
+
+class AnyKind(Held, frozen=True):
+    """A token of which nothing is known, moreover, but its session, and whether it is behind."""
 
     def comparable(self, other: Token) -> bool:
         """Open, if it is of the same session."""
         return self.session == other.session and Instant.zone.choose()
 
 
+UNDER_WAY = -1
+"""The number of a token that the client has not got yet."""
+
+
 def _symbol(token: Token | None, memory: Memory) -> Token | None:
-    """A token without its number and instants. Which of two was issued first is unknown, where that matters."""
+    """A token that the client has, or has had, without its number and instants."""
     if token is None:
         return None
-    issued = _UNKNOWN_S if memory.order else _NOW_S
     if memory.kinds:
-        return replace(token, number=0, issued=issued, expires=_ANY_S)
-    return AnyKind(0, any_kind(token.token_id), issued, _ANY_S, token.behind)
+        return Held(0, token.token_id, _PAST_S, _ANY_S, token.behind)
+    return AnyKind(0, any_kind(token.token_id), _PAST_S, _ANY_S, token.behind)
 
 
 def any_kind(token_id: TokenId) -> TokenId:
@@ -178,9 +203,12 @@ class UntimedForm(Naming):
     def of_reply(self, reply: Reply) -> Reply:
         """A reply in canonical form. The client goes by the kinds of its tokens."""
         memory = replace(self.memory, kinds=True)
-        others = (_symbol(token, memory) for token in reply.others)
+        others = tuple(
+            replace(one, number=UNDER_WAY) for token in reply.others if (one := _symbol(token, memory))
+        )
         token = _symbol(reply.token, memory)
-        return replace(reply, token=token, others=tuple(filter(None, others)), served_at=NOW - 1)
+        token = token and replace(token, number=UNDER_WAY)
+        return replace(reply, token=token, others=others, served_at=NOW - 1)
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
