@@ -32,10 +32,11 @@ from model.requests import Outcome
 from model.terms import CallId, Runtime
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, RestartApp, Serve, SetClock
 from model.world.facts import Answered, Origin, TimerFired
+from model.world.state import System
 from properties.invariants.catalogue import INVARIANTS
 from properties.invariants.verdict import HeldTo, Proved, Violated
 from properties.prove.apart import Change, Core, Thread, Told
-from properties.prove.halves import Apart
+from properties.prove.halves import Apart, ApartClient, ApartSystem, Calls
 from properties.prove.modular import Modular, Option
 from properties.prove.prove import Limits, prove
 from properties.prove.state import Memory
@@ -63,7 +64,7 @@ def modular(
 ) -> Modular:
     """The pass over one problem, with nothing in it."""
     assumptions = assuming(*names)
-    memory = replace(Memory.needed(assumptions, app, True), kinds=kinds)
+    memory = replace(Memory.needed(assumptions, app, history=True, waits=True), kinds=kinds)
     return Modular(Problem(target, runtime, assumptions, app, memory), TIMELESS)
 
 
@@ -199,7 +200,7 @@ def a_switch_waits_for_a_template(patch: pytest.MonkeyPatch) -> None:
 def test_a_held_token_that_takes_the_place_of_a_newer_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without times nothing but the object that has it tells the one from the other."""
     backwards = INVARIANTS["tokens-never-go-backwards"]
-    target, app = model("6.40.0"), calling(*SWITCHES)
+    target, app = model("6.40.0"), calling(SwitchOrganization(None))
     (right,) = prove(target, Runtime.HEADLESS, assuming("outage"), [backwards], app).verdicts.values()
     assert isinstance(right, Proved)
     a_switch_waits_for_a_template(monkeypatch)
@@ -208,6 +209,54 @@ def test_a_held_token_that_takes_the_place_of_a_newer_one_is_noticed(monkeypatch
     assert not any(isinstance(event, Serve | Deliver) for event in verdict.trace.events)
     for kinds in (True, False):
         assert backwards.id in modular(target, "outage", app=app, kinds=kinds).search(60, 10_000, 10_000).broken
+
+
+# -- a property that is stronger ---------------------------------------------------------------------------------
+
+SETTLES = INVARIANTS["every-call-settles"]
+
+
+def only_who_asked_hears_of_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """A mistake by which the other calls that wait for a request stay behind."""
+    release = session._release
+
+    def forgetful(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
+        after, waiting = release(turn, flight)
+        others = tuple(call for call in waiting if call.call != flight.cause)
+        return after.but(calls=(*after.client.calls, *others)), [call for call in waiting if call not in others]
+
+    patch.setattr(session, "_release", forgetful)
+
+
+def test_that_every_call_settles_needs_no_times_to_be_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, limits = replace(TWO_ORGANIZATIONS, calls=2), Limits(steps=20_000)
+    for verdict in (Proved, Violated):
+        found = prove(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), [SETTLES], app, limits)
+        assert isinstance(found.verdicts[SETTLES.id], verdict)
+        only_who_asked_hears_of_a_failure(monkeypatch)
+
+
+@pytest.mark.parametrize("names", ["outage", "calm", "late-replies", "failing-start"])
+def test_what_breaks_with_times_breaks_what_is_stronger(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the whole and in some part."""
+    only_who_asked_hears_of_a_failure(monkeypatch)
+    app = calling(*ORGANIZATIONS, *SWITCHES, calls=3)
+    problem, draw, broken = modular(model("6.40.0"), names, app=app).problem, random.Random(1), 0
+    for _ in range(100):
+        build = problem.fresh()
+        run = Run(build, Runtime.HEADLESS, problem.assumptions, ())
+        while len(run.events) < 25 and (event := busy_event(run, draw, app)) is not None:
+            if SETTLES.check(step := run.play(event)):
+                broken += 1
+                assert SETTLES.may_break(step, [step.end], problem.assumptions), run.events
+                assert SETTLES.may_break(step, in_parts(problem, run, build), problem.assumptions), run.events
+    assert broken
+
+
+def in_parts(problem: Problem, run: Run, build: ModelTarget) -> list[System]:
+    """The parts of a system, each by itself."""
+    half = ApartClient.of(CLERK, problem.memory, build.client, Calls.of(run.system))
+    return ApartSystem.of(run.system, half.effect, problem.memory).each
 
 
 # -- nothing is left out ----------------------------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_a_search_that_was_cut_off_is_no_proof() -> None:
 
 
 def test_a_search_is_cut_off_at_the_same_step_everywhere() -> None:
-    name = "every-call-settles"
+    name = "foreground-recovers"
     once, again = (proof("6.7.4", "outage", judging=[name], steps=500).verdicts[name] for _ in range(2))
     assert isinstance(once, HeldTo)
     assert once == again
@@ -363,9 +363,9 @@ def test_more_configurations_than_are_kept_change_nothing(monkeypatch: pytest.Mo
     assert few.states == closure(model("6.7.4"), assuming("starvation")).states
 
 
-def test_what_waits_is_judged_though_the_ages_of_tokens_have_no_end() -> None:
+def test_what_recovers_is_judged_though_the_ages_of_tokens_have_no_end() -> None:
     """Neither needs the graph of the other."""
-    both = ("given-tokens-never-go-backwards", "every-call-settles")
+    both = ("given-tokens-never-go-backwards", "foreground-recovers")
     verdicts = proof("6.40.0", "starvation", "stale-for-good", judging=both, steps=9_000).verdicts
     assert [type(verdicts[name]) for name in both] == [HeldTo, Proved]
 

@@ -66,7 +66,7 @@ def tables_of(
 ) -> Product:
     """The tables of a proof, with nothing in them."""
     assumptions = assuming(*names)
-    memory = Memory.needed(assumptions, app, history)
+    memory = Memory.needed(assumptions, app, history, waits=history)
     return Product(Problem(target, runtime, assumptions, app, memory), most_timers(CLERK, app), judged)
 
 

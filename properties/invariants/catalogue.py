@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from model.assumptions.sets import Assumptions
 from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
 from model.requests import Endpoint, Outcome
 from model.sdk import Policy
@@ -34,12 +35,13 @@ from model.world.facts import (
     TimerFired,
     Uncaught,
 )
-from model.world.state import Request, World
+from model.world.state import Request, System, World
 from properties.invariants.breach import Breach, Choice, GivenToken, KnownToken, OpenRequest, Renewal, WaitingCall
 from properties.system.trace import Trace
 from properties.system.wording import duration, kind_of_token
 
 Check = Callable[[Step], Breach | None]
+OfState = Callable[[System, Assumptions], bool]
 
 
 class Invariant(Struct, frozen=True):
@@ -60,10 +62,25 @@ class Invariant(Struct, frozen=True):
     timeless: bool = False
     """Reads no instant, and judges either single facts or the facts that follow from one stimulus. So a proof can
     check it in the untimed graph."""
+    stronger: OfState | None = None
+    """A property of states that implies this one and reads no instant, so a proof can check that there. It has to
+    hold of a state if the calls can be parted so that it holds of each part, with the requests and timers that
+    these cause."""
     recovers: bool = False
     """Has a liveness part, so a proof also checks that every state of the closed graph recovers."""
     reference: Callable[[Policy], Policy] | None = None
     """Compares the target with a reference client. Maps the target's policy to the reference client's."""
+
+    @property
+    def untimed(self) -> bool:
+        """Can a proof check it in the untimed graph?"""
+        return self.timeless or self.stronger is not None
+
+    def may_break(self, step: Step, ends: Iterable[System], assumptions: Assumptions) -> bool:
+        """May a step of the untimed graph violate it? `ends`: the system after the step, or the parts of that."""
+        if self.stronger is None:
+            return self.check(step) is not None
+        return not all(self.stronger(one, assumptions) for one in ends)
 
     @property
     def some(self) -> bool:
@@ -109,6 +126,7 @@ def invariant(
     newest: bool = False,
     waits: bool = False,
     timeless: bool = False,
+    stronger: OfState | None = None,
     recovers: bool = False,
     default: bool = True,
     reference: Callable[[Policy], Policy] | None = None,
@@ -127,6 +145,7 @@ def invariant(
             newest=newest,
             waits=waits,
             timeless=timeless,
+            stronger=stronger,
             recovers=recovers,
             reference=reference,
         )
@@ -214,7 +233,18 @@ def start_recovers(step: Step) -> Breach | None:
     return None
 
 
-@invariant("every-call-settles", waits=True)
+def _each_has_something_under_way(system: System, assumptions: Assumptions) -> bool:
+    """Each call has a request or a timer of its own. If no request takes longer than the network's patience, any
+    request will do: the call will hear of that in time."""
+    world = system.world
+    may_hang = assumptions.may_hang or assumptions.may_hang_until_loaded or assumptions.may_delay
+    if world.requests and not may_hang:
+        return True
+    causes = {request.cause for request in world.requests} | {timer.cause for timer in world.timers}
+    return all(call.call in causes and not call.loads for call in world.calls)
+
+
+@invariant("every-call-settles", waits=True, stronger=_each_has_something_under_way)
 def every_call_settles(step: Step) -> Breach | None:
     """A call settles within the network's patience, unless a request of its own is in flight or a retry is
     pending. A hanging request of another call does not block it. To load() its own is no excuse, either: an app

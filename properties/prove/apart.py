@@ -32,17 +32,19 @@ class Core(Struct, frozen=True, cache_hash=True):
 
 class InWorld(Struct, frozen=True, cache_hash=True):
     """What a part has in the world: so many `timers`, its request if that is in flight, and its calls with their
-    records."""
+    records. `retries`: the calls that go on when the last of its timers run, if that is kept."""
 
     timers: int
     request: Request | None = None
     calls: tuple[PendingCall, ...] = ()
     records: tuple[CallRecord, ...] = ()
+    retries: tuple[CallId, ...] = ()
 
     def named(self, form: Form, records: tuple[CallRecord, ...]) -> InWorld:
         """The same with other names for the calls that are not its own, and with other records."""
         request = self.request and replace(self.request, cause=form.call(self.request.cause))
-        return InWorld(self.timers, request, self.calls, records)
+        retries = tuple(call for one in self.retries if (call := form.call(one)) is not None)
+        return InWorld(self.timers, request, self.calls, records, retries)
 
 
 class Thread(Struct, frozen=True, cache_hash=True):

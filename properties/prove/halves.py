@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from model.io import CallSettled, Output
 from model.parts import OF_ANOTHER, OWN, UNSEEN, Part
 from model.sdk import Client, Sdk
-from model.terms import STRANGE, CallId, RequestId, TokenIdStruct
+from model.terms import STRANGE, CallId, RequestId, TimerId, TokenIdStruct
 from model.world.monitor import CallRecord
 from model.world.state import PendingCall, System, Timer
 from properties.prove.apart import (
@@ -83,7 +83,11 @@ class WholeSystem(Struct, frozen=True):
         own, records = list[PendingCall](), list[CallRecord]()
         for number, one in enumerate(parts, 1):
             form = _form_of(number, len(one.calls))
-            timers += [Timer(number * BLOCK + timer, ANY, ANY, set_at=0) for timer in range(1, one.timers + 1)]
+            causes = [None] * (one.timers - len(one.retries)) + [form.call(call) for call in one.retries]
+            timers += [
+                Timer(number * BLOCK + timer, ANY, ANY, set_at=0, cause=call)
+                for timer, call in enumerate(causes, 1)
+            ]
             if request := one.request:
                 cause = form.call(request.cause)
                 requests.append(replace(request, request=form.request(request.request), cause=cause))
@@ -102,10 +106,10 @@ class WholeSystem(Struct, frozen=True):
 
 
 class InSystem(Struct, frozen=True, cache_hash=True):
-    """By which names a part is known in the system: its request in flight, with its canonical name; its calls;
-    how many timers it has."""
+    """By which names a part is known in the system: its timers; its request in flight, with its canonical name;
+    its calls."""
 
-    timers: int
+    timers: tuple[TimerId, ...]
     request: RequestId | None
     name: RequestId | None
     calls: tuple[CallId, ...]
@@ -136,6 +140,16 @@ class ApartSystem(Struct, frozen=True, cache_hash=True):
     left: int
     told: Told
 
+    @property
+    def each(self) -> list[System]:
+        """The core by itself, and each part with calls."""
+        return [self.system, *(self._alone(one) for one in self.parts if one.calls)]
+
+    def _alone(self, part: InWorld) -> System:
+        timers = (Timer(timer, ANY, ANY, set_at=0, cause=call) for timer, call in enumerate(part.retries, 1))
+        requests = (part.request,) if part.request else ()
+        return self.system.but(timers=tuple(timers), requests=requests, calls=part.calls)
+
     @classmethod
     def of(cls, system: System, effect: Effect, memory: Memory, before: WholeSystem | None = None) -> ApartSystem:
         """Take a system apart, after a step from the one `before`."""
@@ -143,6 +157,7 @@ class ApartSystem(Struct, frozen=True, cache_hash=True):
         form, known = UntimedForm(effect.names, memory), effect.known
         calls = {call.call: call for call in world.calls}
         records = {record.call: record for record in monitor.calls}
+        causes = {timer.timer: timer.cause for timer in world.timers if memory.waits and timer.cause is not None}
         parts = []
         for part in effect.parts:
             own = dict(zip(part.calls, own_names(part.calls), strict=True))
@@ -152,10 +167,15 @@ class ApartSystem(Struct, frozen=True, cache_hash=True):
             request = None if part.request is None else world.request(part.request)
             parts.append(
                 InWorld(
-                    part.timers,
+                    len(part.timers),
                     request and of_part.of_request(request),
                     tuple(of_part.of_call(calls[call]) for call in own),
                     tuple(of_part.of_record(records[call]) for call in own),
+                    tuple(
+                        call
+                        for one in part.timers
+                        if one in causes and (call := of_part.call(causes[one])) is not None
+                    ),
                 )
             )
         core = system.but(
@@ -290,7 +310,7 @@ class ApartClient(Struct, frozen=True, cache_hash=True):
                 continue
             named.append(canonical)
             name = None if part.in_flight is None else requests[part.in_flight]
-            in_system.append(InSystem(len(part.timers), part.in_flight, name, tuple(own)))
+            in_system.append(InSystem(tuple(part.timers), part.in_flight, name, tuple(own)))
         effect = Effect(tuple(untimed(one, memory) for one in outputs), names, tuple(in_system))
         core = sdk.canonical(core, UntimedForm(names, memory))
         if before is None:

@@ -26,7 +26,8 @@ has settled, that may have been it.
 World and client of a step have little to do with each other. As in `untimed.py`, what either does is looked up in
 tables: for a system and what the parts have in it, and for a client and its parts.
 
-The steps are those of `untimed.py`, and so are the invariants that may be checked.
+The steps are those of `untimed.py`, and so are the invariants that may be checked. A property of states has to
+hold of the core and of each part by itself.
 """
 
 from __future__ import annotations
@@ -292,13 +293,14 @@ class Modular:
             known = begun.ended[effect] = []
             whole, memory = begun.whole, self.problem.memory
             for after, facts in either_way(partial(absorb, begun.system, effect.outputs, tainted=False)):
-                self._judge(Step(whole.system, begun.event, (*begun.facts, *facts), after))
-                if (end := ApartSystem.of(after, effect, memory, whole)) not in known:
+                end = ApartSystem.of(after, effect, memory, whole)
+                self._judge(Step(whole.system, begun.event, (*begun.facts, *facts), after), end.each)
+                if end not in known:
                     known.append(end)
         return known
 
-    def _judge(self, taken: Step) -> None:
+    def _judge(self, taken: Step, ends: Sequence[System]) -> None:
         for one in self.invariants:
-            if one.id not in self.broken and one.check(taken):
+            if one.id not in self.broken and one.may_break(taken, ends, self.problem.assumptions):
                 self.broken.add(one.id)
         look_for(self.ahead, taken, self.reached)

@@ -171,7 +171,7 @@ class _Search:
     def judge(self, invariants: Sequence[Invariant]) -> dict[str, Verdict]:
         """A verdict for each of `invariants`. The untimed pass is short if it cannot decide all of them: a timed
         graph is needed anyway then, and decides the same if it closes."""
-        verdicts = self.untimed(invariants, share=1 if all(one.timeless for one in invariants) else SHORT_PASS)
+        verdicts = self.untimed(invariants, share=1 if all(one.untimed for one in invariants) else SHORT_PASS)
         verdicts |= self.timed([one for one in invariants if one.id not in verdicts])
         return {one.id: verdicts[one.id] for one in invariants}
 
@@ -180,7 +180,7 @@ class _Search:
         of the limits. The product comes first: if it closes, the modular pass proves no more. But of an app that
         switches between tokens the product hardly closes, and comes last. The modular pass leaves out the kinds
         of tokens at first. If it does not close so, it does not with them."""
-        timeless = [one for one in invariants if one.timeless]
+        timeless = [one for one in invariants if one.untimed]
         if self.problem.model.sdk.parts is None:
             return self._untimed(self._product, timeless, share)[0]
         if self.problem.memory.switches:

@@ -21,7 +21,8 @@ the same outcomes of its comparisons. The untimed form (`untimed_states.py`) dro
 with one exception: whether the last token had expired when a request was sent, or is answered. Here it always
 has, because no assumption permits less in that case.
 Since the facts of one step are spread over several steps here, only invariants that read single facts, or the
-facts of one input, may be checked (`Invariant.timeless`).
+facts of one input, may be checked (`Invariant.timeless`); or else a property of single states that implies one
+(`Invariant.stronger`).
 """
 
 from __future__ import annotations
@@ -298,6 +299,6 @@ class Product:
 
     def _judge(self, taken: Step) -> None:
         for one in self.invariants:
-            if one.id not in self.broken and one.check(taken):
+            if one.id not in self.broken and one.may_break(taken, (taken.end,), self.problem.assumptions):
                 self.broken.add(one.id)
         look_for(self.ahead, taken, self.reached)

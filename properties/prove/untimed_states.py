@@ -157,7 +157,7 @@ class UntimedForm(Naming):
                 due=ANY,
                 planned=ANY,
                 set_at=0,
-                cause=None,
+                cause=self.call(timer.cause) if self.memory.waits else None,
                 token_id=None,
             )
             for timer in world.timers
