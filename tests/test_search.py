@@ -20,7 +20,8 @@ from model.terms import Millis, Runtime, Token
 from model.world.events import FreezeKind
 from model.world.facts import Frozen
 from properties.invariants.breach import Breach
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Held, NotApplicable, Vacuous, Verdict, Violated
 from properties.plugin.profiles import PROFILES
 from properties.search.search import search

@@ -17,7 +17,8 @@ from model.step import Step
 from model.terms import Runtime
 from model.world.events import Advance, Event, Revoke, SetClock
 from model.world.facts import Fact
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Findings, Verdict
 from properties.run import shrink
 from properties.run.shrink import violates

@@ -22,7 +22,8 @@ from model.world.events import Advance, Event, Freeze, FreezeKind, RestartApp
 from model.world.facts import Answered, TimerFired
 from model.world.outputs import absorb
 from model.world.state import System
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Proved, Violated
 from properties.prove.prove import Limits, most_timers, prove
 from properties.prove.runs import either_way

@@ -27,7 +27,8 @@ from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.facts import Answered
 from properties.invariants.breach import Breach
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, HeldTo, MayStarve, Proved, Vacuous, Verdict, Violated
 from properties.search.observe import ModelCoverage
 from properties.search.search import search

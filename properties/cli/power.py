@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from model.app import App
 from properties.cli.common import profile
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Violated
 from properties.prove.prove import Limits, prove
 from properties.run.reference import model_like

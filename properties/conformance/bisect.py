@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
 from model.terms import Runtime
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Held, Verdict, Violated
 from properties.prove.prove import Limits, prove
 from properties.run.reference import model_of

@@ -23,7 +23,7 @@ from model.step import Step
 from model.world.events import Advance, Answer, Deliver, Event, Freeze, Lose, Serve
 from model.world.state import System
 from properties.invariants.breach import Breach
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.prove.canonical import request_names, state_of
 from properties.prove.graph import Graph, Zones
 from properties.prove.prove import Limits, most_timers

@@ -7,19 +7,14 @@ registers the invariants of its own SDK (`properties/targets/<sdk>/invariants.py
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from model.assumptions.sets import Assumptions
 from model.operations import API_ERROR_PREFIX, NULL_ERROR, OFFLINE_ERROR
 from model.requests import Endpoint, Outcome
-from model.sdk import Policy
 from model.step import Step
 from model.terms import Runtime, Seconds, Token, TokenId
 from model.world.facts import (
@@ -37,123 +32,19 @@ from model.world.facts import (
 )
 from model.world.state import Request, System, World
 from properties.invariants.breach import Breach, Choice, GivenToken, KnownToken, OpenRequest, Renewal, WaitingCall
+from properties.invariants.invariant import Catalogue, Invariant
 from properties.system.trace import Trace
 from properties.system.wording import duration, kind_of_token
-
-Check = Callable[[Step], Breach | None]
-OfState = Callable[[System, Assumptions], bool]
-
-
-class Invariant(Struct, frozen=True):
-    """A property that must hold in every step of every trace."""
-
-    id: str
-    sentence: str
-    check: Check
-    runtimes: frozenset[Runtime]
-    history: bool = False
-    """Reads the history of calls, so a proof has to keep it in the state."""
-    ages: bool = False
-    """Reads which tokens the app was given, and which of two is the fresher one, so a proof has to keep that."""
-    newest: bool = False
-    """Reads which token of each kind is the newest, so a proof has to keep that."""
-    waits: bool = False
-    """Reads how long a call has waited, so a proof has to keep that in the state, too."""
-    timeless: bool = False
-    """Reads no instant, and judges either single facts or the facts that follow from one stimulus. So a proof can
-    check it in the untimed graph."""
-    stronger: OfState | None = None
-    """A property of states that implies this one and reads no instant, so a proof can check that there. It has to
-    hold of a state if the calls can be parted so that it holds of each part, with the requests and timers that
-    these cause."""
-    recovers: bool = False
-    """Has a liveness part, so a proof also checks that every state of the closed graph recovers."""
-    reference: Callable[[Policy], Policy] | None = None
-    """Compares the target with a reference client. Maps the target's policy to the reference client's."""
-
-    @property
-    def untimed(self) -> bool:
-        """Can a proof check it in the untimed graph?"""
-        return self.timeless or self.stronger is not None
-
-    def may_break(self, step: Step, ends: Iterable[System], assumptions: Assumptions) -> bool:
-        """May a step of the untimed graph violate it? `ends`: the system after the step, or the parts of that."""
-        if self.stronger is None:
-            return self.check(step) is not None
-        return not all(self.stronger(one, assumptions) for one in ends)
-
-    @property
-    def some(self) -> bool:
-        """Does it apply to some runtimes only?"""
-        return self.runtimes != frozenset(Runtime)
-
-
-class Catalogue(dict[str, Invariant]):
-    """Invariants by id. Those of a family are made when they are first asked for: `token-outlives-margin-10s` is
-    `token-outlives-margin` with a margin of 10 s."""
-
-    def __missing__(self, name: str) -> Invariant:
-        if (margin := _MARGIN.fullmatch(name)) is None:
-            raise KeyError(name)
-        made = self[name] = _outliving(name, int(margin[1]))
-        return made
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The invariant; the default if there is none."""
-        with contextlib.suppress(KeyError):
-            return self[name]
-        return default
-
-
-MARGIN = "token-outlives-margin"
-_MARGIN = re.compile(rf"{MARGIN}-(\d{{1,5}})s", re.ASCII)
 
 INVARIANTS = Catalogue()
 """Every invariant by id. The first is the one that this project was made for."""
 
-DEFAULT_INVARIANTS: list[str] = []
+DEFAULT_INVARIANTS = INVARIANTS.default
 """The ids of the invariants that are checked on every runtime. The others apply to one runtime only."""
 
+MARGIN = "token-outlives-margin"
 
-def invariant(
-    name: str,
-    *runtimes: Runtime,
-    history: bool = False,
-    ages: bool = False,
-    newest: bool = False,
-    waits: bool = False,
-    timeless: bool = False,
-    stronger: OfState | None = None,
-    recovers: bool = False,
-    default: bool = True,
-    reference: Callable[[Policy], Policy] | None = None,
-) -> Callable[[Check], Check]:
-    """Register a check under `name`. It applies to the given `runtimes`, or to all if none is given. `waits`
-    implies `history`."""
-
-    def register(check: Check) -> Check:
-        INVARIANTS[name] = Invariant(
-            name,
-            " ".join((check.__doc__ or "").split()),
-            check,
-            frozenset(runtimes or Runtime),
-            history=history or waits,
-            ages=ages,
-            newest=newest,
-            waits=waits,
-            timeless=timeless,
-            stronger=stronger,
-            recovers=recovers,
-            reference=reference,
-        )
-        if default:
-            DEFAULT_INVARIANTS.append(name)
-        return check
-
-    return register
+invariant = INVARIANTS.register
 
 
 def default_invariants(runtime: Runtime) -> list[str]:
@@ -294,6 +185,9 @@ def _outliving(name: str, margin: Seconds) -> Invariant:
     """The invariant for a margin."""
     sentence = f"A token that a call returns lives for at least {margin} s from then on."
     return replace(INVARIANTS[MARGIN], id=name, sentence=sentence, check=partial(_too_short, margin=margin))
+
+
+INVARIANTS.family(MARGIN, _outliving)
 
 
 def _too_short(step: Step, margin: Seconds) -> Breach | None:

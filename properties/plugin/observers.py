@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from properties.conformance.plan import TransitionCoverage, plan_tour
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell
 from properties.plugin.ending import one_line
 from properties.plugin.workers import has_workers, is_worker

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from properties.campaign.progress import search_line
-from properties.invariants.catalogue import INVARIANTS, Invariant, default_invariants
+from properties.invariants.catalogue import INVARIANTS, default_invariants
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Findings, Vacuous, Violated
 from properties.plugin.ending import one_line
 from properties.plugin.observers import watched

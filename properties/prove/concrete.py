@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from model.step import Span, enabled
 from model.world.events import OF_REQUEST, Advance, Event, Freeze
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Violated
 from properties.prove.canonical import request_names, state_of
 from properties.prove.state import State, contains

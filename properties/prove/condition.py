@@ -26,7 +26,7 @@ from model.app import App
 from model.assumptions.sets import Assumptions
 from model.terms import Millis, Runtime
 from model.world.events import Event
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.prove.formulas import ALWAYS, NEVER, Formula, outside, simplest, widened
 from properties.prove.parameters import LENGTH, SENSIBLE, ParametricZone, RoundingZone, unknown, within
 from properties.prove.polyhedra import Polyhedron, Region, union

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from model.terms import Timings
 from model.world.events import Event
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Violated
 from properties.prove.concrete import GraphPath
 from properties.prove.state import Configuration, State

@@ -17,7 +17,7 @@ from model.step import Span, permits
 from model.terms import Millis, Runtime
 from model.world.events import OF_REQUEST, Advance, Event, Freeze
 from model.world.state import System
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.prove.canonical import request_names
 from properties.prove.condition import explore
 from properties.prove.formulas import Formula, numbers

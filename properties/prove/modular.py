@@ -51,7 +51,7 @@ from model.world.events import OF_REQUEST, Advance, Event, RestartApp, StartApp
 from model.world.facts import Fact
 from model.world.outputs import absorb
 from model.world.state import System
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.prove.apart import Change, Chosen, Core, InWorld, MoreThanSeen, Thread
 from properties.prove.halves import (
     Apart,

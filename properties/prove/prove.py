@@ -34,7 +34,7 @@ from model.app import App
 from model.assumptions.sets import Assumptions
 from model.sdk import Sdk
 from model.terms import FIRST, Runtime
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import (
     Cell,
     Findings,

@@ -48,7 +48,7 @@ from model.world.events import Advance, Event, Freeze, FreezeKind
 from model.world.facts import Fact, TimerFired
 from model.world.outputs import absorb
 from model.world.state import System, Timer
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.prove.runs import either_way
 from properties.prove.state import NOW
 from properties.prove.successors import Problem, landmarks, look_for

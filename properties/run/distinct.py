@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from model.requests import FAILURES
 from model.world.events import Answer
-from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explained, explains, with_any_failure
+from properties.invariants.invariant import Invariant
 from properties.run.run import Counts, Violation
 from properties.run.shrink import replaced, violates
 from properties.system.target import Target

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from model.sdk import Client
 from model.world.possible import NotEnabled, impossible
-from properties.invariants.catalogue import INVARIANTS, Invariant
+from properties.invariants.catalogue import INVARIANTS
+from properties.invariants.invariant import Invariant
 from properties.run.counterexample import Counterexample, Found, Opinion, versions
 from properties.run.reference import model_of
 from properties.run.run import Run, Violation

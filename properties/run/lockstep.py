@@ -31,7 +31,7 @@ from model.sdk import Sdk
 from model.step import Step
 from model.terms import CallId, Millis, RequestId, Runtime, TimerId, Timings, Token
 from properties.invariants.breach import Breach
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.system.target import Target
 from properties.system.wording import WITHOUT_CREDENTIAL, clock
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from model.io import Output, Stimulus
 from model.sdk import Policy, Sdk
 from model.terms import Millis, Runtime
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.run.lockstep import LockStep
 from properties.system.target import Target, TargetError
 from properties.targets.model import ModelTarget, as_model

@@ -20,8 +20,8 @@ from model.terms import Runtime
 from model.world.events import Answer, Deliver, Event, StartApp
 from model.world.facts import Answered, Fact, Origin, SessionDropped
 from model.world.state import System, World
-from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import cause_of
+from properties.invariants.invariant import Invariant
 from properties.run.lockstep import LockStep
 from properties.run.reference import with_reference
 from properties.run.speculation import Speculated

@@ -25,7 +25,7 @@ from model.world import facts
 from model.world.events import OF_REQUEST, Advance, Answer, Deliver, Event, Freeze, FreezeKind, Serve
 from model.world.possible import NotEnabled
 from model.world.state import World
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.run.lengths import menu, outlives_token, to_refresh
 from properties.run.reference import model_like
 from properties.run.run import Counts, Run, Violation, always

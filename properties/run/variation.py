@@ -19,7 +19,7 @@ from model.requests import GRANTS, Outcome
 from model.terms import Millis, Timings
 from model.world.events import Advance, Answer, Event, Freeze, FreezeKind, Serve, SetClock
 from model.world.state import World
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.run.counterexample import Need
 from properties.run.distinct import NOTHING, simpler
 from properties.run.lengths import SECOND

@@ -14,8 +14,8 @@ from hypothesis import settings
 from msgspec.structs import replace
 
 from model.world.events import Event
-from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explained
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Findings, Held, Vacuous, Verdict, Violated
 from properties.run.distinct import simpler, widened
 from properties.run.known import Finding

@@ -26,8 +26,8 @@ from msgspec.structs import replace
 
 from model.app import App
 from model.step import Step
-from properties.invariants.catalogue import Invariant
 from properties.invariants.identity import Cause, explains
+from properties.invariants.invariant import Invariant
 from properties.invariants.verdict import Cell, Findings, Held, NotApplicable, Vacuous, Verdict, Violated
 from properties.run.distinct import NOTHING, Known, new, simpler, widened
 from properties.run.run import LANDMARKS, Run, Violation

@@ -17,7 +17,7 @@ from msgspec import Struct
 from model.app import App
 from model.operations import Operation
 from model.world.events import Event
-from properties.invariants.catalogue import Invariant
+from properties.invariants.invariant import Invariant
 from properties.run.reference import model_like
 from properties.run.run import Counts, Run, Violation
 from properties.run.shrink import readdressed, reduce, violates
