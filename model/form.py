@@ -32,7 +32,8 @@ class Form(Protocol):
     """May another token become the session's own? If not, what is remembered for that case only can be left
     out."""
     baseline: bool
-    """May a token be behind one before it? If not, what is remembered to compare their data can be left out."""
+    """May a token be older than one that came before it? If not, what is remembered to compare them can be left
+    out."""
 
     @property
     def known_requests(self) -> int:

@@ -69,6 +69,7 @@ from model.world.events import (
     FreezeKind,
     GoOnline,
     Lose,
+    Revoke,
     Serve,
     UnlockKeychain,
 )
@@ -250,10 +251,10 @@ def longest_advance(world: World, assumptions: Assumptions) -> Millis:
 
 
 def life_left(world: World, assumptions: Assumptions) -> Millis:
-    """How long any one step may last, in ms. If the assumptions let the session end, it is twice the session's
-    life; else it is what is left of that, so that no session ends by age."""
+    """How long any one step may last, in ms. If the server may revoke the session it is twice the session's life,
+    for one that ends by age is like one that was revoked; else what is left of that, so that none ends by age."""
     lifetime = world.timings.session
-    return 2 * lifetime if assumptions.may_revoke else lifetime - 1 - world.now
+    return 2 * lifetime if Revoke() in assumptions.events else lifetime - 1 - world.now
 
 
 # -- next ---------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.app import ANY_APP
+from model.app import ANY_APP, App
+from model.clerk.sdk import CLERK
 from model.clerk.terms import GetToken, SwitchOrganization, TokenId
 from model.requests import Outcome
 from model.step import permits
@@ -12,6 +13,9 @@ from model.terms import Runtime
 from model.world.events import Advance, Answer, Deliver, GoOffline, Lose, RestartApp, Serve
 from model.world.facts import Announced, Answered, Served, Settled
 from model.world.possible import NotEnabled
+from properties.prove.canonical import state_of
+from properties.prove.prove import problem as asked
+from properties.prove.successors import successors
 from properties.run.run import Run
 from tests.support import SECOND, assuming, model, of_kind, run
 
@@ -106,6 +110,23 @@ def test_offline_no_reply_arrives() -> None:
     assert not ran.permits(Deliver(1))
     with pytest.raises(NotEnabled, match="the device is offline"):
         ran.play(Deliver(1))
+
+
+def test_a_proof_keeps_which_token_a_slot_has_held_before() -> None:
+    """The reply to the first of two calls comes first, with the newer token. The other one's does not replace
+    that."""
+    problem = asked(model("6.40.0"), Runtime.HEADLESS, assuming("late-replies"), App((FORCED,), calls=2))
+    events = (FORCED, FORCED, Serve(2, GRANTED), Advance(5 * SECOND), Serve(1, GRANTED), Deliver(1), Deliver(2))
+    ran = run(problem.model, *events[:-1])
+    before = state_of(CLERK, (ran.system, problem.model.client), problem.memory)
+    ran.play(events[-1])
+    (cached,) = problem.model.client.cache
+    assert cached.token == problem.model.client.last_seen
+    ends = [end for step, end in successors(problem, before) if isinstance(step.event, Deliver)]
+    assert ends
+    for end in ends:
+        (entry,) = end.client.cache
+        assert entry.token == end.client.last_seen
 
 
 @pytest.mark.parametrize(("release", "backwards"), [("6.7.4", True), ("6.40.0", False)])

@@ -62,6 +62,14 @@ def test_a_timer_that_an_answer_with_both_has_set_may_be_for_either() -> None:
     assert {timer.token_id for timer in judged.world.timers} == {None}
 
 
+def test_a_call_of_one_session_takes_no_token_of_the_next() -> None:
+    """Whatever organization is active there."""
+    here = (SignIn(2), Answer(2, Outcome.SESSION), Answer(3, Outcome.SESSION), SwitchOrganization("org_b"))
+    ran = new(FORCED, *here)
+    asked, _switch = ran.system.monitor.calls
+    assert [str(one) for one in asked.accepts] == [""]
+
+
 def test_the_app_changes_between_its_sessions() -> None:
     ran = new(*IN_AS_2, SwitchSession(), Answer(3, Outcome.SESSION), GetToken())
     assert ran.world.session == Session(1)

@@ -73,13 +73,13 @@ class Monitor(Struct, frozen=True, cache_hash=True):
         return self.each(but, healthy=False)
 
     def accepting(self, tokens: tuple[TokenId, ...]) -> Monitor:
-        """The history after the session's own tokens became `tokens`: a call that takes any session token accepts
-        these, too."""
+        """The history after the session's own tokens became `tokens`: a call that takes any token of that session
+        accepts these, too."""
         if not any(record.accepts for record in self.calls):
             return self
 
         def more(record: CallRecord) -> CallRecord:
-            if not record.accepts:
+            if not record.accepts or record.accepts[0].session != tokens[0].session:
                 return record
             return replace(record, accepts=tuple(dict.fromkeys((*record.accepts, *tokens))))
 

@@ -125,8 +125,9 @@ def start_recovers(step: Step) -> Breach | None:
 
 
 def _each_has_something_under_way(system: System, assumptions: Assumptions) -> bool:
-    """Each call has a request or a timer of its own. If no request takes longer than the network's patience, any
-    request will do: the call will hear of that in time."""
+    """Each call has a request or a timer of its own. If no request may take longer than the network's patience,
+    any request will do: while one is younger than that, every call is excused, and after a freeze no time passes
+    before an older one is answered."""
     world = system.world
     may_hang = assumptions.may_hang or assumptions.may_hang_until_loaded or assumptions.may_delay
     if world.requests and not may_hang:

@@ -7,7 +7,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -133,7 +133,9 @@ class Told(Struct, frozen=True, cache_hash=True):
         """What the records of a part may be after the step."""
         if self.accepts:
             records = tuple(
-                replace(one, accepts=tuple(dict.fromkeys((*one.accepts, *self.accepts)))) if one.accepts else one
+                replace(one, accepts=tuple(dict.fromkeys((*one.accepts, *self.accepts))))
+                if one.accepts and one.accepts[0].session == self.accepts[0].session
+                else one
                 for one in records
             )
         if not self.marks:
@@ -153,8 +155,9 @@ class Change(Struct, frozen=True, cache_hash=True):
     `calls`: the new name of each call of the core, or None. `others`: the new names of a call of another part,
     any of them. `slots`: those of which the step knows what was there. What was `seen` of a part there is gone,
     unless it was `kept`, as what it is now. Were all slots `emptied`? `changed`: the shared objects that the step
-    has changed, before and after. `room`: how many calls were left for other parts than those chosen. `told`:
-    what becomes of their records.
+    has changed, before and after. `adopted`: those of a part that the core has now, as they were, with their
+    places; an equal one of another part may be the same. `room`: how many calls were left for other parts than
+    those chosen. `told`: what becomes of their records.
     """
 
     places: tuple[tuple[int, tuple[int, Any]], ...]
@@ -165,6 +168,7 @@ class Change(Struct, frozen=True, cache_hash=True):
     kept: tuple[tuple[Part, Part], ...]
     emptied: bool
     changed: tuple[tuple[Any, Any], ...]
+    adopted: tuple[tuple[Any, int], ...]
     room: int
     told: Told
 
@@ -187,11 +191,13 @@ class Change(Struct, frozen=True, cache_hash=True):
             else:
                 own = part.own[OWN - holder]
                 after = (after for before, after in self.changed if before == own)
-                objects.append([(OWN, one) for one in (own, *after)])
+                adopted = [(place, None) for before, place in self.adopted if before == own]
+                objects.append([*((OWN, one) for one in (own, *after)), *adopted])
         return [
             Thread(became, replace(world.named(form, records), timers=len(became.timers)))
             for form in self.forms
             for values in product(*objects)
+            if _distinct(place for place, _ in values)
             for became in [_became(part.named(form, *numbered(part, values)), now)]
             for records in self.told.records(world.records)
         ]
@@ -213,6 +219,12 @@ class Change(Struct, frozen=True, cache_hash=True):
             for form in [Renamed(calls={OF_ANOTHER: other}) for other in self.others]
             for records in told.records(world.records)
         ]
+
+
+def _distinct(places: Iterable[int]) -> bool:
+    """Is no place of the core in there twice? A part has each object once."""
+    of_core = [place for place in places if place != OWN]
+    return len(of_core) == len({*of_core})
 
 
 def _became(part: Part, seen: Part | None) -> Part:

@@ -95,7 +95,8 @@ class WholeSystem(Struct, frozen=True):
             records += [replace(record, call=form.call(record.call)) for record in one.records]
         room = count - len(own)
         stand_ins = [PendingCall(OF_ANOTHER - place, NO_TOKEN) for place in range(max(room, min(count, 1)))]
-        unknown = [CallRecord(OF_ANOTHER, NOW, healthy=False, awake_since=NOW, accepts=(NO_TOKEN,))]
+        none = NO_TOKEN.of(world.session)
+        unknown = [CallRecord(OF_ANOTHER, NOW, healthy=False, awake_since=NOW, accepts=(none,))]
         calls = (*world.calls, *own, *stand_ins)
         known = (*system.monitor.calls, *records, *(unknown if stand_ins else ()))
         after = system.but(
@@ -257,14 +258,16 @@ def _sharings(
 class ApartClient(Struct, frozen=True, cache_hash=True):
     """A client taken apart: its `core` and `parts`; what it did to the system (`effect`). And what that does to
     parts that were left alone: the new `places` of the shared objects that the core had, with their values;
-    those that have `changed`, before and after; what was seen of a part and was `kept` in its slot, before and
-    after; and whether all slots were `emptied`."""
+    those that have `changed`, before and after; those of a part that the core has `adopted`, as they were, with
+    their places; what was seen of a part and was `kept` in its slot, before and after; and whether all slots were
+    `emptied`."""
 
     core: Client
     parts: tuple[Part, ...]
     effect: Effect
     places: tuple[tuple[int, tuple[int, Any]], ...] = ()
     changed: tuple[tuple[Any, Any], ...] = ()
+    adopted: tuple[tuple[Any, int], ...] = ()
     kept: tuple[tuple[Part, Part], ...] = ()
     emptied: bool = False
 
@@ -317,12 +320,14 @@ class ApartClient(Struct, frozen=True, cache_hash=True):
             return cls(core, tuple(named), effect)
         places = ((one, at.get(one, OWN)) for one in before.places)
         changes = dict.fromkeys((a, b) for a, b in zip(before.objects, objects, strict=False) if a != b)
+        of_parts = (one for one in range(len(before.objects)) if one in at and one not in before.places)
         return cls(
             core,
             tuple(named),
             effect,
             tuple((one, (place, objects[one] if place == OWN else None)) for one, place in places),
             tuple(changes),
+            tuple(dict.fromkeys((before.objects[one], at[one]) for one in of_parts)),
             tuple(still),
             sdk.parts.emptied(client),
         )
@@ -356,6 +361,7 @@ def change_of(
         client.kept,
         client.emptied,
         client.changed,
+        client.adopted,
         before.room,
         system.told,
     )

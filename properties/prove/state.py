@@ -51,13 +51,13 @@ class Memory(Struct, frozen=True):
     """Which parts of the past a canonical form keeps, because something in this proof reads them.
 
     `history` of calls and how long each call `waits`: if an invariant reads them. `age` of requests: if an
-    assumption bounds it. `baseline` of a fetch: if tokens may be stale. When a token expired: for `back` ms, by
-    which the device's clock may be set back. The token id that a request or call was for: if the app `switches`
-    the session's own token. The `order` in which tokens were minted: if a token may take the place of one that
-    was minted later, because replies may be late or the app goes back to another token, or if an invariant reads
-    it. Which tokens were `given` to the app, and which is the `newest` of each kind: if an invariant reads that.
-    When a timer was planned that a sleep delayed (`lateness`): if that delay is bounded. Of which `kinds` tokens
-    are: not at first where time is left out and the app has many.
+    assumption bounds it. `baseline` of a fetch: if a token may be older than one that came before it. When a
+    token expired: for `back` ms, by which the device's clock may be set back. The token id that a request or call
+    was for: if the app `switches` the session's own token. The `order` in which tokens were minted: if a token
+    may take the place of one that was minted later, because replies may be late or the app goes back to another
+    token, or if an invariant reads it. Which tokens were `given` to the app, and which is the `newest` of each
+    kind: if an invariant reads that. When a timer was planned that a sleep delayed (`lateness`): if that delay is
+    bounded. Of which `kinds` tokens are: not at first where time is left out and the app has many.
     """
 
     history: bool = True
@@ -87,7 +87,7 @@ class Memory(Struct, frozen=True):
         return cls(
             history,
             history or not assumptions.may_hang,
-            assumptions.may_lag,
+            assumptions.may_lag or assumptions.may_delay,
             -min(assumptions.skews, default=0),
             waits,
             app.switches,

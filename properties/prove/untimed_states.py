@@ -91,7 +91,8 @@ _PAST_S = cast(Any, PastInstant((3,), (), 0, 1000))
 
 class Held(Token, frozen=True):
     """A token that was minted before this step. Of two of a kind it is open which is the newer one, and whether
-    they are the same one, unless they are one object: a form makes another for each place."""
+    they are the same one, unless they are one object: a form makes another for each place. (Where parts are put
+    together, two of theirs may share one: `halves.py`.)"""
 
     def is_same(self, other: Token | None) -> bool:
         """Open, if they have the same form."""
@@ -230,7 +231,7 @@ class UntimedForm(Naming):
     def of_record(self, record: CallRecord) -> CallRecord:
         """The record of a call in canonical form."""
         number = self.call_names[record.call]
-        if not self.memory.kinds:
+        if not self.memory.kinds:  # what a call accepts is of the session that it is for
             record = replace(record, accepts=())
         if not self.memory.history:
             return without_history(record, number)
