@@ -8,13 +8,21 @@ import pytest
 
 from model.clerk.terms import GetToken, SwitchOrganization, Touch
 from model.requests import Ending, Endpoint, Outcome
+from model.step import life_left
 from model.terms import STRANGE
 from model.world.events import Advance, Answer, Freeze, Revoke
 from model.world.facts import Sent, SessionDropped, Settled, Uncaught
 from properties.targets.clerk.target import clerk_js_target
-from tests.support import HOUR, in_lock_step, model, needs_builds, of_kind, run
+from tests.support import HOUR, assuming, in_lock_step, model, needs_builds, of_kind, run
 
 FORCED = GetToken(skip_cache=True)
+
+
+@pytest.mark.parametrize(("name", "may"), [("revocation", True), ("banned-user", False), ("session-gone", False)])
+def test_a_session_ends_by_age_only_where_it_may_be_revoked(name: str, may: bool) -> None:
+    """For an honest server says the same of both: 401."""
+    world = run(model("6.40.0")).world
+    assert (life_left(world, assuming(name)) >= world.timings.session) is may
 
 
 def errors(*facts: object) -> list[str | None]:
