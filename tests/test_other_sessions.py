@@ -174,7 +174,7 @@ def test_the_background_is_proved_to_spare_the_apps_session() -> None:
     found = prove(model("6.40.0"), Runtime.HEADLESS, BOTH, [INVARIANTS[HEADLINE]], APP, Limits(seconds=600))
     verdict = found.verdicts[HEADLINE]
     assert isinstance(verdict, Proved)
-    assert verdict.states == 31_288
+    assert verdict.states == 4_919
 
 
 @pytest.mark.slow
