@@ -48,6 +48,7 @@ from properties.run.run import Run
 from properties.targets.model import ModelTarget
 from tests.support import HEADLINE, HOUR, assuming, model, proposed
 from tests.support import app as calling
+from tests.test_mutants import tells_only_who_asked
 from tests.test_prove import ONE_CALL
 from tests.test_timeless import TIMELESS, busy_event, tables_of
 
@@ -214,30 +215,18 @@ def test_a_held_token_that_takes_the_place_of_a_newer_one_is_noticed(monkeypatch
 SETTLES = INVARIANTS["every-call-settles"]
 
 
-def only_who_asked_hears_of_a_failure(patch: pytest.MonkeyPatch) -> None:
-    """A mistake by which the other calls that wait for a request stay behind."""
-    release = session._release
-
-    def forgetful(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
-        after, waiting = release(turn, flight)
-        others = tuple(call for call in waiting if call.call != flight.cause)
-        return after.but(calls=(*after.client.calls, *others)), [call for call in waiting if call not in others]
-
-    patch.setattr(session, "_release", forgetful)
-
-
 def test_that_every_call_settles_needs_no_times_to_be_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     app, limits = replace(TWO_ORGANIZATIONS, calls=2), Limits(steps=20_000)
     for verdict in (Proved, Violated):
         found = prove(model("6.40.0"), Runtime.HEADLESS, assuming("calm"), [SETTLES], app, limits)
         assert isinstance(found.verdicts[SETTLES.id], verdict)
-        only_who_asked_hears_of_a_failure(monkeypatch)
+        tells_only_who_asked(monkeypatch)
 
 
 @pytest.mark.parametrize("names", ["outage", "calm", "late-replies", "failing-start"])
 def test_what_breaks_with_times_breaks_what_is_stronger(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the whole and in some part."""
-    only_who_asked_hears_of_a_failure(monkeypatch)
+    tells_only_who_asked(monkeypatch)
     app = calling(*ORGANIZATIONS, *SWITCHES, calls=3)
     problem, draw, broken = modular(model("6.40.0"), names, app=app).problem, random.Random(1), 0
     for _ in range(100):

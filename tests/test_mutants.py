@@ -235,18 +235,25 @@ def lost_is_null(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(session, "_failed", wrong)
 
 
-def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
-    """Of the calls that wait for a request that fails, only the one that sent it hears of that."""
-    reject, release = session.reject, session._release
+def tells_only_who_asked(patch: pytest.MonkeyPatch) -> None:
+    """Of the calls that wait for a request, only the one that sent it hears of its answer."""
+    release = session._release
 
     def forgetful(turn: Turn, flight: Flight) -> tuple[Turn, list[Call]]:
         after, waiting = release(turn, flight)
         others = tuple(call for call in waiting if call.call != flight.cause)
         return after.but(calls=(*after.client.calls, *others)), [call for call in waiting if call not in others]
 
+    patch.setattr(session, "_release", forgetful)
+
+
+def tells_only_who_asked_of_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """The same of one that fails."""
+    reject = session.reject
+
     def wrong(turn: Turn, flight: Flight, failure: Outcome) -> Turn:
         with pytest.MonkeyPatch.context() as meanwhile:
-            meanwhile.setattr(session, "_release", forgetful)
+            tells_only_who_asked(meanwhile)
             return reject(turn, flight, failure)
 
     patch.setattr(session, "reject", wrong)

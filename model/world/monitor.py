@@ -22,6 +22,13 @@ class CallRecord(Struct, frozen=True, cache_hash=True):
     lied_to: bool = False  # one of its requests was not answered honestly, or not at all
     accepts: tuple[TokenId, ...] = ()  # if any session token will do: each that was the session's own since then
 
+    def accepting(self, tokens: tuple[TokenId, ...]) -> CallRecord:
+        """The record after a session's own tokens became `tokens`: a call that takes any token of that session
+        accepts these, too."""
+        if not self.accepts or self.accepts[0].session != tokens[0].session:
+            return self
+        return replace(self, accepts=tuple(dict.fromkeys((*self.accepts, *tokens))))
+
 
 class Monitor(Struct, frozen=True, cache_hash=True):
     """The history that invariants need.
@@ -73,14 +80,7 @@ class Monitor(Struct, frozen=True, cache_hash=True):
         return self.each(but, healthy=False)
 
     def accepting(self, tokens: tuple[TokenId, ...]) -> Monitor:
-        """The history after the session's own tokens became `tokens`: a call that takes any token of that session
-        accepts these, too."""
+        """The history after a session's own tokens became `tokens`."""
         if not any(record.accepts for record in self.calls):
             return self
-
-        def more(record: CallRecord) -> CallRecord:
-            if not record.accepts or record.accepts[0].session != tokens[0].session:
-                return record
-            return replace(record, accepts=tuple(dict.fromkeys((*record.accepts, *tokens))))
-
-        return replace(self, calls=tuple(map(more, self.calls)))
+        return replace(self, calls=tuple(record.accepting(tokens) for record in self.calls))

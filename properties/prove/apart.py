@@ -132,12 +132,7 @@ class Told(Struct, frozen=True, cache_hash=True):
     def records(self, records: tuple[CallRecord, ...]) -> list[tuple[CallRecord, ...]]:
         """What the records of a part may be after the step."""
         if self.accepts:
-            records = tuple(
-                replace(one, accepts=tuple(dict.fromkeys((*one.accepts, *self.accepts))))
-                if one.accepts and one.accepts[0].session == self.accepts[0].session
-                else one
-                for one in records
-            )
+            records = tuple(one.accepting(self.accepts) for one in records)
         if not self.marks:
             return [records]
         told = [(*records[:place], self._told(one), *records[place + 1 :]) for place, one in enumerate(records)]

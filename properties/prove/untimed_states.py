@@ -123,6 +123,11 @@ def _symbol(token: Token | None, memory: Memory) -> Token | None:
     return AnyKind(0, any_kind(token.token_id), _PAST_S, _ANY_S, token.behind)
 
 
+def _under_way(token: Token) -> Token:
+    """A token that the client has not got yet."""
+    return Held(UNDER_WAY, token.token_id, _PAST_S, _ANY_S, token.behind)
+
+
 def any_kind(token_id: TokenId) -> TokenId:
     """A token id that says no more than the session."""
     return TokenIdStruct(session=token_id.session)
@@ -203,13 +208,8 @@ class UntimedForm(Naming):
 
     def of_reply(self, reply: Reply) -> Reply:
         """A reply in canonical form. The client goes by the kinds of its tokens."""
-        memory = replace(self.memory, kinds=True)
-        others = tuple(
-            replace(one, number=UNDER_WAY) for token in reply.others if (one := _symbol(token, memory))
-        )
-        token = _symbol(reply.token, memory)
-        token = token and replace(token, number=UNDER_WAY)
-        return replace(reply, token=token, others=others, served_at=NOW - 1)
+        token = reply.token and _under_way(reply.token)
+        return replace(reply, token=token, others=tuple(map(_under_way, reply.others)), served_at=NOW - 1)
 
     def of_monitor(self, monitor: Monitor) -> Monitor:
         """A monitor in canonical form: nothing is tainted, and no call is healthy, so no rule reads since
